@@ -1,0 +1,1 @@
+"""The shell: listing, download, cache, queue, workers, monitor and the command line."""

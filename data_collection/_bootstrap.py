@@ -1,0 +1,28 @@
+"""For scripts started by path: find the project's packages, or name the command that installs them.
+
+A script started as `python3 data_collection/NAME.py` has this folder, not the project's root, on
+its module path; and the python may lack the dependencies. Each script calls `start` first of all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+NEEDED = ("numba", "numpy", "orjson", "polars", "pyarrow", "requests", "tqdm", "filelock")
+
+
+def start() -> None:
+    """Put the project's root, not this folder, on the module path; exit 2 without packages."""
+    here = os.path.join(ROOT, "data_collection")  # noqa: PTH118
+    sys.path[:] = [ROOT] + [p for p in sys.path if os.path.abspath(p or ".") != here]  # noqa: PTH100
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        again = " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+        sys.stderr.write(
+            f"this python ({sys.executable}) lacks {', '.join(missing)}.\n"
+            f"run: make -C {ROOT} venv && {ROOT}/.venv/bin/python {again}\n"
+        )
+        sys.exit(2)
