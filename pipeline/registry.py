@@ -113,16 +113,16 @@ _BOTH = (Partition.MONTHLY, Partition.DAILY)
 
 _KLINE_COLUMNS = (
     Column("open_time", Kind.EPOCH),
-    Column("open", Kind.DECIMAL),
-    Column("high", Kind.DECIMAL),
-    Column("low", Kind.DECIMAL),
-    Column("close", Kind.DECIMAL),
-    Column("volume", Kind.DECIMAL),
-    Column("close_time", Kind.INT),  # wrong beside an outage: never used as a time
-    Column("quote_volume", Kind.DECIMAL),
-    Column("count", Kind.INT),
-    Column("taker_buy_volume", Kind.DECIMAL),
-    Column("taker_buy_quote_volume", Kind.DECIMAL),
+    Column("open", Kind.DECIMAL, nullable=True),
+    Column("high", Kind.DECIMAL, nullable=True),
+    Column("low", Kind.DECIMAL, nullable=True),
+    Column("close", Kind.DECIMAL, nullable=True),
+    Column("volume", Kind.DECIMAL, nullable=True),
+    Column("close_time", Kind.INT, nullable=True),  # wrong beside an outage: never used as a time
+    Column("quote_volume", Kind.DECIMAL, nullable=True),
+    Column("count", Kind.INT, nullable=True),
+    Column("taker_buy_volume", Kind.DECIMAL, nullable=True),
+    Column("taker_buy_quote_volume", Kind.DECIMAL, nullable=True),
     Column("ignore", Kind.TEXT, nullable=True),
 )
 
