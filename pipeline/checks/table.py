@@ -1,0 +1,171 @@
+"""The final table: what each column holds, and whether the rows are in order and unique."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from polars import selectors as cs
+
+from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
+
+SERIES = "final"
+KEYS = ("symbol", "datetime")
+CONSTANT_BY_DEFINITION = frozenset({"doc_vol50_ratio"})
+ENOUGH_ROWS = 48
+"""With fewer rows a constant or empty column says nothing."""
+
+
+@dataclass(slots=True)
+class ColumnFacts:
+    """One column over the whole table."""
+
+    nulls: int = 0
+    infinite: int = 0  # NaN included
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(slots=True)
+class SymbolFacts:
+    """One symbol's rows: times in microseconds, and its columns' nulls, first and last valid."""
+
+    rows: int = 0
+    first: int = 0
+    last: int = 0
+    nulls: dict[str, int] = field(default_factory=dict)
+    valid: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class TableFacts:
+    """The whole table, gathered piece by piece."""
+
+    rows: int = 0
+    columns: dict[str, ColumnFacts] = field(default_factory=dict)
+    symbols: dict[str, SymbolFacts] = field(default_factory=dict)
+    unordered: int = 0  # rows not above the row before by (symbol, datetime)
+    off_hour: int = 0
+    _last: tuple[str, int] | None = None
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take in the table's next rows (columns as in the table, `datetime` in UTC)."""
+        if frame.is_empty():
+            return
+        self.rows += frame.height
+        self._keys(frame)
+        for name, facts in _column_facts(frame).items():
+            _merge(self.columns.setdefault(name, ColumnFacts()), facts)
+        for part in frame.partition_by("symbol", maintain_order=True):
+            self._symbol(part)
+
+    def _keys(self, frame: pl.DataFrame) -> None:
+        time = pl.col("datetime").dt.epoch("us")
+        same, later = pl.col("symbol") == pl.col("symbol").shift(), time > time.shift()
+        ordered = (same & later) | (pl.col("symbol") > pl.col("symbol").shift())
+        self.unordered += frame.select((~ordered).sum()).item()
+        self.off_hour += frame.select((time % HOUR_US != 0).sum()).item()
+        first, last = (
+            (row["symbol"].item(), row["datetime"].dt.epoch("us").item())
+            for row in (frame.head(1), frame.tail(1))
+        )
+        self.unordered += self._last is not None and first <= self._last
+        self._last = last
+
+    def _symbol(self, part: pl.DataFrame) -> None:
+        facts = self.symbols.setdefault(part["symbol"][0], SymbolFacts())
+        times = part["datetime"].dt.epoch("us")
+        facts.first = times[0] if not facts.rows else facts.first
+        facts.last = times[-1]
+        facts.rows += part.height
+        values = part.select(cs.exclude(*KEYS))
+        nulls = values.null_count().row(0, named=True)
+        valid = values.select(pl.all().is_not_null())
+        first = valid.select(pl.all().arg_max()).row(0, named=True)
+        last = valid.reverse().select(pl.all().arg_max()).row(0, named=True)
+        for name, count in nulls.items():
+            facts.nulls[name] = facts.nulls.get(name, 0) + count
+            if count < part.height:
+                begin = facts.valid[name][0] if name in facts.valid else times[first[name]]
+                facts.valid[name] = (begin, times[part.height - 1 - last[name]])
+
+
+def _column_facts(frame: pl.DataFrame) -> dict[str, ColumnFacts]:
+    values = frame.select(cs.exclude(*KEYS))
+    nulls = values.null_count().row(0, named=True)
+    numbers = values.select(cs.numeric())
+    floats = numbers.select(cs.float())
+    infinite: Mapping[str, Any] = {}
+    if floats.width:
+        infinite = floats.select((~pl.all().is_finite()).sum()).row(0, named=True)
+    low = numbers.min().row(0, named=True) if numbers.width else {}
+    high = numbers.max().row(0, named=True) if numbers.width else {}
+    return {
+        name: ColumnFacts(nulls[name], infinite.get(name, 0), low.get(name), high.get(name))
+        for name in values.columns
+    }
+
+
+def _merge(into: ColumnFacts, facts: ColumnFacts) -> None:
+    into.nulls += facts.nulls
+    into.infinite += facts.infinite
+    lows = [value for value in (into.low, facts.low) if value is not None]
+    highs = [value for value in (into.high, facts.high) if value is not None]
+    into.low, into.high = min(lows, default=None), max(highs, default=None)
+
+
+def examine_table(pieces: Iterable[pl.DataFrame]) -> TableFacts:
+    """Look at the table piece by piece, in its own order."""
+    facts = TableFacts()
+    for piece in pieces:
+        facts.add(piece)
+    return facts
+
+
+def table_findings(
+    facts: TableFacts,
+    floats: Sequence[str],
+    windows: Mapping[str, int],
+    evidence: tuple[str, ...] = (),
+) -> list[Finding]:
+    """Infinite, empty and constant columns, rows out of order or off the hour.
+
+    `floats` are the columns in which a constant is suspicious, `windows` how many rows a column
+    needs before its first value: a column is only called empty where a symbol has more.
+    """
+    return [
+        Finding(severity, check, SERIES, EVERY, _span(facts), expected, found, evidence)
+        for severity, check, expected, found in _told(facts, floats, windows)
+    ]
+
+
+def _told(
+    facts: TableFacts, floats: Sequence[str], windows: Mapping[str, int]
+) -> Iterator[tuple[Severity, str, str, str]]:
+    if facts.unordered:
+        expected = "rows sorted by symbol and time, each once"
+        found = f"{facts.unordered} rows not above the one before"
+        yield Severity.ERROR, "table-order", expected, found
+    if facts.off_hour:
+        yield Severity.ERROR, "table-off-hour", "times on the hour", f"{facts.off_hour} are not"
+    longest = max((symbol.rows for symbol in facts.symbols.values()), default=0)
+    for name, column in facts.columns.items():
+        if column.infinite:
+            found = f"{name}: {column.infinite} infinite or NaN values"
+            yield Severity.ERROR, "column-infinite", "finite values or null", found
+        if facts.rows < ENOUGH_ROWS or longest <= windows.get(name, 0):
+            continue
+        if column.nulls == facts.rows:
+            yield Severity.WARNING, "column-all-null", "values", f"{name}: null in every row"
+        elif name in floats and name not in CONSTANT_BY_DEFINITION and column.low == column.high:
+            found = f"{name}: {column.low:.10g} in every row"
+            yield Severity.WARNING, "column-constant", "values that change", found
+
+
+def _span(facts: TableFacts) -> Span:
+    if not facts.symbols:
+        return Span(0, 0)
+    first = min(symbol.first for symbol in facts.symbols.values())
+    return Span(first, max(symbol.last for symbol in facts.symbols.values()) + HOUR_US)
