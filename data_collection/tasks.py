@@ -68,7 +68,8 @@ class Outcome:
     bytes: int = 0  # of archive ZIPs read
     downloaded: int = 0  # bytes fetched from the source
     output: str = ""  # path of what was made, for the monitor
-    notes: tuple[str, ...] = field(default=())  # what a person should know: holes, corrupt files
+    notes: tuple[str, ...] = field(default=())  # what a person should know: holes, kept files
+    problems: tuple[str, ...] = field(default=())  # archive files that cannot be used, and why
 
 
 Committing = Callable[[Outcome], AbstractContextManager[None]]
