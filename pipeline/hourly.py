@@ -131,13 +131,20 @@ def meta_path(path: Path) -> Path:
     return path.with_name(path.name + ".meta.json")
 
 
-def is_current_csv(path: Path, fingerprint: Fingerprint) -> bool:
-    """Whether `path` is the CSV that `fingerprint` describes, whole."""
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a completion marker says of its CSV."""
+
+    fingerprint: Fingerprint
+    rows: int
+
+
+def read_meta(path: Path) -> Meta | None:
+    """The completion marker of the CSV at `path`; None when marker or CSV are not whole."""
     try:
         meta = orjson.loads(meta_path(path).read_bytes())
-        return bool(
-            Fingerprint.from_dict(meta["fingerprint"]) == fingerprint
-            and path.stat().st_size == meta["bytes"]
-        )
+        if path.stat().st_size != meta["bytes"]:
+            return None
+        return Meta(Fingerprint.from_dict(meta["fingerprint"]), int(meta["rows"]))
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return False  # absent, torn or foreign: it is made again
+        return None  # absent, torn or foreign: it is made again

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipeline.aggtrades import AggMinutes, aggregate_file, merge
 from pipeline.factors.metrics import METRICS
-from pipeline.keys import Period
-from pipeline.raw import UTC_US, Reading, known_delay
-from pipeline.registry import DataType, Partition
+from pipeline.keys import ArchiveFile, Period
+from pipeline.raw import UTC_US, Reading, known_delay, read_archive
+from pipeline.registry import DataType, spec_of
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
@@ -34,11 +36,63 @@ MINUTE_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One archive file, read: rows, or for aggTrades its minutes."""
+
+    file: ArchiveFile
+    content: Reading | AggMinutes
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """Rows or minutes inside the file's period."""
+        return self.content.frame
+
+    @property
+    def times(self) -> pl.Series:
+        """The time of each row or minute, Datetime[us, UTC]."""
+        name = spec_of(self.file.series.type).time_column
+        return self.frame["minute" if isinstance(self.content, AggMinutes) else name]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file, those outside its period included."""
+        content = self.content
+        return content.counters.rows if isinstance(content, AggMinutes) else content.rows
+
+    def days(self) -> set[date]:
+        """The UTC days that have rows."""
+        return set(self.times.dt.date().unique())
+
+
+@dataclass(frozen=True, slots=True)
 class MonthFrame:
     """A month of a series; `report` is small and JSON-able and goes into the file's footer."""
 
     frame: pl.DataFrame
     report: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_part(path: Path, file: ArchiveFile) -> Part:
+    """Read the ZIP at `path`; raises `RawError`."""
+    if file.series.type is DataType.AGGTRADES:
+        return Part(file, aggregate_file(path, file))
+    return Part(file, read_archive(path, file))
+
+
+def assemble(parts: Sequence[Part]) -> MonthFrame:
+    """One month of one series from its files, monthly file first; `parts` is not empty."""
+    series = parts[0].file.series
+    trades = [part.content for part in parts if isinstance(part.content, AggMinutes)]
+    if trades:
+        minutes = merge(trades)
+        return MonthFrame(minutes.frame, {"counters": minutes.counters.to_dict()})
+    readings = [part.content for part in parts if isinstance(part.content, Reading)]
+    return month_frame(series.type, series.interval, readings)
+
+
+def missing_days(month: Period, present: set[date]) -> list[date]:
+    """The UTC days of `month` that no row lies in."""
+    return [day for day in month.days() if day not in present]
 
 
 def month_frame(data_type: DataType, interval: str, readings: Sequence[Reading]) -> MonthFrame:
@@ -71,21 +125,6 @@ def month_frame(data_type: DataType, interval: str, readings: Sequence[Reading])
         "unsorted": not frame[time].is_sorted(),
     }
     return MonthFrame(unique, report)
-
-
-def missing_days(reading_days: set[date], month: Period) -> list[date]:
-    """The UTC days of `month` that no row lies in."""
-    return [day for day in month.days() if day not in reading_days]
-
-
-def days_with_rows(reading: Reading, time_column: str) -> set[date]:
-    """The UTC days in which a reading has rows."""
-    return set(reading.frame[time_column].dt.date().unique())
-
-
-def is_patch(file_period: Period, monthly_present: bool) -> bool:
-    """Whether a daily file stands in for a day that the monthly file lacks."""
-    return monthly_present and file_period.partition is Partition.DAILY
 
 
 def _bars(reading: Reading, data_type: DataType, interval: str) -> pl.DataFrame:

@@ -1,0 +1,238 @@
+"""One month of one series: which files it needs, fetched, read, and written as its month file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from data_collection.archive import Archive, Fetched, Missing
+from data_collection.tasks import Committing, Outcome, Result
+from pipeline.errors import RawError
+from pipeline.hourly import Span
+from pipeline.keys import ArchiveFile, Period, Series
+from pipeline.layers import Fingerprint, Input, read_footer, write_parquet
+from pipeline.months import VERSION, Part, assemble, missing_days, read_part
+from pipeline.registry import Partition, spec_of
+
+Available = Mapping[Period, Any]
+Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
+"""What is known of files: `Archive.fetch`, or `Archive.peek`, which gives None to not fetch."""
+
+
+@dataclass(slots=True)
+class _Files:
+    """Files looked up so far: the good ones in order, and what is wrong with the others."""
+
+    lookup: Lookup
+    skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
+    good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    downloaded: int = 0
+
+    def take(self, files: Sequence[ArchiveFile]) -> bool:
+        """Look `files` up; False when that cannot be told without fetching."""
+        if not files:
+            return True
+        found = self.lookup(files)
+        if found is None:
+            return False
+        for file in files:
+            item = found[file]
+            if isinstance(item, Missing):
+                if item.state != "absent":
+                    self.problems.append(f"{file.key}: {item.reason}")
+            elif (file.key, item.sha256) not in self.skip:
+                self.good[file] = item
+                self.downloaded += item.downloaded
+        return True
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return tuple(Input(file.key, item.sha256) for file, item in self.good.items())
+
+
+@dataclass(frozen=True, slots=True)
+class MonthStep:
+    """The work on one month file."""
+
+    series: Series
+    month: Period
+    span: Span
+    path: Path
+
+    def current(self, available: Available, lookup: Lookup) -> Outcome | None:
+        """The outcome where nothing is to be built; None where something is."""
+        footer = self._footer()
+        report = footer.get("report", {})
+        files = _Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
+        if not self._take_base(files, available):
+            return None
+        if self._monthly in files.good:
+            held = self._held(footer)
+            if held.get(self._monthly) != files.good[self._monthly].sha256:
+                return None
+            if not files.take(self._patches(available, report.get("missing_days", []))):
+                return None
+        if not files.good and not files.skip and not self.path.exists():
+            return Outcome(Result.ABSENT, problems=tuple(files.problems))
+        if self._fingerprint(files).to_dict() != footer.get("fingerprint"):
+            return None
+        return Outcome(
+            Result.DONE,
+            rows=int(report.get("rows", 0)),
+            output=str(self.path),
+            notes=tuple(report.get("notes", [])),
+            problems=tuple(report.get("problems", [])),
+        )
+
+    def perform(self, archive: Archive, commit: Committing) -> Outcome:
+        """Fetch, read and write what is not current."""
+        available = archive.periods(self.series)
+        outcome = self.current(available, archive.fetch)
+        if outcome is not None:
+            with commit(outcome):
+                return outcome
+        return self._build(archive, available, commit)
+
+    def _build(self, archive: Archive, available: Available, commit: Committing) -> Outcome:
+        files = _Files(archive.fetch)
+        self._take_base(files, available)
+        unreadable: list[tuple[str, str]] = []
+        parts = self._read(archive, files, unreadable)
+        missing: list[date] = []
+        if self._monthly in files.good:
+            if parts:
+                missing = missing_days(self.month, {day for part in parts for day in part.days()})
+                more = self._patches(available, [f"{day}" for day in missing])
+            else:
+                more = self._dailies(available)
+            known = len(files.good)
+            files.take(more)
+            parts += self._read(archive, files, unreadable, skip=known)
+        present = {day for part in parts for day in part.days()}
+        for key, _ in unreadable:
+            files.good.pop(ArchiveFile.parse(key), None)
+        if not parts:
+            outcome = Outcome(
+                Result.ABSENT,
+                downloaded=files.downloaded,
+                notes=("kept: what it was made of is gone at the source",)
+                if self.path.exists()
+                else (),
+                problems=tuple(files.problems),
+            )
+            with commit(outcome):
+                return outcome
+        made = assemble(parts)
+        holes = self._holes(available, present)
+        for day in holes:
+            archive.record_hole(self.series, day, "no row in any file of the source")
+        notes = (f"no rows on {', '.join(map(str, holes))}",) if holes else ()
+        outcome = Outcome(
+            Result.DONE,
+            built=True,
+            rows=sum(part.rows for part in parts),
+            bytes=sum(item.size for item in files.good.values()),
+            downloaded=files.downloaded,
+            output=str(self.path),
+            notes=notes,
+            problems=tuple(files.problems),
+        )
+        report = {
+            **made.report,
+            "rows": made.frame.height,
+            "missing_days": [f"{day}" for day in missing],
+            "holes": [f"{day}" for day in holes],
+            "unreadable": unreadable,
+            "notes": notes,
+            "problems": files.problems,
+        }
+        write_parquet(
+            made.frame, self.path, self._fingerprint(files), report, lambda: commit(outcome)
+        )
+        return outcome
+
+    def _read(
+        self,
+        archive: Archive,
+        files: _Files,
+        unreadable: list[tuple[str, str]],
+        skip: int = 0,
+    ) -> list[Part]:
+        """Read the files after the first `skip`; what cannot be read is a problem, not a stop.
+
+        Unless the month file at hand holds an earlier, readable version of it: then that is kept.
+        """
+        held = self._held(self._footer())
+        parts = []
+        for file, item in list(files.good.items())[skip:]:
+            try:
+                part = read_part(item.path, file)
+            except RawError as error:
+                if file in held:
+                    raise
+                unreadable.append((file.key, item.sha256))
+                files.problems.append(str(error))
+                continue
+            times = part.times
+            first, last = (times.min(), times.max()) if part.frame.height else (None, None)
+            archive.record_read(file, part.rows, first, last)
+            parts.append(part)
+        return parts
+
+    @property
+    def _monthly(self) -> ArchiveFile:
+        return self.series.file(self.month)
+
+    def _take_base(self, files: _Files, available: Available) -> bool:
+        """The monthly file; without a good one the daily files of the run and of the file held."""
+        if self.month in available:
+            if not files.take([self._monthly]):
+                return False
+            if self._monthly in files.good:
+                return True
+        return files.take(self._dailies(available))
+
+    def _dailies(self, available: Available) -> list[ArchiveFile]:
+        held = {file.period for file in self._held(self._footer())}
+        return [
+            self.series.file(day)
+            for day in map(Period.day, self.month.days())
+            if day in available and (self.span.start <= day.start <= self.span.end or day in held)
+        ]
+
+    def _patches(self, available: Available, missing: Sequence[str]) -> list[ArchiveFile]:
+        days = map(Period.parse, missing)
+        return [self.series.file(day) for day in days if day in available]
+
+    def _holes(self, available: Available, present: set[date]) -> list[date]:
+        """Days of the run without a row, inside the life of the series."""
+        if Partition.DAILY not in spec_of(self.series.type).partitions:
+            return []
+        born = min(period.start for period in available)
+        gone = max(period.end for period in available)
+        days = [
+            day
+            for day in missing_days(self.month, present)
+            if born <= day < gone and self.span.start <= day <= self.span.end
+        ]
+        if born == self.month.start and present:  # it was listed within its first month
+            days = [day for day in days if day > min(present)]
+        if gone == self.month.end and present:  # and delisted within its last
+            days = [day for day in days if day < max(present)]
+        return days
+
+    def _fingerprint(self, files: _Files) -> Fingerprint:
+        return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)
+
+    def _footer(self) -> dict[str, Any]:
+        footer = read_footer(self.path) or {}
+        return footer if footer.get("fingerprint", {}).get("version") == VERSION else {}
+
+    @staticmethod
+    def _held(footer: Mapping[str, Any]) -> dict[ArchiveFile, str]:
+        inputs = footer.get("fingerprint", {}).get("inputs", [])
+        return {ArchiveFile.parse(key): sha for key, sha in inputs}

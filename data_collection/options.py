@@ -1,0 +1,109 @@
+"""Options that several commands share: which market, symbols, days, source and data root."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from data_collection.errors import UsageError
+from data_collection.settings import OFFICIAL_SOURCE, RunSettings, types_of
+from data_collection.universe import add_symbol_options, chosen_symbols
+from pipeline.hourly import Span
+from pipeline.registry import Market, parse_market
+
+DEFAULT_ROOT = Path("AlphaQCM_data")
+
+
+def add_root_option(parser: argparse.ArgumentParser) -> None:
+    """`--data-root`."""
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="D",
+        help="where everything is kept (default: %(default)s)",
+    )
+
+
+def add_market_option(parser: argparse.ArgumentParser) -> None:
+    """`--market`."""
+    parser.add_argument(
+        "--market",
+        default=Market.UM.value,
+        choices=[market.value for market in Market],
+        help="um: USDT-margined, cm: coin-margined futures (default: %(default)s)",
+    )
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """`--source` and `--listing`."""
+    parser.add_argument(
+        "--source",
+        default=OFFICIAL_SOURCE,
+        metavar="URL|DIR",
+        help="the archive, a mirror of it, or a directory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--listing",
+        metavar="URL",
+        help="where the source is listed (default: the official bucket, or the source itself)",
+    )
+
+
+def add_span_options(parser: argparse.ArgumentParser) -> None:
+    """`--start` and `--end`."""
+    parser.add_argument("--start", required=True, metavar="D", help="first day, YYYY-MM-DD (UTC)")
+    parser.add_argument("--end", required=True, metavar="D", help="last day, included")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Everything that makes up the settings of a run."""
+    add_symbol_options(parser)
+    add_span_options(parser)
+    add_market_option(parser)
+    add_source_options(parser)
+    add_root_option(parser)
+
+
+def parse_span(start: str, end: str) -> Span:
+    """The days of a run; raises `UsageError` for a start after the end or an end to come."""
+    first, last = _day(start, "--start"), _day(end, "--end")
+    if first > last:
+        raise UsageError(
+            f"--start {first} --end {last}",
+            expected="a start that is not after the end",
+            next_step="swap them",
+        )
+    today = datetime.now(UTC).date()
+    if last > today:
+        raise UsageError(
+            f"--end {last}",
+            expected=f"a day that has begun (today is {today}, UTC)",
+            next_step="the archive has a day's files on the day after it",
+        )
+    return Span(first, last)
+
+
+def run_settings(arguments: argparse.Namespace) -> RunSettings:
+    """The settings that the options of `add_run_options` make up; raises `UsageError`."""
+    market = parse_market(arguments.market)
+    source = arguments.source
+    return RunSettings(
+        market=market,
+        symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
+        span=parse_span(arguments.start, arguments.end),
+        root=arguments.data_root.resolve(),
+        source=source if "://" in source else str(Path(source).resolve()),
+        listing=arguments.listing,
+        types=types_of(market),
+    )
+
+
+def _day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} {text}", expected="a day as YYYY-MM-DD", next_step="write it so: 2024-02-29"
+        ) from None
