@@ -68,6 +68,8 @@ class Outcome:
     bytes: int = 0  # of archive ZIPs read
     downloaded: int = 0  # bytes fetched from the source
     output: str = ""  # path of what was made, for the monitor
+    files: int = 0  # archive files that the output was made from
+    absent: int = 0  # archive files, or days of one, that the source does not have
     notes: tuple[str, ...] = field(default=())  # what a person should know: holes, kept files
     problems: tuple[str, ...] = field(default=())  # archive files that cannot be used, and why
 
