@@ -1,0 +1,174 @@
+"""One symbol's archive as tables, block of days by block of days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import groupby
+
+import numpy as np
+
+from data_collection.sample import bars as bar
+from data_collection.sample.bars import Bars
+from data_collection.sample.fate import Fate, inside
+from data_collection.sample.instruments import Instrument, instrument
+from data_collection.sample.slow import Funding, metrics
+from data_collection.sample.spec import BAR_TYPES, SampleSpec
+from data_collection.sample.table import Floats, Ints, Table
+from data_collection.sample.trades import Tape, Trades
+from data_collection.sample.walk import MINUTES, Grid, Walk, rng
+from pipeline.registry import DataType
+
+Kind = tuple[DataType, str]
+"""A type and its interval, empty where it has none."""
+
+QUIET = 8
+"""Samples a minute of the reference prices where no trades are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some days of one symbol."""
+
+    days: tuple[date, ...]
+    tables: dict[Kind, Table]
+
+
+def blocks(spec: SampleSpec, symbol: str) -> Iterator[Block]:
+    """The symbol's days in order: one at a time, or a month at a time without trades."""
+    contract = instrument(symbol, spec.market)
+    fate = Fate.of(symbol, contract.funding_hours, spec.traps)
+    walk = Walk(spec.seed, contract, fate)
+    maker = _Maker(spec, contract, fate)
+    days = list(spec.all_days())
+    if not spec.minutes_only:
+        for day in days:
+            yield maker.block(walk.block([day]))
+        return
+    for _, month in groupby(days, key=lambda day: (day.year, day.month)):
+        yield maker.block(walk.block(list(month)))
+
+
+class _Maker:
+    """Turns blocks of the path into tables; keeps what goes on from block to block."""
+
+    def __init__(self, spec: SampleSpec, contract: Instrument, fate: Fate) -> None:
+        self._spec, self._contract, self._fate = spec, contract, fate
+        self._tape = Tape(spec.seed, contract, fate, spec.trades_per_day)
+        self._funding = Funding(spec.seed, contract, fate)
+        self._close = round(contract.price * 10**contract.price_decimals / contract.tick)
+        self._close *= contract.tick
+
+    def block(self, grid: Grid) -> Block:
+        spec, contract = self._spec, self._contract
+        wanted = spec.simulated
+        tables: dict[Kind, Table] = {}
+        if spec.minutes_only:
+            minutes, log_price = self._drawn(grid)
+        else:
+            trades, moments, logs = self._tape.day(grid, grid.days[0])
+            minutes = bar.from_trades(trades, contract, int(grid.starts[0]), self._close)
+            seconds = grid.starts[0] + np.arange(MINUTES * 60) * 1_000_000
+            log_price = np.interp(seconds, moments, logs).reshape(-1, 60)
+            self._trades(trades, tables)
+        self._close = int(minutes.close[-1])
+        minutes = replace(minutes, there=self._fate.has_bars(minutes.start))
+        references = self._references(grid, minutes, log_price)
+        for data_type in BAR_TYPES:
+            if data_type in wanted:
+                rows = minutes if data_type is DataType.KLINES else references[data_type]
+                for interval, each in (("1m", rows), ("1h", bar.hours(rows))):
+                    tables[data_type, interval] = bar.table(each, data_type, contract, spec.market)
+        if DataType.FUNDING in wanted:
+            tables[DataType.FUNDING, ""] = self._funding.rows(grid)
+        if DataType.METRICS in wanted:
+            marks = references[DataType.MARK].close
+            tables[DataType.METRICS, ""] = metrics(
+                grid, minutes, marks, contract, self._fate, spec.market
+            )
+        return Block(grid.days, tables)
+
+    def _trades(self, trades: Trades, tables: dict[Kind, Table]) -> None:
+        if DataType.AGGTRADES in self._spec.simulated:
+            tables[DataType.AGGTRADES, ""] = bar.trade_table(
+                trades, self._contract, self._spec.market
+            )
+
+    def _references(self, grid: Grid, minutes: Bars, log_price: Floats) -> dict[DataType, Bars]:
+        """Mark, index and premium minutes; a dead symbol's stand still."""
+        per_minute = log_price.shape[1]
+        moments = np.arange(len(minutes.start) * per_minute) / per_minute
+        edges = np.arange(len(grid.premium))
+        premium = np.interp(moments, edges, grid.premium).reshape(log_price.shape)
+        dead = inside(minutes.start, self._fate.dead)
+        if dead.any():
+            last = minutes.close[dead] / 10.0**self._contract.price_decimals
+            log_price[dead] = np.log(last)[:, None]
+            premium[dead] = 0.0
+        samples = bar.reference(log_price, premium)
+        return {
+            data_type: replace(bar.from_samples(values, minutes.start), there=minutes.there)
+            for data_type, values in samples.items()
+        }
+
+    def _drawn(self, grid: Grid) -> tuple[Bars, Floats]:
+        """Minutes without trades behind them, and samples of the log price within them."""
+        contract = self._contract
+        draws = np.concatenate(
+            [
+                rng(self._spec.seed, f"{contract.symbol} minutes", day).standard_normal(
+                    (5, MINUTES)
+                )
+                for day in grid.days
+            ],
+            axis=1,
+        )
+        unit = 10.0**contract.price_decimals
+        ticks = np.maximum(1, np.rint(np.exp(grid.log_price) * unit / contract.tick))
+        price = ticks.astype(np.int64) * contract.tick
+        trading = self._fate.trading(grid.starts)
+        close = np.where(trading, price[1:], -1)
+        known = np.maximum.accumulate(np.where(trading, np.arange(len(close)), -1))
+        close = np.where(known >= 0, close[known], self._close)
+        opening = np.concatenate([[self._close], close[:-1]])
+        spread = np.abs(draws[:2]) * 3e-4 * np.sqrt(grid.activity) * (price[1:] / contract.tick)
+        reach = np.rint(spread).astype(np.int64) * contract.tick * trading
+        high = np.maximum(opening, close) + reach[0]
+        low = np.maximum(contract.tick, np.minimum(opening, close) - reach[1])
+        rows = self._spec.trades_per_day * contract.activity / MINUTES * grid.activity
+        count = np.rint(rows * np.exp(0.5 * draws[2])).astype(np.int64) * trading
+        notional = count * 1_500.0 * np.exp(0.4 * draws[3])
+        share = np.clip(0.5 + 0.15 * draws[4], 0.02, 0.98)
+        typical = (high + low + close) // 3 // contract.tick * contract.tick
+        if contract.contract_size:
+            volume = np.rint(notional / contract.contract_size).astype(np.int64)
+        else:
+            lots = 10.0**contract.quantity_decimals
+            volume = np.rint(notional / (typical / unit) * lots).astype(np.int64)
+        volume = np.maximum(volume, count)
+        bought = np.rint(volume * share).astype(np.int64)
+        buy_quote, quote = (self._quote(amount, typical) for amount in (bought, volume))
+        minutes = Bars(
+            start=grid.starts,
+            open=opening,
+            high=high,
+            low=low,
+            close=close,
+            volume=volume,
+            quote=quote,
+            count=count,
+            buy_volume=bought,
+            buy_quote=buy_quote,
+            there=np.ones(len(close), dtype=np.bool_),
+        )
+        moments = np.arange(len(close) * QUIET) / QUIET
+        edges = np.arange(len(grid.log_price))
+        return minutes, np.interp(moments, edges, grid.log_price).reshape(-1, QUIET)
+
+    def _quote(self, quantity: Ints, price: Ints) -> Ints:
+        size = self._contract.contract_size
+        if size:
+            coins = quantity * (size * 10 ** (8 + self._contract.price_decimals))
+            return np.asarray(coins // price, dtype=np.int64)
+        return quantity * price
