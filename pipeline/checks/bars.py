@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import polars as pl
 
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from pipeline.checks.finding import DAY_US, HOUR_US, Span
 
 T = TypeVar("T")
 
@@ -19,11 +18,13 @@ KEPT = 50
 """Times kept a month and kind of defect; counts are always complete."""
 IDLE_US = DAY_US
 """Zero volume at one price for as long as this is no quiet market but a dead one."""
+STILL_US = 6 * HOUR_US
+STILL_TRADED = 60
+"""Trades in so many minutes of a span that long, all at one price, are no market either."""
 JUMP = 0.5
 """Absolute log return between neighbouring bars that wants a look; is_spike uses the same."""
-RELISTED_US = 7 * DAY_US
+RELISTED_US = 2 * DAY_US
 """A symbol that is away for longer may come back as another asset."""
-OTHER_ASSET = math.log(1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,16 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Bars in a row that all stand at one price; long ones, and those at the month's ends."""
+
+    span: Span
+    traded: int  # bars with volume
+    price: float
+    after: float | None = None  # the close of the bar that follows in the same month
+
+
+@dataclass(frozen=True, slots=True)
 class BarMonth:
     """What one month of bars shows; times in microseconds, prices in quote units."""
 
@@ -42,9 +53,11 @@ class BarMonth:
     first: int
     last: int
     gaps: tuple[Span, ...]  # between rows, not before the first nor after the last
+    closes: tuple[tuple[float, float], ...]  # the closes before and after each gap
     off_grid: Times
     disordered: Times  # OHLC out of order, or a price or volume that cannot be
-    idle: tuple[Span, ...]  # zero volume at one price: a day or more, or touching the month's ends
+    idle: tuple[Run, ...]  # zero volume at one price
+    still: tuple[Run, ...]  # one price, with or without volume
     jumps: tuple[tuple[int, float], ...]  # (bar start, log return from the bar before)
     first_close: float
     last_close: float
@@ -74,23 +87,27 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
     times = ordered[time].dt.epoch("us").to_numpy()
     o, h, lo, c = (ordered[name].to_numpy() for name in ("open", "high", "low", "close"))
     impossible = ~((h >= np.maximum(o, c)) & (lo <= np.minimum(o, c)))
-    idle: tuple[Span, ...] = ()
+    idle: tuple[Run, ...] = ()
+    still: tuple[Run, ...] = ()
     jumps: tuple[tuple[int, float], ...] = ()
     if "volume" in ordered.columns:
         volume = ordered["volume"].to_numpy()
         impossible |= ~((lo > 0) & (volume >= 0))
-        idle = _idle(times, (volume == 0) & (h == lo) & (o == c) & (o == h), c, step)
+        flat = (h == lo) & (o == c) & (o == h)
+        idle = _runs(_Bars(times, c, volume, step), flat & (volume == 0), IDLE_US)
+        still = _runs(_Bars(times, c, volume, step), flat, STILL_US)
         jumps = _jumps(times, c)
-    unique = np.unique(times)
-    holes = np.flatnonzero(np.diff(unique) > step)
+    holes = np.flatnonzero(np.diff(times) > step)
     return BarMonth(
         rows=len(times),
-        first=int(unique[0]),
-        last=int(unique[-1]),
-        gaps=tuple(Span(int(unique[i]) + step, int(unique[i + 1])) for i in holes),
+        first=int(times[0]),
+        last=int(times[-1]),
+        gaps=tuple(Span(int(times[i]) + step, int(times[i + 1])) for i in holes),
+        closes=tuple((float(c[i]), float(c[i + 1])) for i in holes),
         off_grid=_times(times[times % step != 0]),
         disordered=_times(times[impossible]),
         idle=idle,
+        still=still,
         jumps=jumps,
         first_close=float(c[0]),
         last_close=float(c[-1]),
@@ -101,22 +118,38 @@ def _times(times: np.ndarray) -> Times:
     return Times(int(times.size), tuple(int(time) for time in times[:KEPT]))
 
 
-def _idle(times: np.ndarray, flat: np.ndarray, close: np.ndarray, step: int) -> tuple[Span, ...]:
-    still = flat.copy()
-    still[1:] &= close[1:] == close[:-1]
-    edges = np.flatnonzero(np.diff(still.astype(np.int8), prepend=0, append=0))
-    spans = []
-    for start, end in edges.reshape(-1, 2):
-        span = Span(int(times[start]), int(times[end - 1]) + step)
-        if start == 0 or end == len(times) or span.end - span.start >= IDLE_US:
-            spans.append(span)
-    return tuple(spans)
+@dataclass(frozen=True, slots=True)
+class _Bars:
+    times: np.ndarray
+    close: np.ndarray
+    volume: np.ndarray
+    step: int
+
+
+def _runs(bars: _Bars, chosen: np.ndarray, long: int) -> tuple[Run, ...]:
+    follows = np.zeros(len(chosen), dtype=bool)
+    follows[1:] = chosen[1:] & chosen[:-1] & (bars.close[1:] == bars.close[:-1])
+    starts = np.flatnonzero(chosen & ~follows)
+    after = np.append(follows[1:], False)
+    ends = np.flatnonzero(chosen & ~after) + 1
+    length = bars.times[ends - 1] + bars.step - bars.times[starts]
+    kept = (length >= long) | (starts == 0) | (ends == len(chosen))
+    return tuple(
+        Run(
+            Span(int(bars.times[start]), int(bars.times[end - 1]) + bars.step),
+            int(np.count_nonzero(bars.volume[start:end])),
+            float(bars.close[start]),
+            float(bars.close[end]) if end < len(bars.close) else None,
+        )
+        for start, end in zip(starts[kept], ends[kept], strict=True)
+    )
 
 
 def _jumps(times: np.ndarray, close: np.ndarray) -> tuple[tuple[int, float], ...]:
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = np.diff(np.log(close))
-    found = np.flatnonzero(np.abs(returns) > JUMP)[:KEPT]
+    together = np.diff(times) < RELISTED_US
+    found = np.flatnonzero((np.abs(returns) > JUMP) & together)[:KEPT]
     return tuple((int(times[i + 1]), float(returns[i])) for i in found)
 
 
@@ -139,168 +172,13 @@ def gaps_in(months: Sequence[MonthOf[BarMonth]], step: int) -> list[Span]:
     return found
 
 
-def bar_findings(
-    series: str, symbol: str, months: Sequence[MonthOf[BarMonth]], step: int
-) -> list[Finding]:
-    """Everything wrong inside a symbol's own bars; gaps are judged with the other symbols' beside.
-
-    `months` in order of time.
-    """
-    return [
-        *_counted(series, symbol, months, step),
-        *_jumped(series, symbol, months),
-        *_idled(series, symbol, months, step),
-    ]
-
-
-def _counted(
-    series: str, symbol: str, months: Sequence[MonthOf[BarMonth]], step: int
-) -> Iterator[Finding]:
-    for month in months:
-        view = month.view
-        if view.off_grid.count:
-            yield Finding(
-                Severity.ERROR,
-                "off-grid-times",
-                series,
-                symbol,
-                _covering(view.off_grid, step),
-                f"bars that start at a multiple of {_length(step)}",
-                f"{view.off_grid.count} that do not",
-                month.evidence,
-            )
-        if view.disordered.count:
-            yield Finding(
-                Severity.ERROR,
-                "ohlc-disorder",
-                series,
-                symbol,
-                _covering(view.disordered, step),
-                "low <= open, close <= high, prices above 0, volumes not below 0",
-                f"{view.disordered.count} bars break it",
-                month.evidence,
-            )
-        yield from file_findings(series, symbol, month)
-
-
-def file_findings(series: str, symbol: str, month: MonthOf[Any]) -> Iterator[Finding]:
-    """What was met while the month's archive files were read."""
-    for count, check, severity, expected, found in (
-        (
-            month.duplicates,
-            "duplicate-rows",
-            Severity.WARNING,
-            "one row a time",
-            "rows beyond the first of their time; the last one read was kept",
-        ),
-        (
-            month.unusable,
-            "unusable-rows",
-            Severity.WARNING,
-            "a finite price and volume in every row",
-            "rows without one, left out",
-        ),
-    ):
-        if count:
-            yield Finding(
-                severity,
-                check,
-                series,
-                symbol,
-                month.span,
-                expected,
-                f"{count} {found}",
-                month.evidence,
-            )
-    for key, count in month.outside:
-        yield Finding(
-            Severity.WARNING,
-            "rows-outside-period",
-            series,
-            symbol,
-            month.span,
-            "rows of the file's own period",
-            f"{count} rows outside it, left out",
-            (key,),
-        )
-
-
-def _jumped(series: str, symbol: str, months: Sequence[MonthOf[BarMonth]]) -> Iterator[Finding]:
-    for month in months:
-        for time, change in month.view.jumps:
-            yield _jump(series, symbol, time, change, month.evidence)
-    for earlier, later in pairwise(months):
-        away = later.view.first - earlier.view.last
-        change = _log_ratio(earlier.view.last_close, later.view.first_close)
-        if abs(change) > JUMP and away < RELISTED_US:
-            yield _jump(series, symbol, later.view.first, change, later.evidence)
-
-
-def _jump(series: str, symbol: str, time: int, change: float, evidence: tuple[str, ...]) -> Finding:
-    minute = time // 60_000_000 * 60_000_000
-    return Finding(
-        Severity.WARNING,
-        "price-jump",
-        series,
-        symbol,
-        Span(minute, minute + 60_000_000),
-        f"a log return of at most {JUMP} between neighbouring bars",
-        f"{change:+.3f}",
-        evidence,
-    )
-
-
-def _idled(
-    series: str, symbol: str, months: Sequence[MonthOf[BarMonth]], step: int
-) -> Iterator[Finding]:
-    whole = life(months, step)
-    if whole is None:
-        return
-    joined: list[tuple[Span, tuple[str, ...]]] = []
-    for month in months:
-        for span in month.view.idle:
-            if joined and joined[-1][0].end == span.start:
-                joined[-1] = (Span(joined[-1][0].start, span.end), joined[-1][1])
-            else:
-                joined.append((span, month.evidence))
-    for span, evidence in joined:
-        if span.end - span.start < IDLE_US:
-            continue
-        dead = span.end == whole.end
-        yield Finding(
-            Severity.WARNING,
-            "frozen-after-delisting" if dead else "frozen-price",
-            series,
-            symbol,
-            span,
-            "trades, or no bars where trading has ended" if dead else "trades",
-            f"{span.hours:.0f} h without volume at one price"
-            + (" up to the last bar: the symbol is probably delisted" if dead else ""),
-            evidence,
-        )
-
-
 def relisting_price(months: Sequence[MonthOf[BarMonth]], gap: Span) -> tuple[float, float] | None:
-    """The closes before and after a gap that lies between two months or in one; None if unknown."""
+    """The closes before and after a gap; None where it is none of these months'."""
+    for month in months:
+        for span, closes in zip(month.view.gaps, month.view.closes, strict=True):
+            if span == gap:
+                return closes
     for earlier, later in pairwise(months):
         if earlier.view.last < gap.start <= gap.end <= later.view.first:
             return earlier.view.last_close, later.view.first_close
     return None
-
-
-def _log_ratio(before: float, after: float) -> float:
-    return math.log(after / before) if before > 0 and after > 0 else 0.0
-
-
-def other_asset(prices: tuple[float, float] | None) -> bool:
-    """Whether the prices around a long gap cannot be one asset's without a second look."""
-    return prices is not None and abs(_log_ratio(*prices)) > OTHER_ASSET
-
-
-def _covering(times: Times, step: int) -> Span:
-    start = min(times.first) // step * step
-    return Span(start, max(times.first) // step * step + step)
-
-
-def _length(step: int) -> str:
-    return f"{step // HOUR_US} h" if step >= HOUR_US else f"{step // 60_000_000} min"

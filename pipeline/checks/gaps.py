@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.checks.bars import RELISTED_US, other_asset
+from pipeline.checks.barfindings import relisted
+from pipeline.checks.bars import RELISTED_US
 from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 
 COMMON = 0.9
@@ -120,18 +121,8 @@ def _missing(series: str, life: Life, outage: Outage) -> Finding:
     )
     evidence = life.evidence.get(gap, ())
     if outage.span.end - outage.span.start >= RELISTED_US:
-        prices = life.prices.get(gap)
-        told = f", price {prices[0]:.6g} before and {prices[1]:.6g} after" if prices else ""
-        return Finding(
-            Severity.ERROR if other_asset(prices) else Severity.WARNING,
-            "relisted",
-            series,
-            life.symbol,
-            outage.span,
-            "one asset under this name from first to last bar",
-            f"no bars for {outage.span.hours / 24:.0f} days{told}",
-            evidence,
-        )
+        prices = life.prices.get(gap) or (None, None)
+        return relisted(series, life.symbol, outage.span, prices, evidence)
     whole_hour = -(-outage.span.start // HOUR_US) * HOUR_US + HOUR_US <= outage.span.end
     known = "while other symbols have them" if outage.alive > 1 else "no other symbol to compare"
     return Finding(

@@ -1,0 +1,123 @@
+"""Every symbol looked at side by side, judged together, and rolled up into one report."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+from data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
+from data_collection.report.model import Coverage, Provenance, Report
+from data_collection.report.monthfiles import whole_span
+from data_collection.report.tables import look_at_table
+from data_collection.settings import RunSettings, parse_typed
+from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
+from pipeline.checks.gaps import gap_findings, life_findings
+from pipeline.keys import months_between
+from pipeline.registry import DataType, HourRule, spec_of
+
+_FEW = 3
+"""Up to so many symbols a pool of processes costs more than it gives."""
+
+
+def gather(settings: RunSettings, provenance: Provenance, created_at: str) -> Report:
+    """Look at everything the settings name; `provenance` is completed with the inputs."""
+    looks = _looks(settings)
+    findings = [finding for look in looks for finding in look.findings]
+    for name in settings.types:
+        findings += map(narrowed, _together(name, looks, settings))
+    table = look_at_table(settings)
+    if table is not None:
+        findings += table.findings
+    return Report(
+        created_at=created_at,
+        market=settings.market.value,
+        start=settings.span.start.isoformat(),
+        end=settings.span.end.isoformat(),
+        symbols=settings.symbols,
+        findings=worst_first(findings),
+        coverage=tuple(_coverage(name, looks, settings) for name in settings.types),
+        reconciled={look.symbol: look.reconciled for look in looks},
+        provenance=_with_inputs(provenance, looks),
+        table=None if table is None else table.summary,
+    )
+
+
+def _looks(settings: RunSettings) -> list[SymbolLook]:
+    look = partial(look_at, settings)
+    workers = min(len(os.sched_getaffinity(0)), len(settings.symbols))
+    if workers < 2 or len(settings.symbols) <= _FEW:
+        return [look(symbol) for symbol in settings.symbols]
+    # fresh processes: a fork of a process that has used polars may hang
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(look, settings.symbols))
+
+
+def _together(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> list[Finding]:
+    """What only shows with the other symbols, or the base bars, beside it."""
+    data_type, interval = parse_typed(name)
+    bars = spec_of(data_type).hour_rule is HourRule.BAR
+    lives = {look.symbol: look.lives.get(name) for look in looks}
+    spans = {symbol: None if life is None else life.span for symbol, life in lives.items()}
+    whole = whole_span(settings)
+    if name == BASE or BASE not in settings.types:
+        wanted = dict.fromkeys(spans, whole)
+    else:
+        wanted = {look.symbol: look.lives[BASE].span for look in looks if BASE in look.lives}
+    found = life_findings(name, spans, wanted, _slack(data_type, interval))
+    if bars:
+        there = [life for life in lives.values() if life is not None]
+        found += gap_findings(name, there)
+    return found
+
+
+def _slack(data_type: DataType, interval: str) -> int:
+    """How far from the life's ends the first and last row may lie."""
+    if data_type is DataType.FUNDING:
+        return 8 * HOUR_US
+    if data_type is DataType.METRICS:
+        return DAY_US
+    return STEPS[interval] if interval else HOUR_US
+
+
+def _coverage(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> Coverage:
+    months = tuple(months_between(settings.span.start, settings.span.end))
+    shares = {}
+    for look in looks:
+        life = look.lives.get(BASE)
+        row: list[float | None] = []
+        for month in months:
+            share = look.shares[name].get(month.stamp)
+            alive = life is None or (
+                life.span.start < month.end_us and month.start_us < life.span.end
+            )
+            row.append(share if share is not None else (0.0 if alive else None))
+        shares[look.symbol] = tuple(row)
+    return Coverage(name, tuple(month.stamp for month in months), shares)
+
+
+def _with_inputs(provenance: Provenance, looks: Iterable[SymbolLook]) -> Provenance:
+    every: dict[str, str] = {}
+    by_series: dict[str, int] = {}
+    for look in looks:
+        for name, inputs in look.inputs.items():
+            every |= inputs
+            by_series[name] = by_series.get(name, 0) + len(inputs)
+    lines = "".join(f"{key} {every[key]}\n" for key in sorted(every))
+    return Provenance(
+        command=provenance.command,
+        versions=provenance.versions,
+        source=provenance.source,
+        inputs=len(every),
+        inputs_sha256=hashlib.sha256(lines.encode()).hexdigest(),
+        by_series=by_series,
+        table_sha256=provenance.table_sha256,
+    )
+
+
+def failing(report: Report, severities: Sequence[Severity]) -> list[Finding]:
+    """The findings of the chosen severities."""
+    return [finding for finding in report.findings if finding.severity in severities]

@@ -1,0 +1,360 @@
+"""Look at one symbol: its month files in, what they show and its own findings out.
+
+Runs in worker processes: everything given back is plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from data_collection.report.model import Reconciled
+from data_collection.report.monthfiles import (
+    MonthFile,
+    MonthView,
+    SeriesLook,
+    month_files,
+    whole_span,
+)
+from data_collection.settings import RunSettings, parse_typed
+from pipeline.checks import barfindings, bars, cross, openinterest, settlements
+from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from pipeline.checks.gaps import Life
+from pipeline.checks.reconcile import reconcile_month, reconciliation_findings
+from pipeline.errors import BadName
+from pipeline.keys import ArchiveFile
+from pipeline.registry import DataType, Market
+
+BASE = "klines:1m"
+STEPS = {"1m": 60_000_000, "1h": HOUR_US}
+REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
+LISTED_EVIDENCE = 6
+_BAR_COLUMNS = ("open", "high", "low", "close")
+_OTHERS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
+_Hours = dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolLook:
+    """What one symbol's layers show; shares are keyed by series and then by month stamp."""
+
+    symbol: str
+    shares: Mapping[str, Mapping[str, float]]
+    lives: Mapping[str, Life]
+    findings: tuple[Finding, ...]
+    reconciled: Reconciled
+    inputs: Mapping[str, Mapping[str, str]]  # series -> archive key -> sha256
+
+
+@dataclass(frozen=True, slots=True)
+class AggEnds:
+    """First and last minute and id of an aggTrades month, from the parquet's own statistics."""
+
+    first: int
+    last: int
+    first_id: int
+    last_id: int
+
+
+def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
+    """Read and examine every month file of `symbol` that the settings name."""
+    series = {name: SeriesLook(name) for name in settings.types}
+    files = {
+        name: list(month_files(settings, name, symbol, gathered))
+        for name, gathered in series.items()
+    }
+    hours: _Hours = {}
+    shares: dict[str, dict[str, float]] = {}
+    for name in sorted(series, key=lambda name: name != BASE):
+        examine = _EXAMINERS.get(parse_typed(name)[0], _examine_bars)
+        shares[name] = examine(series[name], files[name], hours)
+    reconciled, mismatches = _reconcile(settings.market, symbol, files)
+    findings = [
+        *(finding for gathered in series.values() for finding in gathered.findings),
+        *mismatches,
+        *_own_findings(symbol, series),
+        *_cross(symbol, files, hours),
+    ]
+    whole = whole_span(settings)
+    return SymbolLook(
+        symbol,
+        shares,
+        {name: life for name in series if (life := _life(symbol, series[name])) is not None},
+        tuple(
+            narrowed(finding)
+            for finding in findings
+            if finding.period.start < whole.end and whole.start < finding.period.end
+        ),
+        reconciled,
+        {name: gathered.inputs for name, gathered in series.items()},
+    )
+
+
+def _examine_bars(
+    gathered: SeriesLook, files: Sequence[MonthFile], hours: _Hours
+) -> dict[str, float]:
+    data_type, interval = parse_typed(gathered.name)
+    time = "minute" if gathered.name == BASE else "open_time"
+    columns = [time, *_BAR_COLUMNS, *(("volume",) if data_type is DataType.KLINES else ())]
+    shares = {}
+    for file in files:
+        frame = file.read(columns)
+        view = bars.examine_bars(frame, time, STEPS[interval])
+        if gathered.name == BASE:
+            hours[file.month.stamp] = cross.hours_of_minutes(frame)
+        if view is not None:
+            gathered.months.append(file.of(view))
+            length = file.span.end - file.span.start
+            shares[file.month.stamp] = min(1.0, view.rows * STEPS[interval] / length)
+    return shares
+
+
+def _examine_aggtrades(
+    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
+) -> dict[str, float]:
+    shares = {}
+    for file in files:
+        ends = _ends(file.path)
+        if ends is None:
+            continue
+        gathered.months.append(file.of(ends))
+        kept = file.report.get("reconcile")
+        if kept is not None:
+            traded = kept["hours"] + _hours_in(kept["only_klines"])
+            found = kept["hours"] + _hours_in(kept["only_aggtrades"])
+            shares[file.month.stamp] = min(1.0, found / traded) if traded else 1.0
+    return shares
+
+
+def _examine_settlements(
+    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
+) -> dict[str, float]:
+    shares = {}
+    for file in files:
+        frame = file.read(("calc_time", "funding_interval_hours", "last_funding_rate"))
+        view = settlements.examine_settlements(frame)
+        gathered.months.append(file.of(view))
+        covered = sum(item.interval for item in view) * HOUR_US
+        shares[file.month.stamp] = min(1.0, covered / (file.span.end - file.span.start))
+    return shares
+
+
+def _examine_metrics(
+    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
+) -> dict[str, float]:
+    shares = {}
+    for file in files:
+        # a day's file belongs to the day whole: its last row is known at the next midnight
+        frame = pl.read_parquet(file.path, columns=["known_time", "file_date", "sum_open_interest"])
+        day = pl.col("file_date").cast(pl.Datetime("us")).dt.epoch("us")
+        frame = frame.filter(day >= file.span.start, day < file.span.end)
+        view = openinterest.examine_metrics(frame)
+        gathered.months.append(file.of(view))
+        wanted = (file.span.end - file.span.start) // openinterest.STEP_US
+        shares[file.month.stamp] = min(1.0, sum(day.distinct for day in view) / wanted)
+    return shares
+
+
+_EXAMINERS: Mapping[
+    DataType,
+    Callable[[SeriesLook, Sequence[MonthFile], _Hours], dict[str, float]],
+] = {
+    DataType.AGGTRADES: _examine_aggtrades,
+    DataType.FUNDING: _examine_settlements,
+    DataType.METRICS: _examine_metrics,
+}
+
+
+def _ends(path: Path) -> AggEnds | None:
+    metadata = pq.read_metadata(path)
+    if metadata.num_rows == 0:
+        return None
+    group = metadata.row_group(0)
+    found = {
+        column.path_in_schema: column.statistics
+        for column in (group.column(index) for index in range(group.num_columns))
+    }
+    micros = [int(found["minute"].min.timestamp()), int(found["minute"].max.timestamp())]
+    return AggEnds(
+        micros[0] * 1_000_000,
+        micros[1] * 1_000_000,
+        int(found["first_agg_trade_id"].min),
+        int(found["last_agg_trade_id"].max),
+    )
+
+
+def _hours_in(pairs: Sequence[Sequence[int]]) -> int:
+    return sum(end - start for start, end in pairs) // HOUR_US
+
+
+def _reconcile(
+    market: Market, symbol: str, files: Mapping[str, Sequence[MonthFile]]
+) -> tuple[Reconciled, list[Finding]]:
+    """Roll up what the aggTrades month files keep; compare where a file keeps nothing."""
+    klines = {file.month: file for file in files.get(BASE, ())}
+    kept, without = [], []
+    for file in files.get(DataType.AGGTRADES, ()):
+        told = file.report.get("reconcile")
+        if told is None and file.month in klines:
+            told = reconcile_month(
+                pl.read_parquet(file.path),
+                klines[file.month].read(("minute", *_BAR_COLUMNS, *_OTHERS)),
+                market,
+            )
+        if told is None:
+            without.append(file.month.stamp)
+        else:
+            kept.append((told, tuple(file.inputs)))
+    total = Reconciled(
+        hours=sum(told["hours"] for told, _ in kept),
+        exact=sum(told["exact"] for told, _ in kept),
+        rounding=sum(told["rounding"] for told, _ in kept),
+        mismatched=sum(told["mismatched"] for told, _ in kept),
+        one_sided=sum(
+            _hours_in(told["only_klines"]) + _hours_in(told["only_aggtrades"]) for told, _ in kept
+        ),
+        months_without=tuple(without),
+    )
+    return total, reconciliation_findings(symbol, kept)
+
+
+def _own_findings(symbol: str, series: Mapping[str, SeriesLook]) -> list[Finding]:
+    """Everything that this symbol's series show by themselves."""
+    findings: list[Finding] = []
+    for name, gathered in series.items():
+        data_type, interval = parse_typed(name)
+        if data_type is DataType.AGGTRADES:
+            findings += _id_steps(symbol, gathered.months)
+        elif data_type is DataType.FUNDING:
+            traded = _traded(series[BASE].months) if BASE in series else []
+            findings += settlements.funding_findings(symbol, gathered.months, traded)
+        elif data_type is DataType.METRICS:
+            findings += openinterest.metrics_findings(symbol, gathered.months)
+        else:
+            findings += barfindings.bar_findings(name, symbol, gathered.months, STEPS[interval])
+    return findings
+
+
+def _traded(months: Sequence[MonthView]) -> list[Span]:
+    """The spans with trades: the life without gaps and idle spans of a day or more."""
+    whole = bars.life(months, STEPS["1m"])
+    if whole is None:
+        return []
+    silent = [*bars.gaps_in(months, STEPS["1m"]), *barfindings.idle_spans(months)]
+    spans, start = [], whole.start
+    for span in sorted(span for span in silent if span.end - span.start >= DAY_US):
+        if span.start > start:
+            spans.append(Span(start, span.start))
+        start = max(start, span.end)
+    return [*spans, Span(start, whole.end)] if start < whole.end else spans
+
+
+def _id_steps(symbol: str, months: Sequence[MonthView]) -> list[Finding]:
+    """Ids that the first trades of a month skip, or tell again, after the month before."""
+    findings = []
+    for before, after in pairwise(months):
+        step = after.view.first_id - before.view.last_id - 1
+        if before.span.end == after.span.start and step != 0:
+            findings.append(
+                Finding(
+                    Severity.WARNING,
+                    "trade-id-gap" if step > 0 else "trade-ids-repeated",
+                    DataType.AGGTRADES,
+                    symbol,
+                    Span(before.view.last, after.view.first + STEPS["1m"]),
+                    "ids that go on where the month before ended",
+                    f"{abs(step)} ids {'missing' if step > 0 else 'told again'}",
+                    (*before.evidence[-1:], *after.evidence[:1]),
+                )
+            )
+    return findings
+
+
+def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], hours: _Hours) -> list[Finding]:
+    """Mark and index prices, and the archive's own 1h bars, against the minutes' hours."""
+    others = {
+        name: {file.month.stamp: file for file in files[name]}
+        for name in ("klines:1h", *REFERENCES)
+        if name in files
+    }
+    findings: list[Finding] = []
+    for stamp, own in hours.items():
+        there = {name: months[stamp] for name, months in others.items() if stamp in months}
+        bars_1h = there.pop("klines:1h", None)
+        view = cross.examine_cross(
+            own,
+            None if bars_1h is None else bars_1h.read(("open_time", *_BAR_COLUMNS, "volume")),
+            {name: file.read(("open_time", "close")) for name, file in there.items()},
+        )
+        used = [*there.values(), *([bars_1h] if bars_1h else [])]
+        if view:
+            evidence = tuple(key for file in used for key in file.inputs)
+            month = bars.MonthOf(used[0].span, view, evidence)
+            findings += cross.cross_findings(symbol, month)
+    return findings
+
+
+def _life(symbol: str, gathered: SeriesLook) -> Life | None:
+    """From first to last row of a series, with its gaps where it is made of bars."""
+    months = gathered.months
+    if not months:
+        return None
+    data_type, interval = parse_typed(gathered.name)
+    if data_type is DataType.AGGTRADES:
+        span = Span(months[0].view.first, months[-1].view.last + STEPS["1m"])
+    elif data_type is DataType.FUNDING:
+        items = [item for month in months for item in month.view]
+        if not items:
+            return None
+        span = Span(items[0].hour, items[-1].hour + items[-1].interval * HOUR_US)
+    elif data_type is DataType.METRICS:
+        days = [day for month in months for day in month.view]
+        if not days:
+            return None
+        span = Span(days[0].first - openinterest.STEP_US, days[-1].last)
+    else:
+        return _bar_life(symbol, months, STEPS[interval])
+    return Life(symbol, span, (), {}, {})
+
+
+def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | None:
+    span = bars.life(months, step)
+    gaps = bars.gaps_in(months, step)
+    return (
+        None
+        if span is None
+        else Life(
+            symbol,
+            span,
+            tuple(gaps),
+            {
+                gap: tuple(
+                    key
+                    for month in months
+                    if month.span.start < gap.end and gap.start < month.span.end
+                    for key in month.evidence
+                )
+                for gap in gaps
+            },
+            {gap: bars.relisting_price(months, gap) for gap in gaps},
+        )
+    )
+
+
+def narrowed(finding: Finding) -> Finding:
+    """The finding with only the archive files of its own span as evidence."""
+    near = []
+    for key in finding.evidence:
+        try:
+            period = ArchiveFile.parse(key).period
+        except BadName:
+            near.append(key)  # a path, not an archive key
+            continue
+        if period.start_us < finding.period.end and finding.period.start < period.end_us:
+            near.append(key)
+    return replace(finding, evidence=tuple((near or finding.evidence)[:LISTED_EVIDENCE]))
