@@ -7,12 +7,16 @@ SourceError      the archive, a mirror or a directory does not give what it shou
 Unreachable      no answer after every retry
 BadListing       a listing that is no S3 listing
 Refused          451, or an answer that will not change by asking again
+Trouble          one attempt went wrong; another may not (never leaves the transports' pool)
 CacheError       the cache or its ledger cannot be trusted or written
+CacheFull        the next file would pass --max-disk
 QueueError       the shared state cannot be used
 LeaseLost        the task was given to another worker: the late result is refused
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from pipeline.errors import PipelineError
 
@@ -45,8 +49,43 @@ class Refused(SourceError):
     """An answer that will not change by asking again."""
 
 
+class TroubleKind(StrEnum):
+    """What can go wrong in one attempt at a download; the summary counts them by these names."""
+
+    THROTTLED = "throttled"
+    SERVER = "server error"
+    CONNECTION = "connection lost"
+    NAME = "name not found"
+    STALL = "stalled"
+    SHORT = "short body"
+    LENGTH = "wrong length"
+    RANGE = "range not served"
+    CHECKSUM = "wrong checksum"
+    ZIP = "broken zip"
+    LISTING = "broken listing page"
+
+
+class Trouble(SourceError):
+    """One attempt went wrong; another may not."""
+
+    def __init__(
+        self, kind: TroubleKind, subject: str, found: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(subject, expected="a whole answer", found=found)
+        self.kind = kind
+        self.retry_after = retry_after  # seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the parts when the error crosses a process boundary."""
+        return (Trouble, (self.kind, self.subject, self.found, self.retry_after))
+
+
 class CacheError(CollectionError):
     """The cache or its ledger cannot be trusted or written."""
+
+
+class CacheFull(CacheError):
+    """The next file would pass --max-disk."""
 
 
 class QueueError(CollectionError):

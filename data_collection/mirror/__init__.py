@@ -1,0 +1,17 @@
+"""A mirror: serves an archive tree over HTTP as the archive does, in any weather asked for."""
+
+from data_collection.mirror.faults import Fault, FaultKind, FaultPlan
+from data_collection.mirror.server import Mirror, Served
+from data_collection.mirror.tree import DirectoryTree, Entry, KeyTree, Tree
+
+__all__ = [
+    "DirectoryTree",
+    "Entry",
+    "Fault",
+    "FaultKind",
+    "FaultPlan",
+    "KeyTree",
+    "Mirror",
+    "Served",
+    "Tree",
+]

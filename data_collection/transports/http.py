@@ -1,0 +1,224 @@
+"""HTTP with requests: the default transport, and the way every listing and checksum is read."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NameResolutionError
+
+from data_collection.errors import Refused, Trouble, TroubleKind
+from data_collection.sources import HttpSource
+from data_collection.transports.protocol import Part, Wanted
+from data_collection.transports.weather import Weather
+from pipeline.errors import layer_error
+
+_CHUNK = 1 << 18
+_LARGEST_TEXT = 1 << 25  # a listing page is about 0.4 MB
+_THROTTLED = (403, 418, 429)
+_CONNECT_SECONDS = 20.0
+_AGENT = "alphaqcm-data (+https://github.com/binance/binance-public-data reader)"
+
+
+class HttpDownloader:
+    """Plain HTTP/1.1 with keep-alive; a proxy from the environment is honoured."""
+
+    def __init__(self, source: HttpSource, weather: Weather, *, stall: float) -> None:
+        self._source = source
+        self._weather = weather
+        self._timeout = (min(_CONNECT_SECONDS, stall), stall)
+        self._session = requests.Session()
+        # identity: the bytes and lengths on the wire are the file's own
+        self._session.headers.update({"User-Agent": _AGENT, "Accept-Encoding": "identity"})
+        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=weather.manners.connections + 1)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._adapter = adapter
+        # read from the environment once, not once a request
+        settings = self._session.merge_environment_settings(
+            source.base, {}, stream=True, verify=None, cert=None
+        )
+        self._proxies, self._verify = settings["proxies"], settings["verify"]
+
+    def close(self) -> None:
+        """See `Downloader`."""
+        self._session.close()
+
+    def text(self, key: str) -> str | None:
+        """See `Downloader`."""
+        return self.get_text(self._source.url(key))
+
+    def get_text(self, url: str) -> str | None:
+        """A small text at any address; None on a 404."""
+        with self._ask(url, {}) as response:
+            if response.status_code == 404:
+                _drain(response)
+                return None
+            if response.status_code != 200:
+                raise _answer_trouble(url, response)
+            return self._read_all(url, response).decode("utf-8", errors="replace")
+
+    def body(self, wanted: Wanted, part: Part) -> bool:
+        """See `Downloader`."""
+        url, start = self._source.url(wanted.key), part.size
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        if start and wanted.etag:
+            headers["If-Range"] = f'"{wanted.etag}"'
+        with self._ask(url, headers) as response:
+            status = response.status_code
+            if status == 404:
+                _drain(response)
+                return False
+            if start and status == 200:
+                part.clear()  # the source does not resume, or the file is another one now
+                start = 0
+            elif status == 416 or (status == 206 and not _continues(response, start)):
+                part.clear()
+                raise Trouble(TroubleKind.RANGE, url, f"status {status} for bytes from {start}")
+            elif status not in (200, 206):
+                raise _answer_trouble(url, response)
+            declared = response.headers.get("Content-Length")
+            if declared is not None and start + int(declared) != wanted.size:
+                part.clear()
+                raise Trouble(
+                    TroubleKind.LENGTH,
+                    url,
+                    f"{start + int(declared)} bytes declared, {wanted.size} listed",
+                )
+            self._pour(url, response, part)
+        return True
+
+    def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
+        request = self._session.prepare_request(requests.Request("GET", url, headers))
+        try:
+            response = self._send(self._adapter.send, request)
+            if response.is_redirect:
+                response.close()
+                response = self._send(self._session.send, request)
+            return response
+        except requests.RequestException as error:
+            raise _connection_trouble(url, error) from error
+
+    def _send(
+        self, send: Callable[..., requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        return send(
+            request,
+            stream=True,
+            timeout=self._timeout,
+            proxies=self._proxies,
+            verify=self._verify,
+        )
+
+    def _pour(self, url: str, response: requests.Response, part: Part) -> None:
+        pieces = response.iter_content(_CHUNK)
+        try:
+            with part.path.open("ab", buffering=0) as target:
+                while True:
+                    try:
+                        piece = next(pieces, b"")
+                    except requests.RequestException as error:
+                        raise _connection_trouble(url, error) from error
+                    if not piece:
+                        return
+                    target.write(piece)
+                    self._weather.spend(len(piece))
+        except OSError as error:
+            raise layer_error(part.path, error) from error
+
+    def _read_all(self, url: str, response: requests.Response) -> bytes:
+        pieces, size = [], 0
+        try:
+            for piece in response.iter_content(_CHUNK):
+                size += len(piece)
+                if size > _LARGEST_TEXT:
+                    raise Trouble(
+                        TroubleKind.LENGTH, url, f"more than {_LARGEST_TEXT} bytes of text"
+                    )
+                pieces.append(piece)
+        except requests.RequestException as error:
+            raise _connection_trouble(url, error) from error
+        return b"".join(pieces)
+
+
+def _continues(response: requests.Response, start: int) -> bool:
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return match is not None and int(match[1]) == start
+
+
+def _drain(response: requests.Response) -> None:
+    """Read the rest of a small answer, so that its connection can be used again."""
+    try:
+        response.raw.read(1 << 16)
+    except (OSError, requests.RequestException):
+        response.close()
+
+
+def _answer_trouble(url: str, response: requests.Response) -> Trouble:
+    """What an answer that is neither the file nor a 404 means; raises `Refused` for the final."""
+    status = response.status_code
+    found = f"status {status}"
+    _drain(response)
+    if status == 451:
+        raise Refused(
+            url,
+            expected="the archive to be served in this region",
+            found=found,
+            next_step="use a mirror or a copy: --source URL or DIR",
+        )
+    if status in _THROTTLED:
+        return Trouble(TroubleKind.THROTTLED, url, found, retry_seconds(response.headers))
+    if status == 503 and "Retry-After" in response.headers:
+        return Trouble(TroubleKind.THROTTLED, url, found, retry_seconds(response.headers))
+    if status >= 500 or status == 408:
+        return Trouble(TroubleKind.SERVER, url, found)
+    raise Refused(
+        url,
+        expected="status 200, 206 or 404",
+        found=found,
+        next_step="check that --source is an archive or a mirror of it",
+    )
+
+
+def retry_seconds(headers: requests.structures.CaseInsensitiveDict[str]) -> float | None:
+    """Seconds of a Retry-After header, given as a number or a date; None where there is none."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _connection_trouble(url: str, error: requests.RequestException) -> Trouble:
+    """Sort what requests raised; raises `Refused` for what another attempt cannot mend."""
+    found = str(error)
+    cause: BaseException | None = error
+    for _ in range(4):
+        if isinstance(cause, NameResolutionError):
+            return Trouble(TroubleKind.NAME, url, found)
+        reason = getattr(cause, "reason", None) or (cause.args[0] if cause and cause.args else None)
+        cause = reason if isinstance(reason, BaseException) else None
+    if isinstance(error, requests.exceptions.SSLError | requests.exceptions.TooManyRedirects):
+        raise Refused(
+            url,
+            expected="a trusted connection to the file itself",
+            found=found,
+            next_step="check the proxy, the certificates and --source",
+        ) from error
+    if isinstance(error, requests.Timeout) or "timed out" in found.lower():
+        return Trouble(TroubleKind.STALL, url, found)
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return Trouble(TroubleKind.SHORT, url, found)
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return Trouble(TroubleKind.CONNECTION, url, found)
+    raise Refused(url, expected="an answer", found=found, next_step="check --source") from error

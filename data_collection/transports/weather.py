@@ -1,0 +1,176 @@
+"""The manners of all transports: how fast, when to wait, how often to ask again.
+
+One `Weather` is shared by every thread of an `Archive`. It holds the pool back when the source
+throttles (fewer at once, nobody before Retry-After), limits the bytes a second, repeats attempts
+with exponential backoff and jitter, and counts every trouble for the summary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from data_collection.errors import Refused, Trouble, TroubleKind, Unreachable
+
+T = TypeVar("T")
+
+_LONGEST_WAIT = 60.0  # seconds between two attempts
+_LONGEST_PAUSE = 900.0  # seconds a source may ask us to stay away before we give up
+
+
+class Stopped(Exception):
+    """The pool is being stopped; raised in its threads only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How polite and how patient: see `FetchOptions`."""
+
+    connections: int
+    rate_limit: int | None  # bytes a second
+    retries: int
+    backoff: float  # seconds before the second attempt
+
+
+class Weather:
+    """Shared by the threads of one pool."""
+
+    def __init__(self, manners: Manners) -> None:
+        self.manners = manners
+        self.troubles: Counter[str] = Counter()
+        self.stop = threading.Event()
+        self._changed = threading.Condition()
+        self._active = 0
+        self._width = float(manners.connections)  # how many may be active at once
+        self._resume_at = 0.0
+        self._throttles = 0  # in a row
+        self._budget_at = time.monotonic()  # when the bytes taken so far will have been earned
+
+    def count(self, kind: TroubleKind) -> None:
+        """Note a trouble for the summary."""
+        with self._changed:
+            self.troubles[kind.value] += 1
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """A place among the active requests; waits while the source asked for a pause."""
+        with self._changed:
+            while True:
+                if self.stop.is_set():
+                    raise Stopped
+                pause = self._resume_at - time.monotonic()
+                if pause <= 0 and self._active < max(1, int(self._width)):
+                    break
+                self._changed.wait(min(pause, 0.5) if pause > 0 else 0.5)
+            self._active += 1
+        try:
+            yield
+            self._went_well()
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify()
+
+    def _went_well(self) -> None:
+        with self._changed:
+            self._throttles = 0
+            self._width = min(float(self.manners.connections), self._width + 1 / self._width)
+
+    def slow_down(self, retry_after: float | None) -> None:
+        """The source throttles: halve the pool and pause it, as long as it asked for."""
+        with self._changed:
+            now = time.monotonic()
+            if retry_after is None and now < self._resume_at:
+                return  # answers to requests that were under way when the pause began
+            self._throttles += 1
+            self._width = max(1.0, self._width / 2)
+            pause = self._wait_seconds(self._throttles) if retry_after is None else retry_after
+            self._resume_at = max(self._resume_at, now + pause)
+
+    def spend(self, count: int) -> None:
+        """Wait until `count` more bytes are within the rate limit."""
+        if self.stop.is_set():
+            raise Stopped
+        if self.manners.rate_limit is None:
+            return
+        with self._changed:
+            now = time.monotonic()
+            self._budget_at = max(self._budget_at, now - 0.1) + count / self.manners.rate_limit
+            wait = self._budget_at - now
+        if wait > 0:
+            self.stop.wait(wait)
+
+    def _wait_seconds(self, attempt: int) -> float:
+        longest = min(_LONGEST_WAIT, self.manners.backoff * 2 ** min(attempt, 16))
+        return random.uniform(longest / 2, longest)  # noqa: S311
+
+    def patiently(self, subject: str, attempt: Callable[[], T], progress: Callable[[], int]) -> T:
+        """Run `attempt` until it works; raises `Unreachable` after `retries` fruitless ones.
+
+        `progress` tells how many bytes are there: an attempt that brought many was not fruitless.
+        """
+        fruitless, had = 0, progress()
+
+        def enough(_: tenacity.RetryCallState) -> bool:
+            nonlocal fruitless, had
+            now = progress()
+            fruitless = 0 if now - had >= _GOOD_PROGRESS else fruitless + 1
+            had = now
+            return fruitless > self.manners.retries
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, Trouble) and error.kind is TroubleKind.THROTTLED:
+                return 0.0  # the whole pool waits, in `turn`
+            return self._wait_seconds(fruitless)
+
+        def once() -> T:
+            with self.turn():
+                try:
+                    return attempt()
+                except Trouble as trouble:
+                    self._met(trouble)
+                    raise
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Trouble),
+            stop=lambda state: enough(state) or self.stop.is_set(),
+            wait=pause,
+            sleep=tenacity.sleep_using_event(self.stop),
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except Trouble as trouble:
+            if self.stop.is_set():
+                raise Stopped from trouble
+            raise Unreachable(
+                subject,
+                expected=f"an answer within {self.manners.retries + 1} attempts",
+                found=f"{trouble.kind.value}: {trouble.found}",
+                next_step="check the network and --source; the same command goes on from here",
+            ) from trouble
+
+    def _met(self, trouble: Trouble) -> None:
+        self.count(trouble.kind)
+        if trouble.kind is not TroubleKind.THROTTLED:
+            return
+        if trouble.retry_after is not None and trouble.retry_after > _LONGEST_PAUSE:
+            raise Refused(
+                trouble.subject,
+                expected=f"to be let in again within {_LONGEST_PAUSE:g} s",
+                found=f"{trouble.found}, Retry-After {trouble.retry_after:g} s",
+                next_step="wait that long, then run the same command with fewer --connections",
+            )
+        self.slow_down(trouble.retry_after)
+
+
+_GOOD_PROGRESS = 1 << 20  # bytes of an attempt that was worth its while
