@@ -36,6 +36,7 @@ SUMS = (
     "retail_buy_quote",
     "retail_sell_quote",
 )
+MINUTE_PRICES = ("price_first", "price_last", "price_high", "price_low")
 PRICES = ("price_open", "price_close", "price_high", "price_low")
 DERIVED = (
     "cvd_qty",

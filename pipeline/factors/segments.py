@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
-TIME = pl.Datetime("us", "UTC")
+TIME: pl.DataType = pl.Datetime("us", "UTC")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
