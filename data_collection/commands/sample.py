@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from data_collection.errors import UsageError
-from data_collection.sample import SampleSpec, universe, write_sample
+from data_collection.sample import Flaw, SampleSpec, universe, write_sample
+from data_collection.sample.words import TRAPS, parse_trap, usage
 from pipeline.registry import Market
 
 
@@ -45,6 +46,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes-only", action="store_true", help="bars without trades, for long ranges"
     )
+    parser.add_argument(
+        "--plant",
+        action="append",
+        default=[],
+        metavar="TRAP",
+        help="plant a trap, such as 'jump symbol=ETHUSDT at=2024-02-28T10:00'; may be repeated",
+    )
+    parser.epilog = "\n".join(
+        [
+            "traps (times are UTC, words in brackets may be left out):",
+            *(f"  {name} {usage(kind)}" for name, kind in TRAPS.items()),
+            "flaws of a file-trap: " + ", ".join(Flaw),
+        ]
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         published=arguments.published,
         daily_since=arguments.daily_since,
         minutes_only=arguments.minutes_only,
+        traps=tuple(parse_trap(text) for text in arguments.plant),
     )
     written = write_sample(arguments.dest, spec)
     print(

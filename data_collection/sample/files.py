@@ -31,9 +31,9 @@ class Writer:
         self._zip = zipfile.ZipFile(
             self._buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=compression
         )
-        self._compression = compression
         self._spelling = _spelling(file, flaws)
-        self._member = self._zip.open(self._info(f"{file.name[:-4]}.csv"), "w")
+        # opened by name, a member is dated 1980-01-01: the same bytes whenever it is written
+        self._member = self._zip.open(f"{file.name[:-4]}.csv", "w")
 
     def add(self, rows: Table) -> None:
         """Append rows."""
@@ -54,9 +54,9 @@ class Writer:
         self._member.close()
         name = f"{self.file.name[:-4]}.csv"
         if Flaw.SECOND_CSV in self._flaws:
-            self._zip.writestr(self._info(f"nested/{name}"), b"0,1\n")
+            self._extra(f"nested/{name}", b"0,1\n")
         if Flaw.MACOSX_MEMBER in self._flaws:
-            self._zip.writestr(self._info(f"__MACOSX/._{name}"), b"\x00\x05\x16\x07")
+            self._extra(f"__MACOSX/._{name}", b"\x00\x05\x16\x07")
         self._zip.close()
         if not self._rows or Flaw.ABSENT in self._flaws:
             return 0
@@ -72,17 +72,13 @@ class Writer:
             _put(root / self.file.checksum_key, line.encode(), self._published)
         return len(data)
 
+    def _extra(self, name: str, data: bytes) -> None:
+        with self._zip.open(name, "w") as member:
+            member.write(data)
+
     @property
     def _published(self) -> datetime:
         return datetime.combine(self.file.period.end, _PUBLISHED_AT, tzinfo=UTC)
-
-    def _info(self, name: str) -> zipfile.ZipInfo:
-        moment = self._published
-        info = zipfile.ZipInfo(name, (moment.year, moment.month, moment.day, 6, 13, 20))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        info.create_system = 3
-        info.external_attr = 0o644 << 16
-        return info
 
 
 def _spelling(file: ArchiveFile, flaws: frozenset[Flaw]) -> Spelling:

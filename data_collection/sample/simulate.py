@@ -57,11 +57,12 @@ class _Maker:
         self._spec, self._contract, self._fate = spec, contract, fate
         self._tape = Tape(spec.seed, contract, fate, spec.trades_per_day)
         self._funding = Funding(spec.seed, contract, fate)
-        self._close = round(contract.price * 10**contract.price_decimals / contract.tick)
-        self._close *= contract.tick
+        self._close = 0  # nothing traded yet
 
     def block(self, grid: Grid) -> Block:
         spec, contract = self._spec, self._contract
+        if grid.starts[0] <= self._fate.listed or not self._close:
+            self._close = self._first_price(grid)
         wanted = spec.simulated
         tables: dict[Kind, Table] = {}
         if spec.minutes_only:
@@ -78,8 +79,11 @@ class _Maker:
         for data_type in BAR_TYPES:
             if data_type in wanted:
                 rows = minutes if data_type is DataType.KLINES else references[data_type]
-                for interval, each in (("1m", rows), ("1h", bar.hours(rows))):
-                    tables[data_type, interval] = bar.table(each, data_type, contract, spec.market)
+                tables[data_type, "1h"] = bar.table(
+                    bar.hours(rows), data_type, contract, spec.market
+                )
+                if data_type is DataType.KLINES or not spec.minutes_only:
+                    tables[data_type, "1m"] = bar.table(rows, data_type, contract, spec.market)
         if DataType.FUNDING in wanted:
             tables[DataType.FUNDING, ""] = self._funding.rows(grid)
         if DataType.METRICS in wanted:
@@ -88,6 +92,13 @@ class _Maker:
                 grid, minutes, marks, contract, self._fate, spec.market
             )
         return Block(grid.days, tables)
+
+    def _first_price(self, grid: Grid) -> int:
+        """The price before the first trade: of the listing, else of the sample's start."""
+        contract = self._contract
+        minute = min(int(np.searchsorted(grid.starts, self._fate.listed)), len(grid.starts) - 1)
+        price = float(np.exp(grid.log_price[minute])) * 10**contract.price_decimals
+        return max(1, round(price / contract.tick)) * contract.tick
 
     def _trades(self, trades: Trades, tables: dict[Kind, Table]) -> None:
         if DataType.AGGTRADES in self._spec.simulated:
@@ -127,17 +138,18 @@ class _Maker:
         unit = 10.0**contract.price_decimals
         ticks = np.maximum(1, np.rint(np.exp(grid.log_price) * unit / contract.tick))
         price = ticks.astype(np.int64) * contract.tick
-        trading = self._fate.trading(grid.starts)
-        close = np.where(trading, price[1:], -1)
-        known = np.maximum.accumulate(np.where(trading, np.arange(len(close)), -1))
-        close = np.where(known >= 0, close[known], self._close)
+        mean = self._spec.trades_per_day * contract.activity / MINUTES * grid.activity
+        count = np.rint(mean * np.exp(0.5 * draws[2])).astype(np.int64)
+        count *= self._fate.trading(grid.starts)
+        traded = count > 0
+        known = np.maximum.accumulate(np.where(traded, np.arange(len(count)), -1))
+        close = np.where(known >= 0, price[1:][known], self._close)
         opening = np.concatenate([[self._close], close[:-1]])
+        opening = np.where(traded, opening, close)
         spread = np.abs(draws[:2]) * 3e-4 * np.sqrt(grid.activity) * (price[1:] / contract.tick)
-        reach = np.rint(spread).astype(np.int64) * contract.tick * trading
+        reach = np.rint(spread).astype(np.int64) * contract.tick * traded
         high = np.maximum(opening, close) + reach[0]
         low = np.maximum(contract.tick, np.minimum(opening, close) - reach[1])
-        rows = self._spec.trades_per_day * contract.activity / MINUTES * grid.activity
-        count = np.rint(rows * np.exp(0.5 * draws[2])).astype(np.int64) * trading
         notional = count * 1_500.0 * np.exp(0.4 * draws[3])
         share = np.clip(0.5 + 0.15 * draws[4], 0.02, 0.98)
         typical = (high + low + close) // 3 // contract.tick * contract.tick

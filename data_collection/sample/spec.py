@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from data_collection.errors import UsageError
 from data_collection.sample.instruments import universe
-from data_collection.sample.traps import Trap
+from data_collection.sample.traps import Frozen, IdGap, RepeatedIds, Trap, ZeroQuantity
 from pipeline.keys import Period, days_between
 from pipeline.registry import REGISTRY, DataType, Market, Partition
 
@@ -38,8 +38,8 @@ class SampleSpec:
     published: date | None = None  # what the source holds on this day; None: the day after the last
     daily_since: date | None = None  # no daily files before, where a monthly one exists
     running_month_funding: bool = False  # a fundingRate file for a month that is not over
-    minutes_only: bool = False  # no trades, bars drawn directly: for long ranges
-    compression: int = 6  # zlib's level
+    minutes_only: bool = False  # no trades, klines 1m drawn directly, the others 1h: long ranges
+    compression: int = 1  # zlib's level: the archive has 6, which takes three times as long
     traps: tuple[Trap, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,6 +54,15 @@ class SampleSpec:
                 "sample",
                 expected="trades per day from 1 on, compression 0 to 9, a seed from 0 on",
                 found=f"{self.trades_per_day}, {self.compression}, {self.seed}",
+            )
+        of_trades = (Frozen, IdGap, RepeatedIds, ZeroQuantity)
+        if self.minutes_only and any(isinstance(trap, of_trades) for trap in self.traps):
+            raise UsageError(
+                "sample",
+                expected="no traps of trades in a sample of minutes only",
+                found=", ".join(
+                    type(trap).__name__ for trap in self.traps if isinstance(trap, of_trades)
+                ),
             )
 
     @property

@@ -13,7 +13,23 @@ from data_collection.sample.files import Writer
 from data_collection.sample.simulate import Block, Kind, blocks
 from data_collection.sample.spec import SampleSpec
 from data_collection.sample.table import Table
-from data_collection.sample.traps import Event, FileTrap, Flaw, RowTrap, Trap
+from data_collection.sample.traps import (
+    Delisted,
+    Event,
+    FileTrap,
+    Flaw,
+    Frozen,
+    FundingChange,
+    IdGap,
+    Jump,
+    Listed,
+    Outage,
+    Relisted,
+    RepeatedIds,
+    RowTrap,
+    Trap,
+    ZeroQuantity,
+)
 from pipeline.keys import ArchiveFile, Period, Series, Symbol, epoch_us
 from pipeline.layers import clean_temps
 from pipeline.registry import DataType, Market
@@ -40,6 +56,8 @@ def write_sample(dest: Path, spec: SampleSpec) -> Written:
     job = _Job(dest, spec)
     for symbol in spec.symbols:
         job.symbol(symbol)
+    if spec.today <= spec.last:
+        return job.written  # a trap may concern what is not published yet
     idle = [
         trap
         for trap in spec.traps
@@ -47,15 +65,37 @@ def write_sample(dest: Path, spec: SampleSpec) -> Written:
     ]
     if idle:
         raise _idle(idle[0])
-    return Written(tuple(job.files), job.bytes, job.rows)
+    return job.written
 
 
 def _check_events(spec: SampleSpec) -> None:
+    """Raise `UsageError` for an event that no simulated symbol or day can show."""
     for trap in spec.traps:
-        if isinstance(trap, get_args(Event)):
-            symbol = trap.symbol
-            if symbol and symbol not in spec.symbols:
-                raise _idle(trap)
+        match trap:
+            case ZeroQuantity(symbol=symbol, day=day):
+                first = last = day
+            case RepeatedIds(symbol=symbol, day=day):
+                first = last = day
+                if day == spec.first:  # there is no day before
+                    raise _idle(trap)
+            case (
+                Outage(symbol=symbol, start=start, end=end)
+                | Frozen(symbol=symbol, start=start, end=end)
+            ):
+                first, last = start.date(), end.date()
+            case Listed(symbol=symbol, at=at) | Delisted(symbol=symbol, at=at):
+                first, last = at.date(), spec.last  # may lie before the sample
+            case (
+                Relisted(symbol=symbol, at=at)
+                | Jump(symbol=symbol, at=at)
+                | FundingChange(symbol=symbol, at=at)
+                | IdGap(symbol=symbol, at=at)
+            ):
+                first = last = at.date()
+            case _:
+                continue
+        if symbol not in ("", *spec.symbols) or first > spec.last or last < spec.first:
+            raise _idle(trap)
 
 
 def _idle(trap: Trap) -> UsageError:
@@ -79,6 +119,11 @@ class _Job:
         self.files: list[ArchiveFile] = []
         self.bytes = self.rows = 0
         self.used: set[Trap] = set()
+
+    @property
+    def written(self) -> Written:
+        """What it came to so far."""
+        return Written(tuple(self.files), self.bytes, self.rows)
 
     def symbol(self, symbol: str) -> None:
         """Write all files of one symbol."""
