@@ -175,22 +175,22 @@ class WorkerLife:
     @contextlib.contextmanager
     def busy(self, task: str) -> Iterator[None]:
         """Tell that the worker is at `task` while the block runs."""
-        self._set(task)
+        self._at(task)
+        self._tell()
         try:
             yield
         finally:
-            self._set("")
+            self._at("")  # told with the next task or beat
 
     def ending(self, why: str) -> None:
         """Say why the worker ends: the last thing its heartbeat file tells."""
         with self._guard:
             self._beat = replace(self._beat, ended=why)
 
-    def _set(self, task: str) -> None:
+    def _at(self, task: str) -> None:
         with self._guard:
             self._busy_since = time.monotonic()
             self._beat = replace(self._beat, task=task)
-        self._tell()
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):

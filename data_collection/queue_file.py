@@ -29,7 +29,7 @@ from pipeline.errors import PipelineError, layer_error
 
 FORMAT = "alphaqcm queue"
 VERSION = 1
-_POLL = 0.002  # seconds between two tries for the lock: it is held for a few milliseconds
+_POLL = 0.005  # seconds between two tries for the lock: it is held for about as long
 _PATIENCE = 30.0  # seconds of waiting for the lock after which somebody is told
 
 _DEFAULTS = {item.name: item.default for item in fields(Entry) if item.name != "id"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -30,15 +31,24 @@ def _no_fault(_: CommitStep) -> None:
     """No fault strikes."""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """How a queue is used. `fault` is called before every step of a commit, `say` hears events."""
+    """How a queue is used.
+
+    `say` hears what people should know, `fault` is called before every step of a commit, `now` is
+    the wall clock: it stamps what is written and times the rests after failures, no lease.
+    """
 
     limits: Limits = field(default_factory=Limits)
     stale: float = STALE_AFTER  # seconds without a heartbeat, for workers of other hosts
     host: str = field(default_factory=this_host)
     say: Callable[[str], None] = print
     fault: Callable[[CommitStep], None] = _no_fault
+    now: Callable[[], datetime] = _utc_now
 
 
 @dataclass(frozen=True, slots=True)

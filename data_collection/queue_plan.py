@@ -106,7 +106,7 @@ def _unsettle(book: Book) -> tuple[Book, int]:
     for _ in range(2):  # the factors stand on hourly steps, which stand on months
         stands = standing(book)
         entries = tuple(
-            entry if entry.state not in SETTLED or stands(entry) else entry.fresh()
+            entry if entry.state not in SETTLED or stands(entry.task) else entry.fresh()
             for entry in book.entries
         )
         count += sum(a is not b for a, b in zip(entries, book.entries, strict=True))

@@ -158,34 +158,32 @@ def from_stamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _open_steps(book: Book) -> tuple[Counter[tuple[str, str]], Counter[str]]:
-    """Unsettled months of each (symbol, type), unsettled months and hourly steps of each symbol."""
-    months: Counter[tuple[str, str]] = Counter()
-    steps: Counter[str] = Counter()
-    for entry in book.entries:
-        if entry.state not in SETTLED:
-            task = entry.task
-            if task.kind is TaskKind.MONTH:
-                months[task.symbol, task.type] += 1
-                steps[task.symbol] += 1
-            elif task.kind is TaskKind.HOURLY:
-                steps[task.symbol] += 1
-    return months, steps
-
-
-def standing(book: Book) -> Callable[[Entry], bool]:
-    """Whether all that an entry stands on is settled.
+def standing(book: Book) -> Callable[[Task], bool]:
+    """Whether all that a task stands on is settled.
 
     An hourly step stands on the months of its symbol and type, the factors on every month and
-    hourly step of their symbol.
+    hourly step of their symbol. Looks through the book once, when first asked about such a step.
     """
-    months, steps = _open_steps(book)
+    series: set[tuple[str, str]] = set()
+    symbols: set[str] = set()
+    looked = False
 
-    def stands(entry: Entry) -> bool:
-        task = entry.task
+    def stands(task: Task) -> bool:
+        nonlocal looked
+        if task.kind is TaskKind.MONTH:
+            return True
+        if not looked:
+            looked = True
+            open_tasks = [
+                task_of(entry.id)
+                for entry in book.entries
+                if entry.state is not State.DONE and entry.state is not State.ABSENT
+            ]
+            series.update((t.symbol, t.type) for t in open_tasks if t.kind is TaskKind.MONTH)
+            symbols.update(t.symbol for t in open_tasks if t.kind is not TaskKind.FACTORS)
         if task.kind is TaskKind.HOURLY:
-            return not months[task.symbol, task.type]
-        return task.kind is TaskKind.MONTH or not steps[task.symbol]
+            return (task.symbol, task.type) not in series
+        return task.symbol not in symbols
 
     return stands
 
@@ -195,7 +193,7 @@ def ready(book: Book) -> Iterator[tuple[int, Entry]]:
     stands = standing(book)
     for position, entry in enumerate(book.entries):
         waits = entry.state is State.PENDING or (entry.state is State.FAILED and entry.next_try)
-        if waits and stands(entry):
+        if waits and stands(task_of(entry.id)):
             yield position, entry
 
 

@@ -15,7 +15,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +23,13 @@ from data_collection import queue_steps
 from data_collection.errors import QueueError, UsageError
 from data_collection.leases import Watch, read_beats
 from data_collection.queue_file import Damaged, QueueFile
-from data_collection.queue_options import CommitStep, Outlook, QueueOptions, workers_dir
+from data_collection.queue_options import (
+    DEFAULT_STATE,
+    CommitStep,
+    Outlook,
+    QueueOptions,
+    workers_dir,
+)
 from data_collection.queue_plan import Settled, is_planned, look_again, merge_plan
 from data_collection.queue_state import (
     Book,
@@ -34,6 +40,8 @@ from data_collection.queue_state import (
     next_due,
 )
 from data_collection.tasks import Outcome
+
+__all__ = ["DEFAULT_STATE", "Planned", "Queue"]
 
 
 class Queue:
@@ -143,7 +151,7 @@ class Queue:
         options = self.options
         with self._changing() as change:
             self._check_settings(change.book)
-            now = datetime.now(UTC)
+            now = self.options.now()
             change.book = self._without_dead(change.book, now)
             taken = queue_steps.claim(change.book, worker, options.host, now, options.limits)
             if taken is None:
@@ -157,7 +165,7 @@ class Queue:
             change.book, freed = queue_steps.free_dead(
                 change.book,
                 lambda name, _host: name == worker,
-                datetime.now(UTC),
+                self.options.now(),
                 self.options.limits,
             )
         for entry in freed:
@@ -174,7 +182,7 @@ class Queue:
         with self._file.locked(self.options.say):
             fault(CommitStep.CHECK)
             book = self._read()
-            done = queue_steps.complete(book, lease, outcome, seconds, datetime.now(UTC))
+            done = queue_steps.complete(book, lease, outcome, seconds, self.options.now())
             fault(CommitStep.STAGE)
             # staged before the renames: a full disk shows here, while nothing has happened yet
             staged = self._stage(done)
@@ -198,7 +206,7 @@ class Queue:
     def fail(self, lease: Lease, reason: str, *, final: bool = False) -> Book:
         """Record a failure; raises `LeaseLost`."""
         with self._changing() as change:
-            now = datetime.now(UTC)
+            now = self.options.now()
             change.book = queue_steps.fail(
                 change.book, lease, reason, now, self.options.limits, final=final
             )
@@ -215,7 +223,7 @@ class Queue:
         return Outlook(
             over=is_over(book),
             holders=book.holders(),
-            due=next_due(book, datetime.now(UTC), self.options.limits),
+            due=next_due(book, self.options.now(), self.options.limits),
         )
 
     # -- under the lock -------------------------------------------------------------------------

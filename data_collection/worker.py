@@ -11,23 +11,19 @@ second signal does not wait any more; the kernel then frees what the worker held
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from types import FrameType
-from typing import Self
 
 import polars as pl
 
 from data_collection.errors import LeaseLost, QueueError, Refused
+from data_collection.event_log import Log
 from data_collection.leases import BEAT_EVERY, WorkerLife
-from data_collection.queue_state import Book, Lease, State, to_stamp
+from data_collection.queue_state import Book, Lease, State
 from data_collection.shared_queue import Queue
+from data_collection.stop_signals import StopSignals
 from data_collection.tasks import Outcome, Perform, Result
 from pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
 
@@ -70,76 +66,15 @@ class WorkSummary:
     seconds: float = 0.0
     signal: int = 0  # the signal that ended it
     left: dict[State, int] = field(default_factory=dict)  # the queue's tasks by state
+    problems: int = 0  # archive files of the queue's tasks that cannot be used
 
     @property
     def exit_code(self) -> int:
-        """0 when every task of the queue is done or absent, 128 + signal when stopped, else 1."""
+        """0 when the whole queue is done or absent without problems, 128 + signal, else 1."""
         if self.signal:
             return 128 + self.signal
         settled = self.left.get(State.DONE, 0) + self.left.get(State.ABSENT, 0)
-        return 0 if settled == sum(self.left.values()) else 1
-
-
-class Log:
-    """One line an event, flushed at once."""
-
-    def __init__(self, worker: str, write: Callable[[str], object] | None = None) -> None:
-        self._worker = worker
-        self._write = write or sys.stdout.write
-        self._guard = threading.Lock()
-
-    def event(self, name: str, **told: object) -> None:
-        """Write one event; values with blanks are quoted."""
-        stamp = to_stamp(datetime.now(UTC))
-        parts = [f"{key}={shlex.quote(str(value))}" for key, value in told.items() if value != ""]
-        line = " ".join([stamp, f"worker={self._worker}", f"event={name}", *parts])
-        with self._guard:
-            self._write(line.replace("\n", " ") + "\n")
-            if self._write == sys.stdout.write:
-                sys.stdout.flush()
-
-    def say(self, text: str) -> None:
-        """Something worth knowing that is no event of a task."""
-        self.event("note", text=text)
-
-
-class StopSignals:
-    """Turns SIGINT and SIGTERM into `KeyboardInterrupt`, outside of `shield` blocks."""
-
-    def __init__(self) -> None:
-        self.signum = 0
-        self._shields = 0
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                self._before[signum] = signal.signal(signum, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)  # type: ignore[arg-type]
-
-    def _handle(self, signum: int, _frame: FrameType | None) -> None:
-        again = bool(self.signum)
-        self.signum = self.signum or signum
-        if again or not self._shields:
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def shield(self) -> Iterator[None]:
-        """Let the block finish; the signal is then seen by `check`."""
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-
-    def check(self) -> None:
-        """Raise for a signal that came during a shield."""
-        if self.signum:
-            raise KeyboardInterrupt
+        return 0 if settled == sum(self.left.values()) and not self.problems else 1
 
 
 def work(
@@ -181,7 +116,9 @@ class _Worker:
                 self.summary.signal = self.signals.signum or signal.SIGINT
                 why = "stopped"
             self.summary.seconds = time.monotonic() - began
-            self.summary.left = self.queue.snapshot().counts()
+            book = self.queue.snapshot()
+            self.summary.left = book.counts()
+            self.summary.problems = sum(len(entry.problems) for entry in book.entries)
             life.ending(why)
             self._say_end(why)
         return self.summary

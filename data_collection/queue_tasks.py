@@ -1,0 +1,49 @@
+"""The tasks of a run as the queue takes them: with their weight and what they are done for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from datetime import timedelta
+
+import orjson
+
+from data_collection.queue_state import Planned
+from data_collection.settings import RunSettings
+from data_collection.steps import Steps
+from data_collection.tasks import Task, TaskKind
+from pipeline.keys import Period
+
+
+def planned_tasks(steps: Steps) -> list[Planned]:
+    """Every task of the run; asks the listing for sizes.
+
+    A month weighs the bytes of its files; the steps after it weigh what they stand on, so that the
+    largest symbol is finished as soon as it can be.
+    """
+    planned = []
+    for symbol in steps.settings.symbols:
+        weights: Counter[str] = Counter()
+        for task in steps.settings.tasks(symbol):
+            if task.kind is TaskKind.MONTH:
+                size = steps.size(task)
+                weights[task.type] += size
+            else:
+                size = weights[task.type] if task.type else sum(weights.values())
+            planned.append(Planned(task, size, basis_of(task, steps.settings)))
+    return planned
+
+
+def basis_of(task: Task, settings: RunSettings) -> str:
+    """What a task is done for: its days of the run, and a digest of source, market and places.
+
+    A month inside of two runs' ranges has the same basis in both.
+    """
+    start, end = settings.span.start, settings.span.end
+    if task.month:
+        month = Period.parse(task.month)
+        start, end = max(start, month.start), min(end, month.end - timedelta(days=1))
+    told = settings.to_dict()
+    places = {key: told[key] for key in ("market", "root", "source", "listing", "directories")}
+    digest = hashlib.sha256(orjson.dumps(places, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
+    return f"{start}..{end} {digest}"
