@@ -11,7 +11,7 @@ from data_collection.errors import QueueError
 from data_collection.queue_state import SETTLED, Book, Entry, Planned, State, standing
 
 
-def look_again(book: Book, which: Callable[[Entry], bool]) -> Book:
+def reopen(book: Book, which: Callable[[Entry], bool]) -> Book:
     """The book with some settled tasks pending again, and with them what stands on them."""
     entries = tuple(
         entry.fresh() if entry.state in SETTLED and which(entry) else entry

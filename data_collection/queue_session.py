@@ -53,10 +53,9 @@ class Session:
         What the source did not have is looked at again each time; what is done only without
         `skip_existing` (where its layer is current, that costs a look).
         """
-        again = {State.ABSENT} if self.skip_existing else {State.ABSENT, State.DONE}
-        told = settings.to_dict()
-        settled = queue.resume(told, again)
-        return str(settled or queue.sync(planned_tasks(steps), told, again))
+        told, again = settings.to_dict(), not self.skip_existing
+        settled = queue.resume(told, look_again=again)
+        return str(settled or queue.sync(planned_tasks(steps), told, look_again=again))
 
 
 def _clean(settings: RunSettings) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,9 +30,10 @@ from data_collection.queue_options import (
     QueueOptions,
     workers_dir,
 )
-from data_collection.queue_plan import Settled, is_planned, look_again, merge_plan
+from data_collection.queue_plan import Settled, is_planned, merge_plan, reopen
 from data_collection.queue_state import (
     Book,
+    Entry,
     Lease,
     Planned,
     State,
@@ -85,12 +86,14 @@ class Queue:
         self,
         planned: Sequence[Planned],
         settings: Mapping[str, Any],
-        look_again: Collection[State] = (),
+        *,
+        look_again: bool = False,
     ) -> Settled:
         """Make the queue be about `planned`; what is still valid is kept, the rest is told.
 
-        Tasks in a `look_again` state, and done ones whose output is gone, are pending again, unless
-        others are at work. Raises `UsageError` where live workers are on a queue of other settings.
+        Absent tasks, and done ones whose output is gone, are pending again; with `look_again` all
+        done ones are, to be held against their layers. Not while others are at work.
+        Raises `UsageError` where live workers are on a queue of other settings.
         """
         with self._file.locked(self.options.say):
             old = self._read_or_set_aside()
@@ -107,9 +110,7 @@ class Queue:
             self._settle(old, book)
         return settled
 
-    def resume(
-        self, settings: Mapping[str, Any], look_again: Collection[State] = ()
-    ) -> Settled | None:
+    def resume(self, settings: Mapping[str, Any], *, look_again: bool = False) -> Settled | None:
         """`sync` without a plan where the queue already has these settings, else None."""
         with self._file.locked(self.options.say):
             old = self._read_or_set_aside()
@@ -295,17 +296,14 @@ class _Change:
     book: Book
 
 
-def _looked_at(book: Book, states: Collection[State]) -> Book:
-    """The book with tasks pending again that are to be held against the layers on disk."""
-    return look_again(
-        book,
-        lambda entry: (
-            entry.state in states
-            or (
-                entry.state is State.DONE and bool(entry.output) and not Path(entry.output).exists()
-            )
-        ),
-    )
+def _looked_at(book: Book, every: bool) -> Book:
+    """The book with tasks pending again that are to be held against source and layers."""
+
+    def doubtful(entry: Entry) -> bool:
+        gone = bool(entry.output) and not Path(entry.output).exists()
+        return every or entry.state is State.ABSENT or gone
+
+    return reopen(book, doubtful)
 
 
 def _new_name() -> str:

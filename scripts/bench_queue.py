@@ -39,7 +39,7 @@ def plan() -> list[Planned]:
                 TaskKind.MONTH, "aggTrades", f"SYM{s:03}USDT", f"{2018 + m // 12}-{m % 12 + 1:02}"
             ),
             size=(s + 1) * 1_000_000 + m,
-            basis=f"{2018 + m // 12}-{m % 12 + 1:02}-01..{2018 + m // 12}-{m % 12 + 1:02}-28 0123abcd",
+            basis=f"{2018 + m // 12}-{m % 12 + 1:02}-01..28 0123abcd",
         )
         for s in range(symbols)
         for m in range(months)
@@ -120,7 +120,7 @@ def contend(state: str, name: str, seconds: float) -> None:
 
     queue = Queue.open(Path(state), options=QueueOptions(say=lambda _: None))
     queue.join()
-    with open(os.devnull, "w") as sink:
+    with Path(os.devnull).open("w") as sink:
         from data_collection.event_log import Log
 
         print(work(queue, name, perform, log=Log(name, sink.write)).done)
