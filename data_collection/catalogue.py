@@ -1,0 +1,188 @@
+"""The catalogue beside a table: what it is made of, what it holds, and how to prove it.
+
+`final_dataset_all.manifest.json` lies beside `final_dataset_all.parquet`. Every symbol carries the
+digest of its own fingerprint, which names the month files, which name the archive's ZIPs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pyarrow.parquet as pq
+
+from data_collection.errors import UsageError
+from data_collection.settings import RunSettings
+from pipeline import __version__
+from pipeline.columns import VERSION as COLUMNS_VERSION
+from pipeline.keys import Symbol
+from pipeline.layers import read_fingerprint, write_bytes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolEntry:
+    """One symbol of the table: its rows, and the digest of what they were made from."""
+
+    rows: int
+    first: str  # ISO 8601, start of the first hour
+    last: str
+    fingerprint: str = ""  # empty where the symbol's own table is not at hand
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `alphaqcm check` found on this very table."""
+
+    worst: str
+    counts: Mapping[str, int]
+    checked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that is told of one table."""
+
+    table: str  # file name
+    sha256: str
+    bytes: int
+    rows: int
+    columns: tuple[str, ...]
+    symbols: Mapping[str, SymbolEntry]
+    start: str
+    end: str
+    market: str
+    source: str
+    code_version: str
+    columns_version: int
+    libraries: Mapping[str, str]
+    created_at: str
+    checks: Verdict | None = None
+    format: int = FORMAT
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Catalogue:
+        """Read the JSON form; raises KeyError or TypeError where it is none."""
+        told = dict(data)
+        told["columns"] = tuple(told["columns"])
+        told["symbols"] = {name: SymbolEntry(**entry) for name, entry in told["symbols"].items()}
+        told["checks"] = None if told["checks"] is None else Verdict(**told["checks"])
+        return cls(**told)
+
+
+def catalogue_path(table: Path) -> Path:
+    """Where the catalogue of `table` lies."""
+    return table.with_suffix(".manifest.json")
+
+
+def library_versions() -> dict[str, str]:
+    """The libraries whose version can change a byte of the table."""
+    return {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
+
+
+def describe(settings: RunSettings, table: Path, created_at: str) -> Catalogue:
+    """Look at `table` and tell everything about it; `created_at` is ISO 8601."""
+    names = {
+        symbol.table: symbol
+        for symbol in (Symbol(settings.market, name) for name in settings.symbols)
+    }
+    keys = (
+        pl.scan_parquet(table)
+        .group_by("symbol")
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("datetime").min().alias("first"),
+            pl.col("datetime").max().alias("last"),
+        )
+        .sort("symbol")
+        .collect()
+    )
+    entries = {}
+    for row in keys.iter_rows(named=True):
+        own = names.get(row["symbol"])
+        mark = None if own is None else read_fingerprint(settings.layout.symbol_table(own))
+        entries[row["symbol"]] = SymbolEntry(
+            row["rows"],
+            row["first"].isoformat(),
+            row["last"].isoformat(),
+            "" if mark is None else mark.digest,
+        )
+    return Catalogue(
+        table=table.name,
+        sha256=sha256_of(table),
+        bytes=table.stat().st_size,
+        rows=sum(entry.rows for entry in entries.values()),
+        columns=tuple(pq.read_schema(table).names),
+        symbols=entries,
+        start=settings.span.start.isoformat(),
+        end=settings.span.end.isoformat(),
+        market=settings.market.value,
+        source=settings.source,
+        code_version=__version__,
+        columns_version=COLUMNS_VERSION,
+        libraries=library_versions(),
+        created_at=created_at,
+    )
+
+
+def write_catalogue(table: Path, catalogue: Catalogue) -> Path:
+    """Write the catalogue beside its table."""
+    path = catalogue_path(table)
+    write_bytes(path, orjson.dumps(asdict(catalogue), option=orjson.OPT_INDENT_2))
+    return path
+
+
+def read_catalogue(table: Path) -> Catalogue:
+    """The catalogue beside `table`; raises `UsageError` where there is none or it is damaged."""
+    path = catalogue_path(table)
+    try:
+        return Catalogue.from_dict(orjson.loads(path.read_bytes()))
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UsageError(
+            path,
+            expected=f"the catalogue of {table.name}",
+            found="none" if isinstance(error, OSError) else "a damaged file",
+            next_step="alphaqcm run, build or update writes it with the table",
+        ) from error
+
+
+def add_verdict(table: Path, verdict: Verdict) -> bool:
+    """Add what the checks found; False where there is no catalogue of this very table."""
+    try:
+        catalogue = read_catalogue(table)
+    except UsageError:
+        return False
+    if catalogue.bytes != table.stat().st_size or catalogue.sha256 != sha256_of(table):
+        return False
+    write_catalogue(table, replace(catalogue, checks=verdict))
+    return True
+
+
+def disagreements(table: Path, catalogue: Catalogue) -> list[str]:
+    """How the table differs from its catalogue; empty when it is the very table."""
+    size = table.stat().st_size
+    if size != catalogue.bytes:
+        return [f"expected {catalogue.bytes:,} bytes, found {size:,}"]
+    found = sha256_of(table)
+    if found != catalogue.sha256:
+        return [f"expected SHA-256 {catalogue.sha256}, found {found}"]
+    metadata = pq.read_metadata(table)
+    problems = []
+    if metadata.num_rows != catalogue.rows:
+        problems.append(f"expected {catalogue.rows:,} rows, found {metadata.num_rows:,}")
+    if tuple(metadata.schema.to_arrow_schema().names) != catalogue.columns:
+        problems.append(f"expected the {len(catalogue.columns)} columns of the catalogue")
+    return problems
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
