@@ -97,7 +97,7 @@ class _Maker:
         """The price before the first trade: of the listing, else of the sample's start."""
         contract = self._contract
         minute = min(int(np.searchsorted(grid.starts, self._fate.listed)), len(grid.starts) - 1)
-        price = float(np.exp(grid.log_price[minute])) * 10**contract.price_decimals
+        price = float(np.exp(grid.log_price[minute])) * 10.0**contract.price_decimals
         return max(1, round(price / contract.tick)) * contract.tick
 
     def _trades(self, trades: Trades, tables: dict[Kind, Table]) -> None:
