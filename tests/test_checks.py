@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,16 +12,19 @@ import pytest
 from pipeline.checks import bars, cross, openinterest, settlements
 from pipeline.checks.barfindings import bar_findings
 from pipeline.checks.bars import MonthOf
+from pipeline.checks.files import file_findings
 from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span, utc, worst_first
 from pipeline.checks.gaps import Life, gap_findings
 from pipeline.checks.reconcile import reconcile_month, reconciliation_findings
 from pipeline.checks.table import examine_table, table_findings
+from pipeline.checks.trades import TradeMonth, trade_findings
 from pipeline.keys import ArchiveFile, epoch_us
 from pipeline.months import month_frame
 from pipeline.raw import read_archive
 from pipeline.registry import DataType, Market
 
 MINUTE = 60_000_000
+KEY = "data/futures/um/monthly/klines/XUSDT/1m/XUSDT-1m-2024-02.zip"
 START = datetime(2024, 2, 1, tzinfo=UTC)
 MONTH = Span(epoch_us(date(2024, 2, 1)), epoch_us(date(2024, 3, 1)))
 
@@ -68,10 +72,10 @@ def trades_of(klines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def found(frame: pl.DataFrame, **met: int) -> list[Finding]:
+def found(frame: pl.DataFrame) -> list[Finding]:
     view = bars.examine_bars(frame, "minute", MINUTE)
     assert view is not None
-    month = MonthOf(MONTH, view, ("data/x.zip",), **met)
+    month = MonthOf(MONTH, view, ("data/x.zip",))
     return bar_findings("klines:1m", "XUSDT", [month], MINUTE)
 
 
@@ -173,10 +177,57 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert found(frame.sample(fraction=1, shuffle=True, seed=1)) == found(frame)
 
 
-@pytest.mark.parametrize("met", ["duplicates", "unusable"])
-def test_what_the_reader_met_becomes_a_finding(met: str) -> None:
-    [finding] = found(minutes(60), **{met: 4})
-    assert finding.found.startswith("4 rows")
+@pytest.mark.parametrize(
+    ("report", "check"),
+    [
+        ({"duplicates": 4}, "duplicate-rows"),
+        ({"unusable": 4}, "unusable-rows"),
+        ({"unsorted": True}, "rows-unsorted"),
+        ({"files": {KEY: {"rows": 9, "outside": 4}}}, "rows-outside-period"),
+        ({"unreadable": [[KEY, "0" * 64]], "problems": [f"{KEY}: cut"]}, "file-unusable"),
+    ],
+)
+def test_what_the_reader_met_becomes_a_finding(report: dict[str, Any], check: str) -> None:
+    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY,), report)
+    assert (finding.check, finding.evidence) == (check, (KEY,))
+
+
+def test_a_day_taken_from_its_daily_file_is_told() -> None:
+    daily = KEY.replace("monthly", "daily").replace("2024-02.zip", "2024-02-07.zip")
+    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY, daily), {})
+    assert (finding.check, str(finding.period)) == ("day-taken-from-daily-file", "2024-02-07")
+
+
+@pytest.mark.parametrize(
+    ("counters", "check"),
+    [
+        ({"duplicates": 2}, "duplicate-rows"),
+        ({"outside_period": 2}, "rows-outside-period"),
+        ({"shared_ids": 2}, "trade-ids-shared"),
+        ({"zero_quantities": 2}, "zero-quantities"),
+        ({"out_of_order": 2}, "rows-unsorted"),
+        ({"id_gaps": 3, "single_skips": 1, "missing_ids": 9}, "trade-id-gap"),
+    ],
+)
+def test_what_was_counted_in_trades_becomes_a_finding(counters: dict[str, int], check: str) -> None:
+    view = TradeMonth(MONTH.start, MONTH.end - MINUTE, 1, 99, counters)
+    [finding] = trade_findings("X", [MonthOf(MONTH, view, (KEY,))])
+    assert finding.check == check
+    assert finding.found.startswith("2 ")
+
+
+def test_single_ids_left_out_are_ordinary() -> None:
+    view = TradeMonth(MONTH.start, MONTH.end - MINUTE, 1, 99, {"id_gaps": 3, "single_skips": 3})
+    assert trade_findings("X", [MonthOf(MONTH, view, ())]) == []
+
+
+@pytest.mark.parametrize(("first", "check"), [(150, "trade-id-gap"), (90, "trade-ids-shared")])
+def test_ids_that_do_not_go_on_from_month_to_month_are_found(first: int, check: str) -> None:
+    march = Span(MONTH.end, MONTH.end + 31 * DAY_US)
+    one = TradeMonth(MONTH.start, MONTH.end - MINUTE, 1, 99, {})
+    two = TradeMonth(march.start, march.end - MINUTE, first, 300, {})
+    [finding] = trade_findings("X", [MonthOf(MONTH, one, ()), MonthOf(march, two, ())])
+    assert finding.check == check
 
 
 def life(symbol: str, *gaps: tuple[int, int]) -> Life:

@@ -43,7 +43,7 @@ def _figure(height: float, title: str) -> Iterator[tuple[Figure, list[str]]]:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure, result
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Title": None}, dpi=100)
+        figure.savefig(stream, format="svg", metadata={"Date": None}, dpi=100)
     svg = stream.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     # the ids of several drawings on one page must differ

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -23,9 +21,10 @@ from data_collection.report.monthfiles import (
 )
 from data_collection.settings import RunSettings, parse_typed
 from pipeline.checks import barfindings, bars, cross, openinterest, settlements
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
 from pipeline.checks.gaps import Life
 from pipeline.checks.reconcile import reconcile_month, reconciliation_findings
+from pipeline.checks.trades import TradeMonth, trade_findings
 from pipeline.errors import BadName
 from pipeline.keys import ArchiveFile
 from pipeline.registry import DataType, Market
@@ -49,16 +48,6 @@ class SymbolLook:
     findings: tuple[Finding, ...]
     reconciled: Reconciled
     inputs: Mapping[str, Mapping[str, str]]  # series -> archive key -> sha256
-
-
-@dataclass(frozen=True, slots=True)
-class AggEnds:
-    """First and last minute and id of an aggTrades month, from the parquet's own statistics."""
-
-    first: int
-    last: int
-    first_id: int
-    last_id: int
 
 
 def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
@@ -119,7 +108,7 @@ def _examine_aggtrades(
 ) -> dict[str, float]:
     shares = {}
     for file in files:
-        ends = _ends(file.path)
+        ends = _trade_month(file)
         if ends is None:
             continue
         gathered.months.append(file.of(ends))
@@ -170,8 +159,9 @@ _EXAMINERS: Mapping[
 }
 
 
-def _ends(path: Path) -> AggEnds | None:
-    metadata = pq.read_metadata(path)
+def _trade_month(file: MonthFile) -> TradeMonth | None:
+    """The month's ends from the parquet's own statistics, its counters from the footer."""
+    metadata = pq.read_metadata(file.path)
     if metadata.num_rows == 0:
         return None
     group = metadata.row_group(0)
@@ -179,12 +169,13 @@ def _ends(path: Path) -> AggEnds | None:
         column.path_in_schema: column.statistics
         for column in (group.column(index) for index in range(group.num_columns))
     }
-    micros = [int(found["minute"].min.timestamp()), int(found["minute"].max.timestamp())]
-    return AggEnds(
-        micros[0] * 1_000_000,
-        micros[1] * 1_000_000,
+    minute = found["minute"]
+    return TradeMonth(
+        int(minute.min.timestamp()) * 1_000_000,
+        int(minute.max.timestamp()) * 1_000_000,
         int(found["first_agg_trade_id"].min),
         int(found["last_agg_trade_id"].max),
+        file.report.get("counters", {}),
     )
 
 
@@ -229,7 +220,7 @@ def _own_findings(symbol: str, series: Mapping[str, SeriesLook]) -> list[Finding
     for name, gathered in series.items():
         data_type, interval = parse_typed(name)
         if data_type is DataType.AGGTRADES:
-            findings += _id_steps(symbol, gathered.months)
+            findings += trade_findings(symbol, gathered.months)
         elif data_type is DataType.FUNDING:
             traded = _traded(series[BASE].months) if BASE in series else []
             findings += settlements.funding_findings(symbol, gathered.months, traded)
@@ -252,27 +243,6 @@ def _traded(months: Sequence[MonthView]) -> list[Span]:
             spans.append(Span(start, span.start))
         start = max(start, span.end)
     return [*spans, Span(start, whole.end)] if start < whole.end else spans
-
-
-def _id_steps(symbol: str, months: Sequence[MonthView]) -> list[Finding]:
-    """Ids that the first trades of a month skip, or tell again, after the month before."""
-    findings = []
-    for before, after in pairwise(months):
-        step = after.view.first_id - before.view.last_id - 1
-        if before.span.end == after.span.start and step != 0:
-            findings.append(
-                Finding(
-                    Severity.WARNING,
-                    "trade-id-gap" if step > 0 else "trade-ids-repeated",
-                    DataType.AGGTRADES,
-                    symbol,
-                    Span(before.view.last, after.view.first + STEPS["1m"]),
-                    "ids that go on where the month before ended",
-                    f"{abs(step)} ids {'missing' if step > 0 else 'told again'}",
-                    (*before.evidence[-1:], *after.evidence[:1]),
-                )
-            )
-    return findings
 
 
 def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], hours: _Hours) -> list[Finding]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from data_collection.settings import RunSettings, parse_typed
 from pipeline.checks.bars import MonthOf
+from pipeline.checks.files import file_findings
 from pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from pipeline.keys import Period, epoch_us, months_between
 from pipeline.layers import read_footer
@@ -51,8 +52,6 @@ class MonthFile:
             self.span,
             view,
             tuple(self.inputs),
-            int(self.report.get("duplicates", 0)),
-            int(self.report.get("unusable", 0)),
             tuple((key, told["outside"]) for key, told in files.items() if told.get("outside")),
         )
 
@@ -90,4 +89,5 @@ def month_files(
             continue
         inputs = {str(key): str(sha) for key, sha in footer["fingerprint"]["inputs"]}
         gathered.inputs |= inputs
+        gathered.findings += file_findings(name, symbol, span, tuple(inputs), footer["report"])
         yield MonthFile(path, month, span, inputs, footer["report"])

@@ -74,7 +74,7 @@ def _summary(
 ) -> TableSummary:
     groups: dict[str, list[str]] = {}
     for name in facts.columns:
-        groups.setdefault(specs[name].group if name in specs else "other", []).append(name)
+        groups.setdefault(specs[name].group.value if name in specs else "other", []).append(name)
     rows = []
     for group, names in groups.items():
         for name in names:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.checks.bars import (
     IDLE_US,
@@ -67,49 +67,6 @@ def _counted(
                 f"{view.disordered.count} bars break it",
                 month.evidence,
             )
-        yield from file_findings(series, symbol, month)
-
-
-def file_findings(series: str, symbol: str, month: MonthOf[Any]) -> Iterator[Finding]:
-    """What was met while the month's archive files were read."""
-    for count, check, severity, expected, found in (
-        (
-            month.duplicates,
-            "duplicate-rows",
-            Severity.WARNING,
-            "one row a time",
-            "rows beyond the first of their time; the last one read was kept",
-        ),
-        (
-            month.unusable,
-            "unusable-rows",
-            Severity.WARNING,
-            "a finite price and volume in every row",
-            "rows without one, left out",
-        ),
-    ):
-        if count:
-            yield Finding(
-                severity,
-                check,
-                series,
-                symbol,
-                month.span,
-                expected,
-                f"{count} {found}",
-                month.evidence,
-            )
-    for key, count in month.outside:
-        yield Finding(
-            Severity.WARNING,
-            "rows-outside-period",
-            series,
-            symbol,
-            month.span,
-            "rows of the file's own period",
-            f"{count} rows outside it, left out",
-            (key,),
-        )
 
 
 def _jumped(series: str, symbol: str, months: Sequence[MonthOf[BarMonth]]) -> Iterator[Finding]:

@@ -70,8 +70,6 @@ class MonthOf(Generic[T]):
     span: Span
     view: T
     evidence: tuple[str, ...]
-    duplicates: int = 0  # rows of the archive files beyond the one kept a time
-    unusable: int = 0  # rows without a price or volume
     outside: tuple[tuple[str, int], ...] = ()  # (archive key, rows outside the file's period)
 
 

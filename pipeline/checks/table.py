@@ -13,7 +13,10 @@ from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 
 SERIES = "final"
 KEYS = ("symbol", "datetime")
-CONSTANT_BY_DEFINITION = frozenset({"doc_vol50_ratio"})
+CONSTANT_WHEN_WELL = frozenset(
+    {"doc_vol50_ratio", "cs_coverage_frac", "cs_coverage_frac_pit", "gap_seconds"}
+)
+"""Columns that are constant by definition, or where nothing is missing."""
 ENOUGH_ROWS = 48
 """With fewer rows a constant or empty column says nothing."""
 
@@ -159,7 +162,7 @@ def _told(
             continue
         if column.nulls == facts.rows:
             yield Severity.WARNING, "column-all-null", "values", f"{name}: null in every row"
-        elif name in floats and name not in CONSTANT_BY_DEFINITION and column.low == column.high:
+        elif name in floats and name not in CONSTANT_WHEN_WELL and column.low == column.high:
             found = f"{name}: {column.low:.10g} in every row"
             yield Severity.WARNING, "column-constant", "values that change", found
 

@@ -1,0 +1,89 @@
+"""What was met while a month's archive files were read, as its footer's report tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.checks.finding import Finding, Severity, Span
+from pipeline.keys import ArchiveFile
+from pipeline.registry import Partition
+
+
+def file_findings(
+    series: str, symbol: str, span: Span, inputs: Sequence[str], report: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Files that cannot be used, days taken from daily files, doubled, unusable and outside rows.
+
+    `inputs` are the archive keys the month file was made from, `report` is its footer's.
+    """
+    for key, _sha in report.get("unreadable", ()):
+        period = ArchiveFile.parse(key).period
+        yield Finding(
+            Severity.ERROR,
+            "file-unusable",
+            series,
+            symbol,
+            Span(period.start_us, period.end_us),
+            "a file that can be read and holds what its type should",
+            _first(report.get("problems", ()), key),
+            (key,),
+        )
+    yield from _patched(series, symbol, inputs)
+    for key, told in report.get("files", {}).items():
+        if told.get("outside") and series != "metrics":  # metrics judges its own labels
+            period = ArchiveFile.parse(key).period
+            yield Finding(
+                Severity.WARNING,
+                "rows-outside-period",
+                series,
+                symbol,
+                Span(period.start_us, period.end_us),
+                "rows of the file's own period",
+                f"{told['outside']} rows outside it, left out",
+                (key,),
+            )
+    for name, severity, check, expected, found in (
+        (
+            "duplicates",
+            Severity.WARNING,
+            "duplicate-rows",
+            "one row a time",
+            "rows beyond the first of their time; the last one read was kept",
+        ),
+        (
+            "unusable",
+            Severity.WARNING,
+            "unusable-rows",
+            "a finite price and volume in every row",
+            "rows without one, left out",
+        ),
+        ("unsorted", Severity.INFO, "rows-unsorted", "rows in order of time", "sorted on reading"),
+    ):
+        count = report.get(name, 0)
+        if count:
+            text = found if count is True else f"{count} {found}"
+            yield Finding(severity, check, series, symbol, span, expected, text, tuple(inputs))
+
+
+def _patched(series: str, symbol: str, inputs: Sequence[str]) -> Iterator[Finding]:
+    files = [ArchiveFile.parse(key) for key in inputs]
+    monthly = [file for file in files if file.period.partition is Partition.MONTHLY]
+    for file in files if monthly else ():
+        if file.period.partition is Partition.DAILY:
+            yield Finding(
+                Severity.INFO,
+                "day-taken-from-daily-file",
+                series,
+                symbol,
+                Span(file.period.start_us, file.period.end_us),
+                "every day in the monthly file",
+                "none of this day's rows; its daily file has them",
+                (monthly[0].key, file.key),
+            )
+
+
+def _first(problems: Sequence[str], key: str) -> str:
+    """The problem told of a file, or that there is one."""
+    name = key.rpartition("/")[2]
+    return next((text for text in problems if name in text), "a file that cannot be used")
