@@ -11,7 +11,7 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-NEEDED = ("numba", "numpy", "orjson", "polars", "pyarrow", "requests", "tqdm", "filelock")
+NEEDED = ("numba", "numpy", "orjson", "polars", "pyarrow", "requests", "tqdm", "filelock", "rich")
 
 
 def start() -> None:

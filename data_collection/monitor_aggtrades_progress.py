@@ -1,0 +1,41 @@
+"""Watch the queue of aggTrades: months to 1-minute parquet, then hourly CSVs. Reads only.
+
+    python3 data_collection/monitor_aggtrades_progress.py --interval 15
+
+In a terminal the picture is renewed in place until Ctrl-C; elsewhere it is printed every interval.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
+
+    _bootstrap.start()
+
+import argparse
+import sys
+
+from data_collection import cli
+from data_collection.commands import monitor
+from data_collection.tasks import Task
+from pipeline.registry import DataType
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The script's options."""
+    monitor.configure(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch."""
+    return monitor.watch(arguments, "aggTrades", _shown)
+
+
+def _shown(task: Task) -> bool:
+    return task.type == DataType.AGGTRADES
+
+
+if __name__ == "__main__":
+    sys.exit(
+        cli.run_module(sys.modules[__name__], sys.argv[1:], prog="monitor_aggtrades_progress.py")
+    )
