@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_collection.sample.table import Spelling, Table, header_line, render
 from data_collection.sample.traps import Flaw
+from pipeline.errors import layer_error
 from pipeline.keys import ArchiveFile
 from pipeline.layers import write_bytes
 from pipeline.registry import Market, spec_of
@@ -110,9 +111,12 @@ def _put(path: Path, data: bytes, moment: datetime) -> None:
     What is unchanged keeps its time, and what replaces another file has the real one, as at the
     source: so a mirror's Last-Modified tells a re-published file.
     """
-    known = path.exists()
-    if known and path.read_bytes() == data:
-        return
-    write_bytes(path, data)
-    if not known:
-        os.utime(path, (moment.timestamp(), moment.timestamp()))
+    try:
+        known = path.exists()
+        if known and path.read_bytes() == data:
+            return
+        write_bytes(path, data)
+        if not known:
+            os.utime(path, (moment.timestamp(), moment.timestamp()))
+    except OSError as error:
+        raise layer_error(path, error) from error

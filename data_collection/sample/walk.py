@@ -62,8 +62,13 @@ class Grid:
     @property
     def starts(self) -> Ints:
         """Start of every minute, us."""
-        first = np.array([epoch_us(day) for day in self.days], dtype=np.int64)
-        return (first[:, None] + np.arange(MINUTES) * MINUTE_US).ravel()
+        return minute_starts(self.days)
+
+
+def minute_starts(days: Sequence[date]) -> Ints:
+    """Start of every minute of `days`, us."""
+    first = np.array([epoch_us(day) for day in days], dtype=np.int64)
+    return (first[:, None] + np.arange(MINUTES) * MINUTE_US).ravel()
 
 
 class Walk:
@@ -91,13 +96,10 @@ class Walk:
         shocks = beta * common[1] + np.sqrt(1 - beta**2) * own[1]
         per_minute = contract.volatility / np.sqrt(MINUTES)
         returns = (shocks * per_minute * np.sqrt(activity)).ravel()
-        first = self._log_price
-        grid_starts = (
-            np.array([epoch_us(day) for day in days], dtype=np.int64)[:, None]
-            + np.arange(MINUTES) * MINUTE_US
-        ).ravel()
+        starts = minute_starts(days)
         for at, factor in self._fate.jumps:
-            returns[grid_starts == at] += np.log(factor)
+            returns[starts == at] += np.log(factor)
+        first = self._log_price
         log_price = np.concatenate([[first], first + np.cumsum(returns)])
         self._log_price = float(log_price[-1])
         premium = ornstein(own[2], 0.99, self._premium).ravel()

@@ -9,6 +9,7 @@ from typing import get_args
 
 from data_collection.errors import UsageError
 from data_collection.sample.edits import edited
+from data_collection.sample.fate import to_us
 from data_collection.sample.files import Writer
 from data_collection.sample.simulate import Block, Kind, blocks
 from data_collection.sample.spec import SampleSpec
@@ -19,17 +20,14 @@ from data_collection.sample.traps import (
     FileTrap,
     Flaw,
     Frozen,
-    FundingChange,
-    IdGap,
-    Jump,
     Listed,
     Outage,
-    Relisted,
     RepeatedIds,
     RowTrap,
     Trap,
     ZeroQuantity,
 )
+from data_collection.sample.walk import DAY_US, MINUTE_US
 from pipeline.keys import ArchiveFile, Period, Series, Symbol, epoch_us
 from pipeline.layers import clean_temps
 from pipeline.registry import DataType, Market
@@ -50,9 +48,8 @@ def write_sample(dest: Path, spec: SampleSpec) -> Written:
     Files that stand there with the same bytes are left alone, other files of `dest` are too.
     Raises `UsageError` when a trap concerns no file of the sample, `LayerError` on a full disk.
     """
-    dest.mkdir(parents=True, exist_ok=True)
-    clean_temps(dest)
     _check_events(spec)
+    clean_temps(dest)
     job = _Job(dest, spec)
     for symbol in spec.symbols:
         job.symbol(symbol)
@@ -70,38 +67,31 @@ def write_sample(dest: Path, spec: SampleSpec) -> Written:
 
 def _check_events(spec: SampleSpec) -> None:
     """Raise `UsageError` for an event that no simulated symbol or day can show."""
+    first, end = epoch_us(spec.first), epoch_us(spec.last) + DAY_US
     for trap in spec.traps:
+        if not isinstance(trap, get_args(Event)):
+            continue
         match trap:
-            case ZeroQuantity(symbol=symbol, day=day):
-                first = last = day
-            case RepeatedIds(symbol=symbol, day=day):
-                first = last = day
-                if day == spec.first:  # there is no day before
-                    raise _idle(trap)
-            case (
-                Outage(symbol=symbol, start=start, end=end)
-                | Frozen(symbol=symbol, start=start, end=end)
-            ):
-                first, last = start.date(), end.date()
-            case Listed(symbol=symbol, at=at) | Delisted(symbol=symbol, at=at):
-                first, last = at.date(), spec.last  # may lie before the sample
-            case (
-                Relisted(symbol=symbol, at=at)
-                | Jump(symbol=symbol, at=at)
-                | FundingChange(symbol=symbol, at=at)
-                | IdGap(symbol=symbol, at=at)
-            ):
-                first = last = at.date()
+            case ZeroQuantity(day=day):
+                begins = ends = epoch_us(day)
+            case RepeatedIds(day=day):
+                begins, ends = epoch_us(day), epoch_us(day) - DAY_US  # it needs a day before
+            case Outage(start=start, end=stop) | Frozen(start=start, end=stop):
+                begins, ends = to_us(start), to_us(stop)
+            case Listed(at=at) | Delisted(at=at):
+                begins, ends = to_us(at), end  # it may lie before the sample
             case _:
-                continue
-        if symbol not in ("", *spec.symbols) or first > spec.last or last < spec.first:
+                begins = ends = to_us(trap.at)
+        whole = begins % MINUTE_US == 0 == ends % MINUTE_US
+        known = trap.symbol in ("", *spec.symbols)
+        if not whole or not known or begins >= end or ends < first:
             raise _idle(trap)
 
 
 def _idle(trap: Trap) -> UsageError:
     return UsageError(
         f"sample: {type(trap).__name__}",
-        expected="a trap that concerns the sample's symbols, types and days",
+        expected="a trap that concerns the sample's symbols, types and days, at a whole minute",
         found=", ".join(f"{field.name}={getattr(trap, field.name)}" for field in fields(trap)),
         next_step="correct the trap, or widen the sample",
     )
