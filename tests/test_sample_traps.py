@@ -7,7 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,6 @@ from data_collection.sample import (
     InterleavedIds,
     MissingDay,
     MissingRows,
-    SampleSpec,
     ShiftedTimes,
     SwappedColumns,
     Trap,
@@ -35,24 +34,20 @@ from data_collection.sample import (
 from pipeline.keys import Series
 from pipeline.registry import DataType, Partition
 from tests.sample_files import day, month, rows_of, series, text_of, times, tree
-
-ETH, SOL = "ETHUSDT", "SOLUSDT"
-BASE = SampleSpec(symbols=(ETH, SOL), days=2, seed=5, trades_per_day=1_500)  # 2024-02-28 and 29
-DAY = date(2024, 2, 29)
-TRADES = series(DataType.AGGTRADES, ETH)
-MINUTES = series(DataType.KLINES, ETH, "1m")
-HOURS = series(DataType.KLINES, ETH, "1h")
-FUNDING = series(DataType.FUNDING, ETH)
-METRICS = series(DataType.METRICS, ETH)
-FEBRUARY = "2024-02"
-
-
-def at(hour: int, minute: int = 0, day_of_month: int = 29) -> datetime:
-    return datetime(2024, 2, day_of_month, hour, minute, tzinfo=UTC)
-
-
-def ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+from tests.sample_plants import (
+    BASE,
+    DAY,
+    ETH,
+    FEBRUARY,
+    FUNDING,
+    HOURS,
+    METRICS,
+    MINUTES,
+    TRADES,
+    at,
+    changed,
+    ms,
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +65,6 @@ def plant(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return planted
-
-
-def changed(clean: Path, planted: Path) -> set[str]:
-    """Names of the ZIPs that differ from the clean sample's, or are in one of them only."""
-    before, after = tree(clean), tree(planted)
-    return {
-        Path(name).name
-        for name in before.keys() | after.keys()
-        if name.endswith(".zip") and before.get(name) != after.get(name)
-    }
 
 
 Plant = Callable[..., Path]
