@@ -187,6 +187,11 @@ def test_zero_quantities_are_trades_like_others(plant: Plant) -> None:
     assert sum(numbers(bars, "volume")) == sum(numbers(trades, "quantity"))
 
 
+def test_zero_quantities_need_trades_to_stand_beside(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ZeroQuantity of ETHUSDT on 2024-02-29"):
+        write_sample(tmp_path, replace(BASE, trades_per_day=1, traps=(ZeroQuantity(ETH, DAY),)))
+
+
 def test_an_id_gap_loses_no_trade(clean: Path, plant: Plant) -> None:
     root = plant(IdGap(ETH, at(6), 250_000))
     rows, before = (rows_of(where, month(TRADES, FEBRUARY)) for where in (root, clean))

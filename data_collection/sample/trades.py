@@ -13,6 +13,7 @@ from datetime import date
 
 import numpy as np
 
+from data_collection.errors import UsageError
 from data_collection.sample.fate import Fate, inside
 from data_collection.sample.instruments import Instrument
 from data_collection.sample.table import Floats, Ints, Mask
@@ -140,6 +141,13 @@ class Tape:
             if zero_day == day:
                 # next to a trade of the same moment, at its price: the bars' prices stay
                 beside = np.flatnonzero(keep[1:] & keep[:-1] & (np.diff(trades.time) == 0)) + 1
+                if len(beside) < count:
+                    raise UsageError(
+                        f"sample: ZeroQuantity of {self._contract.symbol} on {day}",
+                        expected=f"{count} trades that share a moment with the one before",
+                        found=f"{len(beside)}",
+                        next_step="more trades per day, or a smaller count",
+                    )
                 chosen = beside[np.linspace(0, len(beside) - 1, count).astype(np.int64)]
                 quantity[chosen] = 0
                 price = price.copy()
