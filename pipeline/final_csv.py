@@ -45,7 +45,7 @@ def write_final_csvs(
     for symbol, frame in read_table(table):
         path = folder / f"{symbol}{SUFFIX}"
         with atomic_write(path) as temp:
-            write_csv(_for_csv(frame), temp)
+            write_csv(csv_form(frame), temp)
             sizes[path.name] = temp.stat().st_size
     for path in folder.glob(f"*{SUFFIX}"):
         if path.name not in sizes:
@@ -95,11 +95,9 @@ def _day(moment: str) -> str:
     return datetime.fromisoformat(moment).date().isoformat()
 
 
-def _for_csv(frame: pl.DataFrame) -> pl.DataFrame:
-    """Without the symbol; feature_time keeps its millisecond."""
-    return frame.select(_CSV_COLUMNS).with_columns(
-        pl.col("feature_time").dt.strftime(_MILLISECONDS)
-    )
+def csv_form(frame: pl.DataFrame) -> pl.DataFrame:
+    """A symbol's rows as its CSV has them: without the symbol, feature_time with milliseconds."""
+    return frame.drop("symbol").with_columns(pl.col("feature_time").dt.strftime(_MILLISECONDS))
 
 
 def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -8,7 +8,7 @@ from a day on can be computed with a bounded look back at an older table, giving
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,17 +16,13 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.columns import OWN, STAGE_COLUMNS, TAIL_ROWS, VERSION, schema
+from pipeline.columns import OWN, STAGE_COLUMNS, TAIL_ROWS, VERSION
 from pipeline.errors import LayerError, Undefined
-from pipeline.factors.funding import hourly_funding
-from pipeline.factors.hours import hour_statistics
-from pipeline.factors.metrics import METRICS, hourly_metrics
-from pipeline.factors.minutes import read_minutes
-from pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
-from pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, row_columns, with_volume_clean
-from pipeline.factors.segments import HOUR_US, TIME, floats
+from pipeline.factors.assemble import NEEDED, Days, Inputs, moment, own_columns
+from pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
+from pipeline.factors.segments import floats
 from pipeline.hourly import Span, write_csv
-from pipeline.keys import Symbol, epoch_us, months_between
+from pipeline.keys import Symbol, months_between
 from pipeline.layers import (
     FOOTER_KEY,
     Batch,
@@ -40,8 +36,6 @@ from pipeline.registry import DataType, Market
 
 LAYER = "symbol_table"
 
-_DAY_US = 24 * HOUR_US
-
 INPUT_TYPES: dict[str, tuple[DataType, str]] = {
     "klines": (DataType.KLINES, "1m"),
     "aggtrades": (DataType.AGGTRADES, ""),
@@ -52,42 +46,6 @@ INPUT_TYPES: dict[str, tuple[DataType, str]] = {
     "metrics": (DataType.METRICS, ""),
 }
 """The fields of `Inputs` and the month files behind them."""
-
-_CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
-_NEEDED: dict[str, dict[str, pl.DataType]] = {
-    "klines": {"minute": TIME}
-    | dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64()),
-    "aggtrades": {"minute": TIME}
-    | dict.fromkeys(SUMS, pl.Float64())
-    | dict.fromkeys(MINUTE_PRICES, pl.Float64()),
-    "mark": _CLOSES,
-    "index": _CLOSES,
-    "premium": _CLOSES,
-    "funding": {
-        "calc_time": TIME,
-        "funding_interval_hours": pl.Float64(),
-        "last_funding_rate": pl.Float64(),
-    },
-    "metrics": {"known_time": TIME, "file_date": pl.Date()} | dict.fromkeys(METRICS, pl.Float64()),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """A symbol's month files, the months of each type one after another in order; empty if none.
-
-    klines: `minute`, open, high, low, close, volume; aggtrades: the 1m aggTrades layer; mark,
-    index, premium: `open_time`, close; funding: `calc_time`, `funding_interval_hours`,
-    `last_funding_rate`; metrics: `known_time`, `file_date` and the six values.
-    """
-
-    klines: pl.DataFrame
-    aggtrades: pl.DataFrame
-    mark: pl.DataFrame
-    index: pl.DataFrame
-    premium: pl.DataFrame
-    funding: pl.DataFrame
-    metrics: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,109 +119,35 @@ def build_symbol_table(symbol: Symbol, inputs: Inputs, span: Span) -> SymbolTabl
 
     Raises `Undefined` for a market without a wide table.
     """
-    table = _assemble(symbol, inputs, span, span.start, NOTHING_BEFORE)
-    return SymbolTable(with_volume_clean(table.frame), table.report)
+    require_wide(symbol.market)
+    days = Days(span.start, span.end, span.start)
+    frame, metrics_last = own_columns(symbol.table, inputs, days, NOTHING_BEFORE)
+    return _table(symbol, frame, metrics_last)
 
 
 def extend_symbol_table(
-    old: pl.DataFrame, symbol: Symbol, inputs: Inputs, span: Span, since: date
+    old: SymbolTable, symbol: Symbol, inputs: Inputs, span: Span, since: date
 ) -> SymbolTable:
     """The table of `span`, taking the rows before day `since` from `old`.
 
     `inputs` need to hold what `read_inputs(…, since)` reads. The result is bit for bit what
     `build_symbol_table` gives, provided that no input of the rows before `since` has changed.
     """
-    kept = old.filter(pl.col("datetime") < _moment(since))
-    before = Before(kept.select(SEEDS).tail(TAIL_ROWS), floats(kept["volume"]))
-    new = _assemble(symbol, inputs, span, since, before)
-    return SymbolTable(with_volume_clean(pl.concat([kept, new.frame])), new.report)
-
-
-def _assemble(
-    symbol: Symbol, inputs: Inputs, span: Span, since: date, before: Before
-) -> SymbolTable:
     require_wide(symbol.market)
-    minutes = read_minutes(inputs.klines, epoch_us(since), epoch_us(span.end) + _DAY_US)
-    hours = hour_statistics(minutes)
-    settled = hourly_funding(inputs.funding, span.start, span.end)
-    known = hourly_metrics(inputs.metrics, span.start, span.end)
-    flow = hourly_orderflow(inputs.aggtrades.filter(pl.col("minute") >= _moment(since)))
-    for side in (
-        flow.rename({"minute": "datetime"} | {n: f"at_{n}" for n in flow.columns[1:]}),
-        settled.select("datetime", *_funding_columns()),
-        known.select(pl.col("create_time").alias("datetime"), *_metrics_columns()),
-        _closes(inputs.mark, "triad_mark_close"),
-        _closes(inputs.index, "triad_index_close"),
-        _closes(inputs.premium, "triad_premium_close"),
-    ):
-        hours = hours.join(side, on="datetime", how="left", maintain_order="left")
-    rows = row_columns(hours, before).with_columns(
-        pl.lit(None, pl.Float64).alias("volume_clean"),  # needs all rows: see with_volume_clean
-        pl.lit(symbol.table).alias("symbol"),
-        _basis().alias("triad_basis"),
-        (pl.col("datetime") + pl.duration(hours=1)).alias("bar_end_time"),
-        (pl.col("datetime") + pl.duration(hours=1, milliseconds=1)).alias("feature_time"),
-    )
-    frame = rows.select(pl.col(name).cast(dtype) for name, dtype in schema(OWN).items())
-    last_metrics = known["create_time"].max() if known.height else None
-    return SymbolTable(
-        frame,
-        {
-            "symbol": symbol.table,
-            "rows": before.rows + frame.height,
-            "metrics_last": None if last_metrics is None else str(last_metrics),
-        },
-    )
+    kept = old.frame.filter(pl.col("datetime") < moment(since))
+    before = Before(kept.select(SEEDS).tail(TAIL_ROWS), floats(kept["volume"]))
+    days = Days(span.start, span.end, since)
+    frame, metrics_last = own_columns(symbol.table, inputs, days, before)
+    return _table(symbol, pl.concat([kept, frame]), metrics_last or old.report.get("metrics_last"))
 
 
-def _moment(day: date) -> pl.Expr:
-    return pl.lit(day).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _funding_columns() -> list[pl.Expr]:
-    interval = pl.col("funding_interval_hours")
-    hours = pl.when(interval > 0).then(interval).otherwise(8.0)
-    annualized = pl.col("last_funding_rate") * 365.0 * 24.0 / hours
-    return [
-        pl.col("last_funding_rate").alias("funding_rate"),
-        annualized.alias("funding_annualized"),
-        (annualized.abs() > 0.30).alias("arb_pressure"),
-    ]
-
-
-def _metrics_columns() -> list[pl.Expr]:
-    names = {
-        "sum_open_interest": "oi_open_interest",
-        "sum_open_interest_value": "oi_open_interest_usd",
-        "sum_toptrader_long_short_ratio": "ls_toptrader_long_short_ratio",
-        "sum_taker_long_short_vol_ratio": "ls_taker_long_short_vol_ratio",
-    }
-    return [pl.col(name).alias(alias) for name, alias in names.items()]
-
-
-def _closes(bars: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Close by the hour of open_time; of several bars in an hour the last by open_time counts."""
-    close = pl.col("close").cast(pl.Float64)
-    return (
-        bars.select(
-            pl.col("open_time").cast(TIME),
-            pl.when(close.is_finite()).then(close).otherwise(None).alias(name),
-        )
-        .drop_nulls("open_time")
-        .sort("open_time", maintain_order=True)
-        .select(pl.col("open_time").dt.truncate("1h").alias("datetime"), name)
-        .unique("datetime", keep="last", maintain_order=True)
-    )
-
-
-def _basis() -> pl.Expr:
-    index = pl.col("triad_index_close")
-    basis = (pl.col("close") - index) / index
-    return pl.when((index != 0) & basis.is_finite()).then(basis).otherwise(None)
+def _table(symbol: Symbol, frame: pl.DataFrame, metrics_last: str | None) -> SymbolTable:
+    report = {"symbol": symbol.table, "rows": frame.height, "metrics_last": metrics_last}
+    return SymbolTable(with_volume_clean(frame), report)
 
 
 def _read(field: str, paths: list[Path]) -> pl.DataFrame:
-    needed = _NEEDED[field]
+    needed = NEEDED[field]
     parts = [pl.DataFrame(schema=needed)]
     for path in paths:
         try:
@@ -297,8 +181,6 @@ def write_symbol_table(
     symbol: Symbol,
     fingerprint: Fingerprint,
     gate: Gate = contextlib.nullcontext,
-    *,
-    stages: bool = True,
 ) -> Path:
     """Write the table and its stages' CSVs, all or none; returns the table's path.
 
@@ -306,9 +188,7 @@ def write_symbol_table(
     """
     path = layout.symbol_table(symbol)
     with Batch() as batch:
-        if stages:
-            for stage, frame in stage_frames(table.frame).items():
-                write_csv(frame, batch.add(layout.stage_file(stage, symbol)))
+        _add_stages(table.frame, layout, symbol, batch)
         temp = batch.add(path)
         try:
             table.frame.write_parquet(
@@ -321,3 +201,33 @@ def write_symbol_table(
             raise LayerError(path, expected="a table to write", found=str(error)) from error
         batch.commit(gate)
     return path
+
+
+def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
+    """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
+    frame = read_symbol_table(layout.symbol_table(symbol), OWN)
+    with Batch() as batch:
+        paths = _add_stages(frame, layout, symbol, batch)
+        batch.commit()
+    return paths
+
+
+def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of a symbol's table on disk; raises `LayerError`."""
+    try:
+        return pl.read_parquet(path, columns=list(columns))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise LayerError(
+            path,
+            expected="a symbol table",
+            found=str(error).splitlines()[0],
+            next_step="remove it and run the same command again: it is made anew",
+        ) from error
+
+
+def _add_stages(frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch) -> list[Path]:
+    paths = []
+    for stage, columns in stage_frames(frame).items():
+        paths.append(layout.stage_file(stage, symbol))
+        write_csv(columns, batch.add(paths[-1]))
+    return paths

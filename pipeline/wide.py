@@ -16,11 +16,11 @@ import polars as pl
 
 from pipeline.columns import COLUMNS, OWN, VERSION
 from pipeline.cross_section import CrossSection, Part, cross_section
-from pipeline.errors import LayerError, TableError
+from pipeline.errors import TableError
 from pipeline.hourly import Span
 from pipeline.keys import Symbol
 from pipeline.layers import Fingerprint, Layout, is_current, layer_inputs, read_footer
-from pipeline.symbol_table import require_wide
+from pipeline.symbol_table import read_symbol_table, require_wide
 from pipeline.table_file import (
     SymbolRows,
     TableOptions,
@@ -42,15 +42,7 @@ class FilePart:
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """These own columns; raises `LayerError`."""
-        try:
-            return pl.read_parquet(self.path, columns=list(columns))
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise LayerError(
-                self.path,
-                expected="a symbol table",
-                found=str(error).splitlines()[0],
-                next_step="remove it and run the same command again: it is made anew",
-            ) from error
+        return read_symbol_table(self.path, columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""A symbol's inputs and its own columns: the hour's statistics, joined with the other types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from pipeline.columns import OWN, schema
+from pipeline.factors.funding import hourly_funding
+from pipeline.factors.hours import hour_statistics
+from pipeline.factors.metrics import METRICS, hourly_metrics
+from pipeline.factors.minutes import read_minutes
+from pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
+from pipeline.factors.rows import Before, row_columns
+from pipeline.factors.segments import TIME
+from pipeline.keys import epoch_us
+
+_CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
+NEEDED: dict[str, dict[str, pl.DataType]] = {
+    "klines": {"minute": TIME}
+    | dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64()),
+    "aggtrades": {"minute": TIME}
+    | dict.fromkeys(SUMS, pl.Float64())
+    | dict.fromkeys(MINUTE_PRICES, pl.Float64()),
+    "mark": _CLOSES,
+    "index": _CLOSES,
+    "premium": _CLOSES,
+    "funding": {
+        "calc_time": TIME,
+        "funding_interval_hours": pl.Float64(),
+        "last_funding_rate": pl.Float64(),
+    },
+    "metrics": {"known_time": TIME, "file_date": pl.Date()} | dict.fromkeys(METRICS, pl.Float64()),
+}
+"""What is read of each input, by the fields of `Inputs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A symbol's month files, the months of each type one after another in order; empty if none.
+
+    klines: `minute`, open, high, low, close, volume; aggtrades: the 1m aggTrades layer; mark,
+    index, premium: `open_time`, close; funding: `calc_time`, `funding_interval_hours`,
+    `last_funding_rate`; metrics: `known_time`, `file_date` and the six values.
+    """
+
+    klines: pl.DataFrame
+    aggtrades: pl.DataFrame
+    mark: pl.DataFrame
+    index: pl.DataFrame
+    premium: pl.DataFrame
+    funding: pl.DataFrame
+    metrics: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days of a run, both ends included, and the day from which rows are computed."""
+
+    start: date
+    end: date
+    since: date
+
+
+def own_columns(
+    symbol: str, inputs: Inputs, days: Days, before: Before
+) -> tuple[pl.DataFrame, str | None]:
+    """`OWN` columns of the rows from `days.since` on, and the last hour that has metrics.
+
+    `symbol` is the table's name. volume_clean is null here: it needs all rows.
+    """
+    minutes = read_minutes(
+        inputs.klines, epoch_us(days.since), epoch_us(days.end + timedelta(days=1))
+    )
+    hours = hour_statistics(minutes)
+    settled = hourly_funding(inputs.funding, days.start, days.end)
+    known = hourly_metrics(inputs.metrics, days.start, days.end)
+    flow = hourly_orderflow(inputs.aggtrades.filter(pl.col("minute") >= moment(days.since)))
+    for side in (
+        flow.rename({"minute": "datetime"} | {n: f"at_{n}" for n in flow.columns[1:]}),
+        settled.select("datetime", *_funding_columns()),
+        known.select(pl.col("create_time").alias("datetime"), *_metrics_columns()),
+        _closes(inputs.mark, "triad_mark_close"),
+        _closes(inputs.index, "triad_index_close"),
+        _closes(inputs.premium, "triad_premium_close"),
+    ):
+        hours = hours.join(side, on="datetime", how="left", maintain_order="left")
+    rows = row_columns(hours, before).with_columns(
+        pl.lit(None, pl.Float64).alias("volume_clean"),
+        pl.lit(symbol).alias("symbol"),
+        _basis().alias("triad_basis"),
+        (pl.col("datetime") + pl.duration(hours=1)).alias("bar_end_time"),
+        (pl.col("datetime") + pl.duration(hours=1, milliseconds=1)).alias("feature_time"),
+    )
+    frame = rows.select(pl.col(name).cast(dtype) for name, dtype in schema(OWN).items())
+    last_metrics = known["create_time"].max()
+    return frame, None if last_metrics is None else str(last_metrics)
+
+
+def moment(day: date) -> pl.Expr:
+    """Midnight UTC of `day`, as a literal."""
+    return pl.lit(day).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _funding_columns() -> list[pl.Expr]:
+    interval = pl.col("funding_interval_hours")
+    hours = pl.when(interval > 0).then(interval).otherwise(8.0)
+    annualized = pl.col("last_funding_rate") * 365.0 * 24.0 / hours
+    return [
+        pl.col("last_funding_rate").alias("funding_rate"),
+        annualized.alias("funding_annualized"),
+        (annualized.abs() > 0.30).alias("arb_pressure"),
+    ]
+
+
+def _metrics_columns() -> list[pl.Expr]:
+    names = {
+        "sum_open_interest": "oi_open_interest",
+        "sum_open_interest_value": "oi_open_interest_usd",
+        "sum_toptrader_long_short_ratio": "ls_toptrader_long_short_ratio",
+        "sum_taker_long_short_vol_ratio": "ls_taker_long_short_vol_ratio",
+    }
+    return [pl.col(name).alias(alias) for name, alias in names.items()]
+
+
+def _closes(bars: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Close by the hour of open_time; of several bars in an hour the last by open_time counts."""
+    close = pl.col("close").cast(pl.Float64)
+    return (
+        bars.select(
+            pl.col("open_time").cast(TIME),
+            pl.when(close.is_finite()).then(close).otherwise(None).alias(name),
+        )
+        .drop_nulls("open_time")
+        .sort("open_time", maintain_order=True)
+        .select(pl.col("open_time").dt.truncate("1h").alias("datetime"), name)
+        .unique("datetime", keep="last", maintain_order=True)
+    )
+
+
+def _basis() -> pl.Expr:
+    index = pl.col("triad_index_close")
+    basis = (pl.col("close") - index) / index
+    return pl.when((index != 0) & basis.is_finite()).then(basis).otherwise(None)
