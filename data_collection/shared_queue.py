@@ -52,6 +52,7 @@ class Queue:
         self.path = state
         self.lock_dir = lock_dir
         self.options = options
+        self.say = options.say
         self.watch = Watch(lock_dir, options.host, options.stale)
         self._file = QueueFile(state)
         self._last: Book | None = None  # what this process saw last: rebuilds a damaged file
@@ -95,7 +96,7 @@ class Queue:
         done ones are, to be held against their layers. Not while others are at work.
         Raises `UsageError` where live workers are on a queue of other settings.
         """
-        with self._file.locked(self.options.say):
+        with self._file.locked(self.say):
             old = self._read_or_set_aside()
             others = self.live_workers()
             if old is not None and others and not is_planned(old, planned, settings):
@@ -112,7 +113,7 @@ class Queue:
 
     def resume(self, settings: Mapping[str, Any], *, look_again: bool = False) -> Settled | None:
         """`sync` without a plan where the queue already has these settings, else None."""
-        with self._file.locked(self.options.say):
+        with self._file.locked(self.say):
             old = self._read_or_set_aside()
             if old is None or dict(old.settings) != dict(settings):
                 return None
@@ -170,7 +171,7 @@ class Queue:
                 self.options.limits,
             )
         for entry in freed:
-            self.options.say(f"{entry.id} was left by an earlier {worker}")
+            self.say(f"{entry.id} was left by an earlier {worker}")
 
     @contextlib.contextmanager
     def committing(self, lease: Lease, outcome: Outcome, seconds: float) -> Iterator[None]:
@@ -180,7 +181,7 @@ class Queue:
         """
         fault = self.options.fault
         fault(CommitStep.LOCK)
-        with self._file.locked(self.options.say):
+        with self._file.locked(self.say):
             fault(CommitStep.CHECK)
             book = self._read()
             done = queue_steps.complete(book, lease, outcome, seconds, self.options.now())
@@ -232,7 +233,7 @@ class Queue:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Change]:
         """Hold the lock, give the book to change, write it if it was."""
-        with self._file.locked(self.options.say):
+        with self._file.locked(self.say):
             change = _Change(self._read())
             before = change.book
             yield change
@@ -248,7 +249,7 @@ class Queue:
         if self._last is None:
             raise self._no_state()
         entries = tuple(entry.fresh() for entry in self._last.entries)
-        self.options.say(f"{self.path} is made anew: {len(entries)} tasks to be looked at again")
+        self.say(f"{self.path} is made anew: {len(entries)} tasks to be looked at again")
         book = replace(self._last, generation=_new_name(), entries=entries)
         self._write(book)
         return book
@@ -258,7 +259,7 @@ class Queue:
             return self._file.read()
         except Damaged as error:
             aside = self._file.set_aside()
-            self.options.say(f"{self.path}: found {error.found}; set aside as {aside.name}")
+            self.say(f"{self.path}: found {error.found}; set aside as {aside.name}")
             return None
 
     def _write(self, book: Book) -> None:
@@ -279,7 +280,7 @@ class Queue:
     def _without_dead(self, book: Book, now: datetime) -> Book:
         book, freed = queue_steps.free_dead(book, self.watch.is_dead, now, self.options.limits)
         for entry in freed:
-            self.options.say(f"{entry.id} taken back from {entry.worker}, which is gone")
+            self.say(f"{entry.id} taken back from {entry.worker}, which is gone")
         return book
 
     def _no_state(self) -> QueueError:

@@ -99,6 +99,7 @@ class _Worker:
         self.worker = worker
         self.perform = perform
         self.log = log
+        queue.say = log.say  # what happens to the queue meanwhile is told in this worker's log
         self.signals = StopSignals()
         self.summary = WorkSummary(worker)
         self.committed = False
