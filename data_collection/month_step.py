@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from data_collection.archive import Archive, Fetched, Missing
+from data_collection.archive import Archive, Fetched, Missing, MissingState
+from data_collection.plan import Action
 from data_collection.tasks import Committing, Outcome, Result
 from pipeline.errors import RawError
 from pipeline.hourly import Span
@@ -19,7 +20,31 @@ from pipeline.registry import Partition, spec_of
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
-"""What is known of files: `Archive.fetch`, or `Archive.peek`, which gives None to not fetch."""
+"""What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
+
+
+def peek(archive: Archive) -> Lookup:
+    """What is known of files without downloading any."""
+
+    def look(files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing] | None:
+        if archive.plan(files).of(Action.DOWNLOAD, Action.REPLACE):
+            return None
+        return archive.fetch(files)
+
+    return look
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """`Archive.fetch` that counts the bytes it brings."""
+
+    archive: Archive
+    downloaded: int = 0
+
+    def __call__(self, files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing]:
+        found = self.archive.fetch(files)
+        self.downloaded += sum(i.downloaded for i in found.values() if isinstance(i, Fetched))
+        return found
 
 
 @dataclass(slots=True)
@@ -30,7 +55,6 @@ class _Files:
     skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
     good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    downloaded: int = 0
 
     def take(self, files: Sequence[ArchiveFile]) -> bool:
         """Look `files` up; False when that cannot be told without fetching."""
@@ -42,11 +66,10 @@ class _Files:
         for file in files:
             item = found[file]
             if isinstance(item, Missing):
-                if item.state != "absent":
+                if item.state is not MissingState.ABSENT:
                     self.problems.append(f"{file.key}: {item.reason}")
             elif (file.key, item.sha256) not in self.skip:
                 self.good[file] = item
-                self.downloaded += item.downloaded
         return True
 
     @property
@@ -77,13 +100,15 @@ class MonthStep:
             if not files.take(self._patches(available, report.get("missing_days", []))):
                 return None
         if not files.good and not files.skip and not self.path.exists():
-            return Outcome(Result.ABSENT, problems=tuple(files.problems))
+            return Outcome(Result.ABSENT, absent=1, problems=tuple(files.problems))
         if self._fingerprint(files).to_dict() != footer.get("fingerprint"):
             return None
         return Outcome(
             Result.DONE,
             rows=int(report.get("rows", 0)),
             output=str(self.path),
+            files=len(files.good),
+            absent=int(report.get("absent", 0)),
             notes=tuple(report.get("notes", [])),
             problems=tuple(report.get("problems", [])),
         )
@@ -91,14 +116,18 @@ class MonthStep:
     def perform(self, archive: Archive, commit: Committing) -> Outcome:
         """Fetch, read and write what is not current."""
         available = archive.periods(self.series)
-        outcome = self.current(available, archive.fetch)
+        fetch = _Fetch(archive)
+        outcome = self.current(available, fetch)
         if outcome is not None:
+            outcome = replace(outcome, downloaded=fetch.downloaded)
             with commit(outcome):
                 return outcome
-        return self._build(archive, available, commit)
+        return self._build(archive, available, fetch, commit)
 
-    def _build(self, archive: Archive, available: Available, commit: Committing) -> Outcome:
-        files = _Files(archive.fetch)
+    def _build(
+        self, archive: Archive, available: Available, fetch: _Fetch, commit: Committing
+    ) -> Outcome:
+        files = _Files(fetch)
         self._take_base(files, available)
         unreadable: list[tuple[str, str]] = []
         parts = self._read(archive, files, unreadable)
@@ -118,7 +147,8 @@ class MonthStep:
         if not parts:
             outcome = Outcome(
                 Result.ABSENT,
-                downloaded=files.downloaded,
+                downloaded=fetch.downloaded,
+                absent=1,
                 notes=("kept: what it was made of is gone at the source",)
                 if self.path.exists()
                 else (),
@@ -130,14 +160,19 @@ class MonthStep:
         holes = self._holes(available, present)
         for day in holes:
             archive.record_hole(self.series, day, "no row in any file of the source")
+        absent = len(holes)
+        if self._monthly not in files.good:
+            absent = len(set(self._days()) - {file.period.start for file in files.good})
         notes = (f"no rows on {', '.join(map(str, holes))}",) if holes else ()
         outcome = Outcome(
             Result.DONE,
             built=True,
             rows=sum(part.rows for part in parts),
             bytes=sum(item.size for item in files.good.values()),
-            downloaded=files.downloaded,
+            downloaded=fetch.downloaded,
             output=str(self.path),
+            files=len(files.good),
+            absent=absent,
             notes=notes,
             problems=tuple(files.problems),
         )
@@ -146,6 +181,7 @@ class MonthStep:
             "rows": made.frame.height,
             "missing_days": [f"{day}" for day in missing],
             "holes": [f"{day}" for day in holes],
+            "absent": absent,
             "unreadable": unreadable,
             "notes": notes,
             "problems": files.problems,
@@ -177,9 +213,9 @@ class MonthStep:
                 unreadable.append((file.key, item.sha256))
                 files.problems.append(str(error))
                 continue
-            times = part.times
-            first, last = (times.min(), times.max()) if part.frame.height else (None, None)
-            archive.record_read(file, part.rows, first, last)
+            archive.record_read(
+                file, part.rows, *part.ends(), missing_days(file.period, part.days())
+            )
             parts.append(part)
         return parts
 
@@ -208,6 +244,10 @@ class MonthStep:
         days = map(Period.parse, missing)
         return [self.series.file(day) for day in days if day in available]
 
+    def _days(self) -> list[date]:
+        """The days of the run in this month."""
+        return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
+
     def _holes(self, available: Available, present: set[date]) -> list[date]:
         """Days of the run without a row, inside the life of the series."""
         if Partition.DAILY not in spec_of(self.series.type).partitions:
@@ -217,7 +257,7 @@ class MonthStep:
         days = [
             day
             for day in missing_days(self.month, present)
-            if born <= day < gone and self.span.start <= day <= self.span.end
+            if born <= day < gone and day in self._days()
         ]
         if born == self.month.start and present:  # it was listed within its first month
             days = [day for day in days if day > min(present)]

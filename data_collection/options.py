@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from data_collection.errors import UsageError
-from data_collection.settings import OFFICIAL_SOURCE, RunSettings, types_of
+from data_collection.settings import RunSettings, types_of
+from data_collection.sources import OFFICIAL_SOURCE
 from data_collection.universe import add_symbol_options, chosen_symbols
 from pipeline.hourly import Span
 from pipeline.registry import Market, parse_market

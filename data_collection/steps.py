@@ -10,13 +10,21 @@ from pathlib import Path
 import polars as pl
 
 from data_collection.archive import Archive, FetchOptions
-from data_collection.month_step import MonthStep
-from data_collection.settings import RunSettings, parse_typed, series_of
+from data_collection.month_step import MonthStep, peek
+from data_collection.settings import RunSettings, parse_typed, series_of, typed
 from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
 from pipeline import hourly
+from pipeline.columns import STAGE_COLUMNS
 from pipeline.errors import layer_error
-from pipeline.keys import Period, months_between
-from pipeline.layers import Fingerprint, layer_inputs
+from pipeline.keys import Period, Symbol, months_between
+from pipeline.layers import Fingerprint, layer_inputs, read_footer
+from pipeline.registry import DataType
+from pipeline.symbol_table import (
+    build_symbol_table,
+    read_inputs,
+    table_fingerprint,
+    write_symbol_table,
+)
 
 
 class Steps:
@@ -42,7 +50,7 @@ class Steps:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
         if task.kind is TaskKind.MONTH:
             step = self._month(task)
-            return step.current(self.archive.periods(step.series), self.archive.peek)
+            return step.current(self.archive.periods(step.series), peek(self.archive))
         if task.kind is TaskKind.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)
@@ -116,6 +124,37 @@ class Steps:
         )
         return outcome
 
+    def _symbol(self, task: Task) -> Symbol:
+        return Symbol(self.settings.market, task.symbol)
+
+    def _current_factors(self, task: Task) -> Outcome | None:
+        settings, symbol = self.settings, self._symbol(task)
+        layout = settings.layout
+        if not self.month_files(typed(DataType.KLINES, "1m"), task.symbol):
+            return Outcome(Result.ABSENT)
+        path = layout.symbol_table(symbol)
+        footer = read_footer(path)
+        fingerprint = table_fingerprint(layout, symbol, settings.span).to_dict()
+        if footer is None or footer["fingerprint"] != fingerprint:
+            return None
+        if not all(layout.stage_file(stage, symbol).exists() for stage in STAGE_COLUMNS):
+            return None
+        return Outcome(Result.DONE, rows=int(footer["report"]["rows"]), output=str(path))
+
+    def _build_factors(self, task: Task, commit: Committing) -> Outcome:
+        settings, symbol = self.settings, self._symbol(task)
+        fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
+        inputs = read_inputs(settings.layout, symbol, settings.span)
+        table = build_symbol_table(symbol, inputs, settings.span)
+        outcome = Outcome(
+            Result.DONE,
+            built=True,
+            rows=table.frame.height,
+            output=str(settings.layout.symbol_table(symbol)),
+        )
+        write_symbol_table(table, settings.layout, symbol, fingerprint, lambda: commit(outcome))
+        return outcome
+
 
 def read_layer(path: Path) -> pl.DataFrame:
     """A layer's parquet as a frame; raises `LayerError`."""
@@ -126,12 +165,12 @@ def read_layer(path: Path) -> pl.DataFrame:
 
 
 @contextmanager
-def open_steps(settings: RunSettings) -> Iterator[Steps]:
-    """Steps with their archive open, for one process."""
+def open_steps(settings: RunSettings, *, listing_age: float = 0.0) -> Iterator[Steps]:
+    """Steps with their archive open; a listing kept less than `listing_age` seconds ago will do."""
     with Archive.open(
         settings.source,
         cache=settings.layout.cache,
         listing=settings.listing,
-        options=FetchOptions(**settings.fetch),
+        options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
     ) as archive:
         yield Steps(settings, archive)

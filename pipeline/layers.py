@@ -48,6 +48,10 @@ class Fingerprint:
     inputs: tuple[Input, ...]
     parameters: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Keep parameters in one order: files carry them sorted."""
+        object.__setattr__(self, "parameters", tuple(sorted(self.parameters)))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that files carry."""
         return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,13 @@ class Part:
         content = self.content
         return content.counters.rows if isinstance(content, AggMinutes) else content.rows
 
+    def ends(self) -> tuple[datetime | None, datetime | None]:
+        """First and last time, None where there is no row."""
+        first, last = self.times.min(), self.times.max()
+        if isinstance(first, datetime) and isinstance(last, datetime):
+            return first, last
+        return None, None
+
     def days(self) -> set[date]:
         """The UTC days that have rows."""
         return set(self.times.dt.date().unique())
@@ -90,9 +97,9 @@ def assemble(parts: Sequence[Part]) -> MonthFrame:
     return month_frame(series.type, series.interval, readings)
 
 
-def missing_days(month: Period, present: set[date]) -> list[date]:
-    """The UTC days of `month` that no row lies in."""
-    return [day for day in month.days() if day not in present]
+def missing_days(period: Period, present: set[date]) -> list[date]:
+    """The UTC days of `period` that no row lies in."""
+    return [day for day in period.days() if day not in present]
 
 
 def month_frame(data_type: DataType, interval: str, readings: Sequence[Reading]) -> MonthFrame:

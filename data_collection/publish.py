@@ -1,0 +1,81 @@
+"""The end of the road: the wide table, its CSVs and variants, from the symbols that are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_collection.errors import UsageError
+from data_collection.settings import RunSettings
+from data_collection.tasks import Result, Task, TaskKind
+from pipeline.columns import COLUMNS
+from pipeline.final_csv import write_final_csvs
+from pipeline.keys import Symbol
+from pipeline.registry import Market
+from pipeline.symbol_table import require_wide
+from pipeline.wide import LeftOut, WideTable, build_complete, build_final
+
+COMPLETE_NAME = "complete_metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the run, as the summary tells it."""
+
+    path: Path
+    rows: int
+    symbols: int
+    written: bool
+    columns: int = len(COLUMNS)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_complete(settings: RunSettings, complete: str | None, name: str | None) -> None:
+    """Refuse early what cannot be published; raises `Undefined`, `UsageError`."""
+    if complete:
+        require_wide(settings.market)
+    if name and not complete:
+        raise UsageError(f"--name {name}", expected="--complete metrics beside it")
+
+
+def publish(
+    settings: RunSettings,
+    results: Mapping[Task, Result],
+    complete: str | None = None,
+    name: str | None = None,
+    *,
+    csv: bool = True,
+) -> list[Table]:
+    """Build the table of the symbols whose factors are done, and what was asked for beside it.
+
+    Markets that end at the hourly layers have none. Raises `TableError` when no symbol has a row.
+    """
+    if settings.market is not Market.UM:
+        return []
+    layout = settings.layout
+    symbols = [
+        Symbol(settings.market, task.symbol)
+        for task, result in results.items()
+        if task.kind is TaskKind.FACTORS and result is Result.DONE
+    ]
+    tables = [_told(build_final(layout, symbols, settings.span))]
+    if csv:
+        write_final_csvs(layout)
+    if complete:
+        variant = name or COMPLETE_NAME
+        table, left_out = build_complete(layout, settings.span, variant)
+        if csv:
+            write_final_csvs(layout, variant, left_out)
+        tables.append(_told(table, left_out))
+    return tables
+
+
+def _told(table: WideTable, left_out: tuple[LeftOut, ...] = ()) -> Table:
+    return Table(
+        path=table.path,
+        rows=table.rows,
+        symbols=len(table.symbols),
+        written=table.built,
+        left_out={item.symbol: item.reason for item in left_out},
+    )

@@ -1,0 +1,204 @@
+"""The whole road for one run: what is current, what the workers do, what is then published."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from tqdm import tqdm
+
+from data_collection.errors import UsageError
+from data_collection.queue_options import DEFAULT_STATE
+from data_collection.queue_state import Book, State
+from data_collection.queue_tasks import planned_tasks
+from data_collection.settings import RunSettings, series_of
+from data_collection.shared_queue import Queue
+from data_collection.steps import Steps
+from data_collection.tasks import Outcome, Result, Task, TaskKind
+from pipeline.keys import Symbol
+from pipeline.layers import write_bytes
+
+_POLL = 0.2  # seconds between two looks at the queue
+_GRACE = 10.0  # seconds that interrupted workers have to end by themselves
+
+
+@dataclass(slots=True)
+class Progress:
+    """What became of every task of a run."""
+
+    outcomes: dict[Task, Outcome] = field(default_factory=dict)
+    failures: dict[Task, str] = field(default_factory=dict)
+    built: int = 0
+    downloaded: int = 0  # bytes
+
+    @property
+    def results(self) -> dict[Task, Result]:
+        """How the tasks that did not fail ended."""
+        return {task: outcome.result for task, outcome in self.outcomes.items()}
+
+    @property
+    def problems(self) -> list[str]:
+        """Archive files that cannot be used, and tasks that failed."""
+        files = [text for outcome in self.outcomes.values() for text in outcome.problems]
+        return files + [f"{task.id}: {reason}" for task, reason in self.failures.items()]
+
+
+def save_settings(settings: RunSettings) -> None:
+    """Keep the settings of the run, for `build` and `update`."""
+    write_bytes(
+        settings.layout.temp / "run.json",
+        orjson.dumps(settings.to_dict(), option=orjson.OPT_INDENT_2),
+    )
+
+
+def load_settings(temp: Path) -> RunSettings:
+    """The settings of the last run in a data root; raises `UsageError` where there was none."""
+    path = temp / "run.json"
+    try:
+        return RunSettings.from_dict(orjson.loads(path.read_bytes()))
+    except (OSError, KeyError, orjson.JSONDecodeError) as error:
+        raise UsageError(
+            path,
+            expected="the settings of an earlier run",
+            found="none" if isinstance(error, OSError) else "a damaged file",
+            next_step="alphaqcm run with --symbols, --start and --end",
+        ) from error
+
+
+def check_symbols(steps: Steps) -> None:
+    """Every symbol has something at the source; raises `UsageError` naming those that have not."""
+    settings = steps.settings
+    steps.archive.list_many(
+        series_of(settings.market, name, symbol)
+        for symbol in settings.symbols
+        for name in settings.types
+    )
+    unknown = [
+        symbol
+        for symbol in settings.symbols
+        if not any(
+            steps.archive.periods(series_of(settings.market, name, symbol))
+            for name in settings.types
+        )
+    ]
+    if unknown:
+        raise UsageError(
+            "symbols " + ", ".join(unknown),
+            expected=f"symbols that {settings.source} lists for {settings.market}",
+            found="no file of any type under these names",
+            next_step=f"alphaqcm symbols --market {settings.market} --source {settings.source}",
+        )
+
+
+def survey(steps: Steps) -> tuple[Progress, list[Task]]:
+    """What is current already, and the tasks that are left, later steps of open ones included."""
+    progress = Progress()
+    left: list[Task] = []
+    for symbol in steps.settings.symbols:
+        open_types: set[str] = set()
+        for task in steps.settings.tasks(symbol):
+            blocked = (
+                task.type in open_types if task.kind is TaskKind.HOURLY else bool(open_types)
+            ) and task.kind is not TaskKind.MONTH
+            outcome = None if blocked else steps.current(task)
+            if outcome is None:
+                left.append(task)
+                open_types.add(task.type)
+            else:
+                progress.outcomes[task] = outcome
+    return progress, left
+
+
+def travel(steps: Steps, workers: int, lock: int, say: Callable[[str], None]) -> Progress:
+    """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
+    settings = steps.settings
+    progress, left = survey(steps)
+    save_settings(settings)
+    if not left:
+        say("everything is current: nothing to download, nothing to build")
+        return progress
+    say(f"{len(progress.outcomes)} of {len(progress.outcomes) + len(left)} steps are current")
+    queue = Queue.open(settings.layout.temp / DEFAULT_STATE)
+    open_tasks = set(left)
+    planned = [item for item in planned_tasks(steps) if item.task in open_tasks]
+    queue.sync(planned, settings.to_dict(), look_again=True)
+    queue.retry_failed()
+    book = _run_workers(queue, settings, workers, lock, len(left))
+    for entry in book.entries:
+        if entry.state in (State.DONE, State.ABSENT):
+            progress.built += entry.built
+            progress.downloaded += entry.downloaded
+            # what a file's footer tells (its notes, what cannot be used) is read back from it
+            outcome = steps.current(entry.task)
+            progress.outcomes[entry.task] = outcome or Outcome(Result(entry.state.value))
+        else:
+            reason = entry.reason or "not done: something it stands on failed"
+            progress.failures[entry.task] = reason
+    return progress
+
+
+def _run_workers(queue: Queue, settings: RunSettings, workers: int, lock: int, total: int) -> Book:
+    logs = settings.layout.temp / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(_worker(queue.path, logs, f"run-{n}", lock))
+            for n in range(1, workers + 1)
+        ]
+        bar = stack.enter_context(
+            tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.1)
+        )
+        try:
+            while any(process.poll() is None for process in processes):
+                bar.n = _settled(queue.snapshot())
+                bar.refresh()
+                time.sleep(_POLL)
+        except KeyboardInterrupt:
+            # the terminal told the workers too: let them hand back what they hold
+            for process in processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE)
+            raise
+        book = queue.snapshot()
+        bar.n = _settled(book)
+    return book
+
+
+def _settled(book: Book) -> int:
+    counts = book.counts()
+    return counts[State.DONE] + counts[State.ABSENT] + counts[State.FAILED]
+
+
+@contextlib.contextmanager
+def _worker(state: Path, logs: Path, name: str, lock: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process that ends when this one does: its standard input is then closed."""
+    command = [sys.executable, "-m", "data_collection.run_worker", str(state), name]
+    here = Path(__file__).resolve().parent.parent
+    paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (logs / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+    try:
+        yield process
+    finally:
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+
+
+def symbols_of(settings: RunSettings) -> list[Symbol]:
+    """The run's symbols."""
+    return [Symbol(settings.market, name) for name in settings.symbols]

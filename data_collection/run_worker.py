@@ -1,0 +1,47 @@
+"""A worker process of `alphaqcm run`: works on the queue of a state file until it is over.
+
+Started as `python -m data_collection.run_worker STATE NAME` with a pipe as standard input; it stops
+when the pipe closes, which it does however the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from data_collection.settings import RunSettings
+from data_collection.shared_queue import Queue
+from data_collection.steps import open_steps
+from data_collection.worker import work
+from pipeline.errors import PipelineError
+
+_LISTING_AGE = 86_400.0
+"""Seconds: the run that started this worker listed the source anew, so its listing is at hand."""
+
+
+def main() -> int:
+    """Work; returns the exit code."""
+    state, name = Path(sys.argv[1]), sys.argv[2]
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    queue = Queue.open(state)
+    try:
+        settings = RunSettings.from_dict(queue.snapshot().settings)
+        with open_steps(settings, listing_age=_LISTING_AGE) as steps:
+            return work(queue, name, steps.perform).exit_code
+    except PipelineError as error:
+        sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
+        return 1
+
+
+def _follow_parent() -> None:
+    # not through sys.stdin: a thread that waits in its buffer upsets the interpreter's end
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

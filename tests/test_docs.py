@@ -1,0 +1,77 @@
+"""What the pages show exists: commands, options, scripts, links."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from data_collection.cli import COMMANDS, load_command
+from tests.conftest import PROJECT
+
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("*/README.md")])
+SCRIPTS = sorted(
+    path.name
+    for path in (PROJECT / "data_collection").glob("*.py")
+    if path.read_text().startswith("#!")
+)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=name)
+    load_command(name).configure(parser)
+    return parser
+
+
+def shown_commands(page: Path) -> list[list[str]]:
+    """Every `alphaqcm …` of a page's code, as words; `…` and what follows it is left out."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [
+        line for block in re.findall(r"```\w*\n(.*?)```", text, re.S) for line in block.split("\n")
+    ]
+    lines += re.findall(r"`(alphaqcm [^`]*)`", text)
+    found = []
+    for line in lines:
+        match = re.search(r"(?:^|[\s$(])alphaqcm ([a-z-]+[^|#…]*)", " " + line)
+        if match:
+            words = re.sub(r"[\[\]]", " ", match[1].replace("…", ""))
+            found.append(shlex.split(words))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_every_command_shown_exists(page: Path) -> None:
+    for words in shown_commands(page):
+        assert words[0] in COMMANDS, f"{page.name}: alphaqcm {words[0]}"
+        options = {o for a in parser_of(words[0])._actions for o in a.option_strings}
+        for word in words[1:]:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in options, f"{page.name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_every_link_and_script_shown_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for script in re.findall(r"\b((?:data_collection|scripts)/\w+\.(?:py|sh))\b", text):
+        assert (PROJECT / script).exists(), f"{page.name}: {script}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    page = (PROJECT / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", page, re.S | re.M)
+    assert section, f"docs/commands.md has no section {name}"
+    for action in parser_of(name)._actions:
+        shown = action.option_strings[-1:] or [action.metavar or action.dest.upper()]
+        for option in shown:
+            if option != "--help":
+                assert f"`{option}" in section[1], f"docs/commands.md: {name} {option}"
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    assert "## Unreleased" in (PROJECT / "CHANGELOG.md").read_text()
