@@ -24,6 +24,7 @@ from data_collection.listing import DirectoryLister, Lister, Listing, S3Lister
 from data_collection.plan import Action, Plan, make_plan
 from data_collection.sources import DirectorySource, HttpSource, Source
 from data_collection.transports import Downloader
+from data_collection.transports.aria2 import Aria2Downloader
 from data_collection.transports.directory import DirectoryDownloader
 from data_collection.transports.http import HttpDownloader
 from data_collection.transports.weather import Manners, Stopped, Weather
@@ -38,6 +39,9 @@ __all__ = [
     "Missing",
     "MissingState",
 ]
+
+
+DOWNLOADERS = ("requests", "aria2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,10 @@ class FetchOptions:
         for name, value in (("connections", self.connections), ("stall", self.stall)):
             if value <= 0:
                 raise UsageError(f"--{name} {value}", expected="more than 0")
+        if self.downloader not in DOWNLOADERS:
+            raise UsageError(
+                f"--downloader {self.downloader}", expected="one of " + ", ".join(DOWNLOADERS)
+            )
 
 
 Progress = Callable[[ArchiveFile, Fetched | Missing], None]
@@ -299,7 +307,8 @@ def _downloader(
 ) -> Downloader:
     if isinstance(source, DirectorySource):
         return DirectoryDownloader(source)
-    return HttpDownloader(source, weather, stall=options.stall)
+    http = HttpDownloader(source, weather, stall=options.stall)
+    return Aria2Downloader(source, weather, http) if options.downloader == "aria2" else http
 
 
 def _lister(

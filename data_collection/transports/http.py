@@ -9,7 +9,13 @@ from email.utils import parsedate_to_datetime
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    NameResolutionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from data_collection.errors import Refused, Trouble, TroubleKind
 from data_collection.sources import HttpSource
@@ -30,6 +36,7 @@ class HttpDownloader:
     def __init__(self, source: HttpSource, weather: Weather, *, stall: float) -> None:
         self._source = source
         self._weather = weather
+        self.stall = stall
         self._timeout = (min(_CONNECT_SECONDS, stall), stall)
         self._session = requests.Session()
         # identity: the bytes and lengths on the wire are the file's own
@@ -92,8 +99,14 @@ class HttpDownloader:
             self._pour(url, response, part)
         return True
 
-    def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
-        request = self._session.prepare_request(requests.Request("GET", url, headers))
+    def explain(self, url: str) -> Trouble | None:
+        """What keeps the source from answering, asked without a body; None when it answers."""
+        with self._ask(url, {}, "HEAD") as response:
+            fine = response.status_code in (200, 206, 404)
+            return None if fine else _answer_trouble(url, response)
+
+    def _ask(self, url: str, headers: dict[str, str], method: str = "GET") -> requests.Response:
+        request = self._session.prepare_request(requests.Request(method, url, headers))
         try:
             response = self._send(self._adapter.send, request)
             if response.is_redirect:
@@ -115,16 +128,9 @@ class HttpDownloader:
         )
 
     def _pour(self, url: str, response: requests.Response, part: Part) -> None:
-        pieces = response.iter_content(_CHUNK)
         try:
             with part.path.open("ab", buffering=0) as target:
-                while True:
-                    try:
-                        piece = next(pieces, b"")
-                    except requests.RequestException as error:
-                        raise _connection_trouble(url, error) from error
-                    if not piece:
-                        return
+                while piece := _next_piece(url, response):
                     target.write(piece)
                     self._weather.spend(len(piece))
         except OSError as error:
@@ -145,6 +151,14 @@ class HttpDownloader:
         return b"".join(pieces)
 
 
+def _next_piece(url: str, response: requests.Response) -> bytes:
+    """The bytes that have arrived: what is there before a cut is not lost, as in whole chunks."""
+    try:
+        return bytes(response.raw.read1(_CHUNK))
+    except (HTTPError, OSError) as error:
+        raise _connection_trouble(url, error) from error
+
+
 def _continues(response: requests.Response, start: int) -> bool:
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return match is not None and int(match[1]) == start
@@ -154,7 +168,7 @@ def _drain(response: requests.Response) -> None:
     """Read the rest of a small answer, so that its connection can be used again."""
     try:
         response.raw.read(1 << 16)
-    except (OSError, requests.RequestException):
+    except (OSError, HTTPError):
         response.close()
 
 
@@ -199,8 +213,8 @@ def retry_seconds(headers: requests.structures.CaseInsensitiveDict[str]) -> floa
         return None
 
 
-def _connection_trouble(url: str, error: requests.RequestException) -> Trouble:
-    """Sort what requests raised; raises `Refused` for what another attempt cannot mend."""
+def _connection_trouble(url: str, error: Exception) -> Trouble:
+    """Sort what requests or urllib3 raised; raises `Refused` for what will not mend."""
     found = str(error)
     cause: BaseException | None = error
     for _ in range(4):
@@ -215,10 +229,10 @@ def _connection_trouble(url: str, error: requests.RequestException) -> Trouble:
             found=found,
             next_step="check the proxy, the certificates and --source",
         ) from error
-    if isinstance(error, requests.Timeout) or "timed out" in found.lower():
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in found.lower():
         return Trouble(TroubleKind.STALL, url, found)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, IncompleteRead) or "IncompleteRead" in found:
         return Trouble(TroubleKind.SHORT, url, found)
-    if isinstance(error, requests.exceptions.ConnectionError):
+    if isinstance(error, requests.ConnectionError | ProtocolError | OSError):
         return Trouble(TroubleKind.CONNECTION, url, found)
     raise Refused(url, expected="an answer", found=found, next_step="check --source") from error
