@@ -67,6 +67,30 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_root_option(parser)
 
 
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """How many processes, and which tables beside the full one."""
+    parser.add_argument(
+        "--workers", type=_positive, default=2, metavar="N", help="processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--complete",
+        choices=["metrics"],
+        help="also the table of only those symbols that have metrics on the last day",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="name of that table: final_dataset_NAME (default: complete_metrics)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
 def parse_span(start: str, end: str) -> Span:
     """The days of a run; raises `UsageError` for a start after the end or an end to come."""
     first, last = _day(start, "--start"), _day(end, "--end")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_collection.errors import UsageError
+from data_collection.road import Progress
 from data_collection.settings import RunSettings
-from data_collection.tasks import Result, Task, TaskKind
+from data_collection.tasks import TaskKind
 from pipeline.columns import COLUMNS
 from pipeline.final_csv import write_final_csvs
 from pipeline.keys import Symbol
@@ -41,24 +42,27 @@ def check_complete(settings: RunSettings, complete: str | None, name: str | None
 
 def publish(
     settings: RunSettings,
-    results: Mapping[Task, Result],
+    progress: Progress,
     complete: str | None = None,
     name: str | None = None,
     *,
     csv: bool = True,
 ) -> list[Table]:
-    """Build the table of the symbols whose factors are done, and what was asked for beside it.
+    """Build the table of the run's symbols, and what was asked for beside it.
 
-    Markets that end at the hourly layers have none. Raises `TableError` when no symbol has a row.
+    None where a step failed (a table without some symbols would take the place of a better one),
+    where no symbol has a 1m kline in range, and for markets that end at the hourly layers.
     """
-    if settings.market is not Market.UM:
+    if settings.market is not Market.UM or progress.failures:
         return []
     layout = settings.layout
     symbols = [
         Symbol(settings.market, task.symbol)
-        for task, result in results.items()
-        if task.kind is TaskKind.FACTORS and result is Result.DONE
+        for task, outcome in progress.outcomes.items()
+        if task.kind is TaskKind.FACTORS and outcome.rows
     ]
+    if not symbols:
+        return []
     tables = [_told(build_final(layout, symbols, settings.span))]
     if csv:
         write_final_csvs(layout)

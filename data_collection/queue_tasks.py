@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 
 import orjson
@@ -15,8 +16,8 @@ from data_collection.tasks import Task, TaskKind
 from pipeline.keys import Period
 
 
-def planned_tasks(steps: Steps) -> list[Planned]:
-    """Every task of the run; asks the listing for sizes.
+def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Planned]:
+    """Every task of the run, or those of `only`; asks the listing for the sizes of months.
 
     A month weighs the bytes of its files; the steps after it weigh what they stand on, so that the
     largest symbol is finished as soon as it can be.
@@ -25,6 +26,8 @@ def planned_tasks(steps: Steps) -> list[Planned]:
     for symbol in steps.settings.symbols:
         weights: Counter[str] = Counter()
         for task in steps.settings.tasks(symbol):
+            if only is not None and task not in only:
+                continue
             if task.kind is TaskKind.MONTH:
                 size = steps.size(task)
                 weights[task.type] += size

@@ -22,7 +22,6 @@ from data_collection.settings import RunSettings, series_of
 from data_collection.shared_queue import Queue
 from data_collection.steps import Steps
 from data_collection.tasks import Outcome, Result, Task, TaskKind
-from pipeline.keys import Symbol
 from pipeline.layers import write_bytes
 
 _POLL = 0.2  # seconds between two looks at the queue
@@ -37,11 +36,6 @@ class Progress:
     failures: dict[Task, str] = field(default_factory=dict)
     built: int = 0
     downloaded: int = 0  # bytes
-
-    @property
-    def results(self) -> dict[Task, Result]:
-        """How the tasks that did not fail ended."""
-        return {task: outcome.result for task, outcome in self.outcomes.items()}
 
     @property
     def problems(self) -> list[str]:
@@ -97,13 +91,18 @@ def check_symbols(steps: Steps) -> None:
         )
 
 
-def survey(steps: Steps) -> tuple[Progress, list[Task]]:
-    """What is current already, and the tasks that are left, later steps of open ones included."""
+def survey(steps: Steps, *, offline: bool = False) -> tuple[Progress, list[Task]]:
+    """What is current already, and the tasks that are left, later steps of open ones included.
+
+    `offline` leaves the month files as they are and asks no source.
+    """
     progress = Progress()
     left: list[Task] = []
     for symbol in steps.settings.symbols:
         open_types: set[str] = set()
         for task in steps.settings.tasks(symbol):
+            if offline and task.kind is TaskKind.MONTH:
+                continue
             blocked = (
                 task.type in open_types if task.kind is TaskKind.HOURLY else bool(open_types)
             ) and task.kind is not TaskKind.MONTH
@@ -116,19 +115,23 @@ def survey(steps: Steps) -> tuple[Progress, list[Task]]:
     return progress, left
 
 
-def travel(steps: Steps, workers: int, lock: int, say: Callable[[str], None]) -> Progress:
+def travel(
+    steps: Steps,
+    workers: int,
+    lock: int,
+    say: Callable[[str], None] = print,
+    *,
+    offline: bool = False,
+) -> Progress:
     """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
     settings = steps.settings
-    progress, left = survey(steps)
-    save_settings(settings)
+    progress, left = survey(steps, offline=offline)
     if not left:
         say("everything is current: nothing to download, nothing to build")
         return progress
     say(f"{len(progress.outcomes)} of {len(progress.outcomes) + len(left)} steps are current")
     queue = Queue.open(settings.layout.temp / DEFAULT_STATE)
-    open_tasks = set(left)
-    planned = [item for item in planned_tasks(steps) if item.task in open_tasks]
-    queue.sync(planned, settings.to_dict(), look_again=True)
+    queue.sync(planned_tasks(steps, set(left)), settings.to_dict(), look_again=True)
     queue.retry_failed()
     book = _run_workers(queue, settings, workers, lock, len(left))
     for entry in book.entries:
@@ -197,8 +200,3 @@ def _worker(state: Path, logs: Path, name: str, lock: int) -> Iterator[subproces
         if process.stdin:
             process.stdin.close()
         process.wait()
-
-
-def symbols_of(settings: RunSettings) -> list[Symbol]:
-    """The run's symbols."""
-    return [Symbol(settings.market, name) for name in settings.symbols]

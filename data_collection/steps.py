@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -30,9 +31,14 @@ from pipeline.symbol_table import (
 class Steps:
     """Performs the tasks of one run; opens the archive when it is first needed."""
 
-    def __init__(self, settings: RunSettings, archive: Archive) -> None:
+    def __init__(self, settings: RunSettings, opener: Callable[[], Archive]) -> None:
         self.settings = settings
-        self.archive = archive
+        self._opener = opener
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The run's archive, opened when it is first asked for."""
+        return self._opener()
 
     def perform(self, task: Task, commit: Committing) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
@@ -166,11 +172,16 @@ def read_layer(path: Path) -> pl.DataFrame:
 
 @contextmanager
 def open_steps(settings: RunSettings, *, listing_age: float = 0.0) -> Iterator[Steps]:
-    """Steps with their archive open; a listing kept less than `listing_age` seconds ago will do."""
-    with Archive.open(
-        settings.source,
-        cache=settings.layout.cache,
-        listing=settings.listing,
-        options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
-    ) as archive:
-        yield Steps(settings, archive)
+    """Steps for one process; a listing kept less than `listing_age` seconds ago will do."""
+    with ExitStack() as stack:
+
+        def opener() -> Archive:
+            archive = Archive.open(
+                settings.source,
+                cache=settings.layout.cache,
+                listing=settings.listing,
+                options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
+            )
+            return stack.enter_context(archive)
+
+        yield Steps(settings, opener)

@@ -9,6 +9,7 @@ from data_collection.publish import Table
 from data_collection.road import Progress
 from data_collection.settings import RunSettings
 from data_collection.tasks import Result, TaskKind
+from pipeline.registry import Market
 
 _LINES = 20
 """Most lines of one kind that are printed; `alphaqcm ledger` and `check` tell all."""
@@ -18,18 +19,15 @@ def print_summary(
     settings: RunSettings, progress: Progress, tables: list[Table], seconds: float
 ) -> None:
     """Files by type, what was absent, what failed, the tables, and the time it took."""
-    print(f"\n{'data type':<22}{'files ok':>10}{'absent':>10}{'failed':>10}")
-    for name in settings.types:
-        counts = [0, 0, 0]
-        for task, outcome in progress.outcomes.items():
-            if task.type == name and task.kind is TaskKind.MONTH:
-                counts[0] += outcome.files
-                counts[1] += outcome.absent
-                counts[2] += len(outcome.problems)
-        counts[2] += sum(
-            task.type == name and task.kind is TaskKind.MONTH for task in progress.failures
-        )
-        print(f"{name:<22}{counts[0]:>10,}{counts[1]:>10,}{counts[2]:>10,}")
+    months = {t for t in (*progress.outcomes, *progress.failures) if t.kind is TaskKind.MONTH}
+    if months:
+        print(f"\n{'data type':<22}{'files ok':>10}{'absent':>10}{'failed':>10}")
+    for name in settings.types if months else ():
+        told = [o for t, o in progress.outcomes.items() if t in months and t.type == name]
+        failed = sum(t.type == name and t in months for t in progress.failures)
+        failed += sum(len(outcome.problems) for outcome in told)
+        files, absent = sum(o.files for o in told), sum(o.absent for o in told)
+        print(f"{name:<22}{files:>10,}{absent:>10,}{failed:>10,}")
     _print_some("absent at the source", list(_absent(progress)))
     _print_some(
         "worth knowing",
@@ -40,15 +38,22 @@ def print_summary(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
     )
-    if progress.failures:
-        print("no table was written: steps failed. Run the same command again to go on from here.")
+    if not tables:
+        print(f"no table was written: {_why_none(settings, progress)}")
     for table in tables:
         print(f"\n{table.path}")
-        print(
-            f"  {table.rows:,} rows x {table.columns} columns, {table.symbols} symbols, "
-            + ("written" if table.written else "current")
-        )
+        symbols = "1 symbol" if table.symbols == 1 else f"{table.symbols} symbols"
+        state = "written" if table.written else "current"
+        print(f"  {table.rows:,} rows x {table.columns} columns, {symbols}, {state}")
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
+
+
+def _why_none(settings: RunSettings, progress: Progress) -> str:
+    if progress.failures:
+        return "steps failed. The same command goes on from here; an older table is unchanged."
+    if settings.market is not Market.UM:
+        return f"{settings.market} ends at the 1-minute and hourly layers."
+    return f"no symbol has a 1m kline in {settings.span.start}..{settings.span.end}."
 
 
 def _absent(progress: Progress) -> Iterator[str]:

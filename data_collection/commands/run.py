@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from data_collection.options import add_run_options, run_settings
+from data_collection.options import add_run_options, add_table_options, run_settings
 from data_collection.publish import check_complete, publish
-from data_collection.road import check_symbols, travel
+from data_collection.road import check_symbols, save_settings, travel
 from data_collection.root import hold_root
 from data_collection.steps import open_steps
 from data_collection.summary import print_summary
@@ -20,19 +20,7 @@ from data_collection.summary import print_summary
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_run_options(parser)
-    parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="processes (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--complete",
-        choices=["metrics"],
-        help="also the table of only those symbols that have this type on the last day",
-    )
-    parser.add_argument(
-        "--name",
-        metavar="NAME",
-        help="name of the complete table: final_dataset_NAME (default: complete_metrics)",
-    )
+    add_table_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,12 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         open_steps(settings) as steps,
     ):
         check_symbols(steps)
-        progress = travel(steps, max(1, arguments.workers), lock, print)
-        # a table without the symbols that failed would take the place of a better one
-        tables = (
-            []
-            if progress.failures
-            else publish(settings, progress.results, arguments.complete, arguments.name)
-        )
+        save_settings(settings)
+        progress = travel(steps, arguments.workers, lock)
+        tables = publish(settings, progress, arguments.complete, arguments.name)
     print_summary(settings, progress, tables, time.monotonic() - began)
     return 1 if progress.problems else 0

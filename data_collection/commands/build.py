@@ -1,0 +1,38 @@
+"""The last run's layers and tables again, from the month files at hand: nothing is downloaded.
+
+For another variant of the table, after CSVs were deleted, or without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from data_collection.options import add_root_option, add_table_options
+from data_collection.publish import check_complete, publish
+from data_collection.road import load_settings, travel
+from data_collection.root import hold_root
+from data_collection.steps import open_steps
+from data_collection.summary import print_summary
+from pipeline.layers import Layout
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_root_option(parser)
+    add_table_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build; 0 only when nothing failed."""
+    began = time.monotonic()
+    settings = load_settings(Layout(arguments.data_root.resolve()).temp)
+    check_complete(settings, arguments.complete, arguments.name)
+    with (
+        hold_root(settings.layout.temp, exclusive=True) as lock,
+        open_steps(settings) as steps,
+    ):
+        progress = travel(steps, arguments.workers, lock, offline=True)
+        tables = publish(settings, progress, arguments.complete, arguments.name)
+    print_summary(settings, progress, tables, time.monotonic() - began)
+    return 1 if progress.problems else 0
