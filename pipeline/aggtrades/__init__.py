@@ -82,11 +82,13 @@ def aggregate_file(
 def _aggregate_sorted(
     path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None
 ) -> AggMinutes:
-    from pipeline.aggtrades.exact import RowSink, sum_sorted
-    from pipeline.aggtrades.reader import check_period, read_rows
+    from pipeline.aggtrades.exact import RUN_ROWS, RowSink, sum_sorted
+    from pipeline.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
 
-    with closing(RowSink(file.period, spill)) as sink:
-        read_rows(open_member(path), file, sink)
+    member = open_member(path)
+    run_rows = min(RUN_ROWS, member.size // SHORTEST_LINE + 1)
+    with closing(RowSink(file.period, spill, run_rows)) as sink:
+        read_rows(member, file, sink)
         sums, ids, duplicates = sum_sorted(sink, file.period, thresholds)
     check_period(path, file.period, sink.rows, sink.outside)
     counters = Counters(

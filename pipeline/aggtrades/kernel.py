@@ -377,6 +377,7 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
         ints[C_TIME, row] = time if time >= _MS_BELOW else time * 1000
         span = ints[C_LAST, row] - ints[C_FIRST, row]
         wrong[X_INT, row] |= _U0 if (span >= 0) & (span < _SPAN_LIMIT) else _HIGHS
+    wide = width == 8
     for row in range(count):
         word = words[W_MAKER, row]
         yes = (word == _TRUE[0]) | (word == _TRUE[1]) | (word == _TRUE[2])
@@ -386,7 +387,7 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
         best = (word == _TRUE[0]) | (word == _TRUE[1]) | (word == _TRUE[2])
         no = (word == _FALSE[0]) | (word == _FALSE[1]) | (word == _FALSE[2])
         wrong[X_INT, row] |= _U0 if best | no else _HIGHS
-        flags[row] = (_U8B1 if yes else _U8B0) | (_U8B2 if best else _U8B0)
+        flags[row] = (_U8B1 if yes else _U8B0) | (_U8B2 if best & wide else _U8B0)
     for field in range(2):
         for row in range(count):
             low, high = words[W_PRICE + 2 * field, row], words[W_PRICE + 2 * field + 1, row]

@@ -12,12 +12,11 @@ import polars as pl
 from pipeline.aggtrades import kernel as k
 from pipeline.aggtrades.lines import Row
 from pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
-from pipeline.aggtrades.reader import Disorder
+from pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
 from pipeline.aggtrades.stream import PIECE, Bytes
 from pipeline.keys import Period
 
 _MINUTE_US = 60_000_000
-_SHORTEST_LINE = 20  # bytes; a line that is shorter has no seven fields with a time in the period
 
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
 
@@ -70,7 +69,7 @@ class MinuteTable:
         self.limits = np.array([period.start_us, period.end_us, int(strict)], np.int64)
         self.thresholds = np.array([thresholds.whale, thresholds.retail])
         self.minutes = (np.zeros((lines, k.INTS), np.int64), np.zeros((lines, k.FLOATS)))
-        self.jumps = np.zeros((PIECE // _SHORTEST_LINE if strict else 1, 2), np.int64)
+        self.jumps = np.zeros((PIECE // SHORTEST_LINE if strict else 1, 2), np.int64)
         self._jumps: list[npt.NDArray[np.int64]] = []
 
     def add(self, columns: Columns, count: int) -> None:

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 
 from pipeline.aggtrades import kernel as k
 from pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
-from pipeline.aggtrades.stream import Bytes, read_pieces
+from pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
 from pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
 from pipeline.keys import ArchiveFile, Period
 from pipeline.member import Member
@@ -21,6 +21,9 @@ from pipeline.registry import Column, spec_of
 
 OUTSIDE_LIMIT = 0.01
 """More of a file's rows than this outside its period: a wrong file or unit, not an accident."""
+
+SHORTEST_LINE = 20
+"""Bytes; a shorter line has no seven fields with a time of any archive file's period."""
 
 _FRONT = MAX_LINE + k.FRONT_PAD
 _WRONG_FILE = "compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)"
@@ -56,12 +59,12 @@ class _Place:
     header: int = 0  # lines of header
 
 
-def read_rows(member: Member, file: ArchiveFile, sink: Sink) -> None:
-    """Read every row of `member` into `sink`; raises `RawError`.
+def read_rows(member: Member, file: ArchiveFile, sink: Sink, piece_size: int = PIECE) -> None:
+    """Read every row of `member` into `sink`, a piece at a time; raises `RawError`.
 
     Where the rows look wrong, the rest is inflated too: a damaged ZIP is told as such.
     """
-    with closing(read_pieces(member, _FRONT, k.BACK_PAD)) as pieces:
+    with closing(read_pieces(member, _FRONT, k.BACK_PAD, piece_size)) as pieces:
         try:
             columns = spec_of(file.series.type).columns_in(file.series.market)
             place = _Place()

@@ -45,15 +45,16 @@ class Piece:
     size: int
 
 
-def read_pieces(member: Member, front: int, back: int) -> Generator[Piece]:
-    """Inflate `member` into pieces with `front` and `back` bytes of room around; raises `BadZip`.
+def read_pieces(member: Member, front: int, back: int, most: int = PIECE) -> Generator[Piece]:
+    """Inflate `member` into pieces of at most `most` bytes; raises `BadZip`.
 
-    Close the iterator to stop early.
+    Each has `front` and `back` bytes of room around. Close the generator to stop early.
     """
+    most = max(1, min(most, member.size))
     free: SimpleQueue[Bytes] = SimpleQueue()
     full: SimpleQueue[Piece | None] = SimpleQueue()
     for _ in range(_BUFFERS):
-        free.put(np.zeros(front + PIECE + back, np.uint8))
+        free.put(np.zeros(front + most + back, np.uint8))
     stopped = threading.Event()
 
     def work() -> None:
@@ -62,9 +63,9 @@ def read_pieces(member: Member, front: int, back: int) -> Generator[Piece]:
                 left = member.size
                 while not stopped.is_set():
                     buffer = free.get()
-                    size = _fill(read, memoryview(cast(bytes, buffer))[front : front + PIECE])
+                    size = _fill(read, memoryview(cast(bytes, buffer))[front : front + most])
                     left -= size
-                    if left < 0 or (left > 0 and size < PIECE):
+                    if left < 0 or (left > 0 and size < most):
                         raise _bad(member, f"{member.size} bytes of CSV as declared", left)
                     if size == 0:
                         return
@@ -81,7 +82,7 @@ def read_pieces(member: Member, front: int, back: int) -> Generator[Piece]:
             done.result()
         finally:
             stopped.set()
-            free.put(np.zeros(front + PIECE + back, np.uint8))  # wakes a waiting thread
+            free.put(np.zeros(front + most + back, np.uint8))  # wakes a waiting thread
 
 
 def _fill(read: Callable[[memoryview], int], room: memoryview) -> int:

@@ -1,0 +1,84 @@
+"""`alphaqcm minutes`: one aggTrades file by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from data_collection.cli import main
+from pipeline.aggtrades import aggregate_file
+from pipeline.registry import Market
+from tests.aggtrades_oracle import as_text, make_lines, trades_file
+from tests.zips import write_zip
+
+FILE = trades_file()
+
+
+@pytest.fixture
+def trades(tmp_path: Path) -> Path:
+    """A day of 1,000 rows, one of them twice, in no data root and without a .CHECKSUM."""
+    lines = make_lines(FILE, 1_000)
+    archived = write_zip(tmp_path / "archive", FILE, as_text([*lines, lines[-1]]))
+    return archived.rename(tmp_path / FILE.name)
+
+
+def test_prints_every_counter(trades: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["minutes", str(trades)]) == 0
+    printed = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])
+    counters = aggregate_file(trades, FILE).counters.to_dict()
+    assert {name: int(printed[name]) for name in counters} == counters
+    assert printed["duplicates"] == "1"
+
+
+def test_writes_the_minutes_as_parquet(trades: Path, tmp_path: Path) -> None:
+    out = tmp_path / "minutes.parquet"
+    assert main(["minutes", str(trades), "--out", str(out)]) == 0
+    assert_frame_equal(pl.read_parquet(out), aggregate_file(trades, FILE).frame, check_exact=True)
+
+
+def test_market_decides_how_the_rows_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spot = trades_file(Market.SPOT)
+    path = write_zip(tmp_path, spot, as_text(make_lines(spot, 10)))
+    assert main(["minutes", str(path), "--market", "spot"]) == 0
+    assert main(["minutes", str(path)]) == 1
+    assert "expected 7 fields" in capsys.readouterr().err
+
+
+def test_broken_file_leaves_no_output(
+    trades: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trades.write_bytes(trades.read_bytes()[:-30])
+    out = tmp_path / "minutes.parquet"
+    assert main(["minutes", str(trades), "--out", str(out)]) == 1
+    assert "BadZip" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT-1m-2024-02.zip", "trades.zip", FILE.name])
+def test_words_that_do_not_fit_exit_2(tmp_path: Path, name: str) -> None:
+    assert main(["minutes", str(tmp_path / name)]) == 2
+
+
+def test_importing_the_package_does_not_import_numba() -> None:
+    code = "import sys, pipeline.aggtrades; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_says_that_it_compiles_only_when_it_does(trades: Path, tmp_path: Path) -> None:
+    """A copy of the compiled module's cache is empty at first and full at the second start."""
+    command = [sys.executable, "-m", "data_collection.cli", "minutes", str(trades)]
+    environment = {"PATH": "/usr/bin", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    said = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+        for _ in range(2)
+    ]
+    assert "compiling" in said[0]
+    assert said[1] == ""
