@@ -184,7 +184,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
         ({"unusable": 4}, "unusable-rows"),
         ({"unsorted": True}, "rows-unsorted"),
         ({"files": {KEY: {"rows": 9, "outside": 4}}}, "rows-outside-period"),
-        ({"unreadable": [[KEY, "0" * 64]], "problems": [f"{KEY}: cut"]}, "file-unusable"),
+        ({"problems": [f"/cache/{KEY}: cut"]}, "file-unusable"),
     ],
 )
 def test_what_the_reader_met_becomes_a_finding(report: dict[str, Any], check: str) -> None:
@@ -391,7 +391,8 @@ def metrics(day: date, labels: range, shift: int = 0, oi: float = 5.0) -> pl.Dat
 def metrics_found(frame: pl.DataFrame, *outside: tuple[str, int]) -> list[Finding]:
     keys = tuple(key for key, _ in outside)
     month = MonthOf(MONTH, openinterest.examine_metrics(frame), keys, outside=outside)
-    return openinterest.metrics_findings("X", [month])
+    always = Span(0, us(datetime(2027, 1, 1, tzinfo=UTC)))
+    return openinterest.metrics_findings("X", [month], [always])
 
 
 def test_a_full_day_of_metrics_is_clean() -> None:

@@ -36,11 +36,11 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def _figure(height: float, title: str) -> Iterator[tuple[Figure, list[str]]]:
+def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[Figure, list[str]]]:
     """A figure and the list that receives its SVG."""
     result: list[str] = []
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, result
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None}, dpi=100)
@@ -50,7 +50,9 @@ def _figure(height: float, title: str) -> Iterator[tuple[Figure, list[str]]]:
     prefix = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    opening = f'<svg role="img" aria-label="{title}" '
+    # as wide as it was drawn where there is room, smaller else; wide ones are scrolled on a phone
+    size = f"width:100%;max-width:{width * 7:.1f}rem;min-width:{min(width * 7, 40):.1f}rem"
+    opening = f'<svg role="img" aria-label="{title}" style="{size}" '
     result.append(svg.replace("<svg ", opening, 1))
 
 
@@ -81,7 +83,8 @@ def _matrix(
     turn: bool = False,
 ) -> str:
     height = 1.1 + ROW * max(3, len(rows)) + (0.7 if turn else 0.0)
-    with _figure(height, title) as (figure, result):
+    width = min(WIDTH, 3.2 + 0.4 * len(columns))
+    with _figure(height, title, width) as (figure, result):
         axes = figure.add_subplot()
         image = axes.imshow(
             np.floor(data * 100) / 100,  # only what is really complete is shown as complete
@@ -166,7 +169,7 @@ def reconciliation(reconciled: Mapping[str, Reconciled], title: str) -> str:
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel("hours")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.02), ncols=4, frameon=False)
+        figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return result[0]
 
 

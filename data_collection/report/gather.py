@@ -66,7 +66,7 @@ def _together(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> 
     if name == BASE or BASE not in settings.types:
         wanted = dict.fromkeys(spans, whole)
     else:
-        wanted = {look.symbol: look.lives[BASE].span for look in looks if BASE in look.lives}
+        wanted = {look.symbol: look.alive for look in looks if look.alive is not None}
     found = life_findings(name, spans, wanted, _slack(data_type, interval))
     if bars:
         there = [life for life in lives.values() if life is not None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -45,6 +46,7 @@ class SymbolLook:
     symbol: str
     shares: Mapping[str, Mapping[str, float]]
     lives: Mapping[str, Life]
+    alive: Span | None  # from the first trade to the last, as the minutes tell it
     findings: tuple[Finding, ...]
     reconciled: Reconciled
     inputs: Mapping[str, Mapping[str, str]]  # series -> archive key -> sha256
@@ -62,11 +64,13 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
     for name in sorted(series, key=lambda name: name != BASE):
         examine = _EXAMINERS.get(parse_typed(name)[0], _examine_bars)
         shares[name] = examine(series[name], files[name], hours)
-    reconciled, mismatches = _reconcile(settings.market, symbol, files)
+    reconciled = _reconcile(settings.market, symbol, files)
+    shares[DataType.AGGTRADES] = dict(reconciled.shares)
+    traded = _traded(series[BASE].months) if BASE in series else []
     findings = [
         *(finding for gathered in series.values() for finding in gathered.findings),
-        *mismatches,
-        *_own_findings(symbol, series),
+        *reconciled.findings,
+        *_own_findings(symbol, series, traded),
         *_cross(symbol, files, hours),
     ]
     whole = whole_span(settings)
@@ -74,12 +78,13 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
         symbol,
         shares,
         {name: life for name in series if (life := _life(symbol, series[name])) is not None},
+        Span(traded[0].start, traded[-1].end) if traded else None,
         tuple(
             narrowed(finding)
             for finding in findings
             if finding.period.start < whole.end and whole.start < finding.period.end
         ),
-        reconciled,
+        reconciled.total,
         {name: gathered.inputs for name, gathered in series.items()},
     )
 
@@ -106,18 +111,11 @@ def _examine_bars(
 def _examine_aggtrades(
     gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
 ) -> dict[str, float]:
-    shares = {}
     for file in files:
-        ends = _trade_month(file)
-        if ends is None:
-            continue
-        gathered.months.append(file.of(ends))
-        kept = file.report.get("reconcile")
-        if kept is not None:
-            traded = kept["hours"] + _hours_in(kept["only_klines"])
-            found = kept["hours"] + _hours_in(kept["only_aggtrades"])
-            shares[file.month.stamp] = min(1.0, found / traded) if traded else 1.0
-    return shares
+        month = _trade_month(file)
+        if month is not None:
+            gathered.months.append(file.of(month))
+    return {}  # what should be there is known from the klines: see _reconcile
 
 
 def _examine_settlements(
@@ -183,12 +181,22 @@ def _hours_in(pairs: Sequence[Sequence[int]]) -> int:
     return sum(end - start for start, end in pairs) // HOUR_US
 
 
+@dataclass(frozen=True, slots=True)
+class _Reconciliation:
+    """A symbol's aggTrades against its klines: the total, shares by month, and findings."""
+
+    total: Reconciled
+    shares: Mapping[str, float]
+    findings: list[Finding]
+
+
 def _reconcile(
     market: Market, symbol: str, files: Mapping[str, Sequence[MonthFile]]
-) -> tuple[Reconciled, list[Finding]]:
+) -> _Reconciliation:
     """Roll up what the aggTrades month files keep; compare where a file keeps nothing."""
     klines = {file.month: file for file in files.get(BASE, ())}
-    kept, without = [], []
+    kept: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {}
+    without = []
     for file in files.get(DataType.AGGTRADES, ()):
         told = file.report.get("reconcile")
         if told is None and file.month in klines:
@@ -200,21 +208,30 @@ def _reconcile(
         if told is None:
             without.append(file.month.stamp)
         else:
-            kept.append((told, tuple(file.inputs)))
+            kept[file.month.stamp] = (told, tuple(file.inputs))
+    months = [told for told, _ in kept.values()]
+    one_sided = {
+        stamp: (_hours_in(told["only_klines"]), _hours_in(told["only_aggtrades"]))
+        for stamp, (told, _) in kept.items()
+    }
     total = Reconciled(
-        hours=sum(told["hours"] for told, _ in kept),
-        exact=sum(told["exact"] for told, _ in kept),
-        rounding=sum(told["rounding"] for told, _ in kept),
-        mismatched=sum(told["mismatched"] for told, _ in kept),
-        one_sided=sum(
-            _hours_in(told["only_klines"]) + _hours_in(told["only_aggtrades"]) for told, _ in kept
-        ),
+        hours=sum(told["hours"] for told in months),
+        exact=sum(told["exact"] for told in months),
+        rounding=sum(told["rounding"] for told in months),
+        mismatched=sum(told["mismatched"] for told in months),
+        one_sided=sum(lacking + beyond for lacking, beyond in one_sided.values()),
         months_without=tuple(without),
     )
-    return total, reconciliation_findings(symbol, kept)
+    shares = {}
+    for stamp, (told, _) in kept.items():
+        wanted = told["hours"] + one_sided[stamp][0]
+        shares[stamp] = told["hours"] / wanted if wanted else 1.0
+    return _Reconciliation(total, shares, reconciliation_findings(symbol, list(kept.values())))
 
 
-def _own_findings(symbol: str, series: Mapping[str, SeriesLook]) -> list[Finding]:
+def _own_findings(
+    symbol: str, series: Mapping[str, SeriesLook], traded: Sequence[Span]
+) -> list[Finding]:
     """Everything that this symbol's series show by themselves."""
     findings: list[Finding] = []
     for name, gathered in series.items():
@@ -222,10 +239,9 @@ def _own_findings(symbol: str, series: Mapping[str, SeriesLook]) -> list[Finding
         if data_type is DataType.AGGTRADES:
             findings += trade_findings(symbol, gathered.months)
         elif data_type is DataType.FUNDING:
-            traded = _traded(series[BASE].months) if BASE in series else []
             findings += settlements.funding_findings(symbol, gathered.months, traded)
         elif data_type is DataType.METRICS:
-            findings += openinterest.metrics_findings(symbol, gathered.months)
+            findings += openinterest.metrics_findings(symbol, gathered.months, traded)
         else:
             findings += barfindings.bar_findings(name, symbol, gathered.months, STEPS[interval])
     return findings

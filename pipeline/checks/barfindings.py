@@ -35,7 +35,7 @@ def bar_findings(
     """
     return [
         *_counted(series, symbol, months, step),
-        *_jumped(series, symbol, months),
+        *_jumped(series, symbol, months, step),
         *_idled(series, symbol, months, step),
     ]
 
@@ -69,27 +69,33 @@ def _counted(
             )
 
 
-def _jumped(series: str, symbol: str, months: Sequence[MonthOf[BarMonth]]) -> Iterator[Finding]:
+def _jumped(
+    series: str, symbol: str, months: Sequence[MonthOf[BarMonth]], step: int
+) -> Iterator[Finding]:
     resumed = {run.span.end for run in _long_idle(months)}
     for month in months:
         for time, change in month.view.jumps:
             if time not in resumed:
-                yield _jump(series, symbol, time, change, month.evidence)
+                yield _jump(series, symbol, _bar(time, step), change, month.evidence)
     for earlier, later in pairwise(months):
         away = later.view.first - earlier.view.last
         change = _log_ratio(earlier.view.last_close, later.view.first_close)
         if abs(change) > JUMP and away < RELISTED_US and later.view.first not in resumed:
-            yield _jump(series, symbol, later.view.first, change, later.evidence)
+            yield _jump(series, symbol, _bar(later.view.first, step), change, later.evidence)
 
 
-def _jump(series: str, symbol: str, time: int, change: float, evidence: tuple[str, ...]) -> Finding:
-    minute = time // 60_000_000 * 60_000_000
+def _bar(time: int, step: int) -> Span:
+    start = time // step * step
+    return Span(start, start + step)
+
+
+def _jump(series: str, symbol: str, bar: Span, change: float, evidence: tuple[str, ...]) -> Finding:
     return Finding(
         Severity.WARNING,
         "price-jump",
         series,
         symbol,
-        Span(minute, minute + 60_000_000),
+        bar,
         f"a log return of at most {JUMP} between neighbouring bars",
         f"{change:+.3f}",
         evidence,

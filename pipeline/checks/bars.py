@@ -95,12 +95,13 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
         idle = _runs(_Bars(times, c, volume, step), flat & (volume == 0), IDLE_US)
         still = _runs(_Bars(times, c, volume, step), flat, STILL_US)
         jumps = _jumps(times, c)
-    holes = np.flatnonzero(np.diff(times) > step)
+    slots = times // step * step  # a bar off the grid still fills its place
+    holes = np.flatnonzero(np.diff(slots) > step)
     return BarMonth(
         rows=len(times),
-        first=int(times[0]),
-        last=int(times[-1]),
-        gaps=tuple(Span(int(times[i]) + step, int(times[i + 1])) for i in holes),
+        first=int(slots[0]),
+        last=int(slots[-1]),
+        gaps=tuple(Span(int(slots[i]) + step, int(slots[i + 1])) for i in holes),
         closes=tuple((float(c[i]), float(c[i + 1])) for i in holes),
         off_grid=_times(times[times % step != 0]),
         disordered=_times(times[impossible]),

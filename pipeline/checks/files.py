@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.checks.finding import Finding, Severity, Span
 from pipeline.keys import ArchiveFile
 from pipeline.registry import Partition
+
+_KEY = re.compile(r"data/(spot|futures/\w+)/\S+?\.zip")
 
 
 def file_findings(
@@ -17,19 +20,21 @@ def file_findings(
 
     `inputs` are the archive keys the month file was made from, `report` is its footer's.
     """
-    for key, _sha in report.get("unreadable", ()):
-        period = ArchiveFile.parse(key).period
+    for problem in report.get("problems", ()):
+        key = _KEY.search(problem)
+        period = ArchiveFile.parse(key[0]).period if key else None
         yield Finding(
             Severity.ERROR,
             "file-unusable",
             series,
             symbol,
-            Span(period.start_us, period.end_us),
-            "a file that can be read and holds what its type should",
-            _first(report.get("problems", ()), key),
-            (key,),
+            span if period is None else Span(period.start_us, period.end_us),
+            "a file that holds what its checksum and its type promise",
+            problem[key.end() :].lstrip(":; ") if key else problem,
+            (key[0],) if key else (),
         )
-    yield from _patched(series, symbol, inputs)
+    patches = list(_patched(series, symbol, inputs))
+    yield from patches
     for key, told in report.get("files", {}).items():
         if told.get("outside") and series != "metrics":  # metrics judges its own labels
             period = ArchiveFile.parse(key).period
@@ -61,6 +66,8 @@ def file_findings(
         ("unsorted", Severity.INFO, "rows-unsorted", "rows in order of time", "sorted on reading"),
     ):
         count = report.get(name, 0)
+        if name == "unsorted" and patches:
+            continue  # the daily file's rows come after the monthly file's
         if count:
             text = found if count is True else f"{count} {found}"
             yield Finding(severity, check, series, symbol, span, expected, text, tuple(inputs))
@@ -81,9 +88,3 @@ def _patched(series: str, symbol: str, inputs: Sequence[str]) -> Iterator[Findin
                 "none of this day's rows; its daily file has them",
                 (monthly[0].key, file.key),
             )
-
-
-def _first(problems: Sequence[str], key: str) -> str:
-    """The problem told of a file, or that there is one."""
-    name = key.rpartition("/")[2]
-    return next((text for text in problems if name in text), "a file that cannot be used")

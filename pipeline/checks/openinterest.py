@@ -58,27 +58,37 @@ def examine_metrics(frame: pl.DataFrame) -> tuple[MetricsDay, ...]:
 
 
 def metrics_findings(
-    symbol: str, months: Sequence[MonthOf[tuple[MetricsDay, ...]]]
+    symbol: str, months: Sequence[MonthOf[tuple[MetricsDay, ...]]], traded: Sequence[Span]
 ) -> list[Finding]:
-    """Days that are absent, short, doubled, labelled wrongly, or with an open interest of zero."""
+    """Days that are absent, short, doubled, labelled wrongly, or with an open interest of zero.
+
+    `traded` are the spans in which the symbol has a market: metrics are wanted there only.
+    """
     days = [(day, month.evidence) for month in months for day in month.view]
     findings = [
-        finding for month in months for day in month.view for finding in _day(symbol, day, month)
+        finding
+        for month in months
+        for day in month.view
+        for finding in _day(symbol, day, month, traded)
     ]
     for (before, _), (after, evidence) in pairwise(days):
-        if after.day > before.day + DAY_US:
-            findings.append(
-                Finding(
-                    Severity.ERROR,
-                    "metrics-days-absent",
-                    SERIES,
-                    symbol,
-                    Span(before.day + DAY_US, after.day),
-                    f"{ROWS_A_DAY} rows a day",
-                    "none",
-                    _near(evidence, after.day),
+        for span in traded:
+            start = max(before.day + DAY_US, -(-span.start // DAY_US) * DAY_US)
+            end = min(after.day, span.end // DAY_US * DAY_US)
+            if start < end:
+                absent = Span(start, end)
+                findings.append(
+                    Finding(
+                        Severity.ERROR,
+                        "metrics-days-absent",
+                        SERIES,
+                        symbol,
+                        absent,
+                        f"{ROWS_A_DAY} rows a day",
+                        "none",
+                        _near(evidence, after.day),
+                    )
                 )
-            )
     return findings
 
 
@@ -88,7 +98,12 @@ def _near(evidence: tuple[str, ...], day: int) -> tuple[str, ...]:
     return tuple(key for key in evidence if f"-{stamp}.zip" in key) or evidence
 
 
-def _day(symbol: str, day: MetricsDay, month: MonthOf[tuple[MetricsDay, ...]]) -> Iterator[Finding]:
+def _day(
+    symbol: str,
+    day: MetricsDay,
+    month: MonthOf[tuple[MetricsDay, ...]],
+    traded: Sequence[Span],
+) -> Iterator[Finding]:
     span = Span(day.day, day.day + DAY_US)
     where = _near(month.evidence, day.day)
     outside = sum(count for key, count in month.outside if key in where)
@@ -116,7 +131,8 @@ def _day(symbol: str, day: MetricsDay, month: MonthOf[tuple[MetricsDay, ...]]) -
             f"{outside} rows outside it, left out",
             where,
         )
-    if day.distinct != ROWS_A_DAY:
+    whole = any(life.start <= span.start and span.end <= life.end for life in traded)
+    if day.distinct != ROWS_A_DAY and whole:
         yield Finding(
             Severity.WARNING,
             "metrics-rows",

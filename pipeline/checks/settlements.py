@@ -61,7 +61,6 @@ def _steps(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -> I
     for (before, _), (item, evidence) in pairwise(rows):
         step = (item.hour - before.hour) // HOUR_US
         longest = max(before.interval, item.interval)
-        span = Span(before.hour, item.hour)
         if step == 0:
             yield _finding(
                 Severity.WARNING,
@@ -88,7 +87,7 @@ def _steps(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -> I
                 Severity.INFO,
                 "funding-interval-changed",
                 symbol,
-                span,
+                Span(item.hour, item.hour + HOUR_US),
                 f"settlements every {before.interval} h",
                 f"every {item.interval} h from here on",
                 evidence,

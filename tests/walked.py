@@ -1,0 +1,55 @@
+"""A data root made in this process: the road's own steps, one after another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from data_collection.publish import publish
+from data_collection.report.gather import gather
+from data_collection.report.model import Provenance, Report
+from data_collection.road import save_settings
+from data_collection.sample import SampleSpec
+from data_collection.settings import RunSettings, types_of
+from data_collection.steps import open_steps
+from data_collection.tasks import Outcome, TaskKind
+from pipeline.hourly import Span
+
+NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
+
+
+def settings_of(spec: SampleSpec, source: Path, root: Path, end: date | None = None) -> RunSettings:
+    """A run of everything that `spec` simulates, up to `end` or to its last day."""
+    return RunSettings(
+        spec.market,
+        spec.symbols,
+        Span(spec.first, end or spec.last),
+        root,
+        str(source),
+        types=types_of(spec.market),
+    )
+
+
+@contextlib.contextmanager
+def _commit(_outcome: Outcome) -> Iterator[None]:
+    yield
+
+
+def walk(settings: RunSettings, *, months_only: bool = False) -> None:
+    """Make the layers of the settings, and the table unless `months_only`."""
+    results = {}
+    with open_steps(settings) as steps:
+        save_settings(settings)
+        for symbol in settings.symbols:
+            for task in settings.tasks(symbol):
+                if task.kind is TaskKind.MONTH or not months_only:
+                    results[task] = steps.perform(task, _commit).result
+    if not months_only:
+        publish(settings, results, csv=False)
+
+
+def checked(settings: RunSettings) -> Report:
+    """The report over what `walk` made."""
+    return gather(settings, NOWHERE, "2024-03-01T00:00:00+00:00")
