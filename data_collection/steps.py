@@ -12,6 +12,7 @@ import polars as pl
 
 from data_collection.archive import Archive, FetchOptions
 from data_collection.month_step import MonthStep, peek
+from data_collection.reconciled import reconciled
 from data_collection.settings import RunSettings, parse_typed, series_of, typed
 from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
 from pipeline import hourly
@@ -152,6 +153,8 @@ class Steps:
         fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
         inputs = read_inputs(settings.layout, symbol, settings.span)
         table = build_symbol_table(symbol, inputs, settings.span)
+        for month in months_between(settings.span.start, settings.span.end):
+            reconciled(settings.layout, task.symbol, month)  # kept for reports
         outcome = Outcome(
             Result.DONE,
             built=True,
