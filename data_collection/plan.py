@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from data_collection.ledger import Listed, Record, State
@@ -116,32 +116,23 @@ def wanted_files(
     A month's file where there is one, and the daily files of the days that it was found to lack
     (known once it was read); else the month's daily files within the days. A month of which the
     source has nothing counts as one file, a day missing among daily files as that day's.
+    `records` are the ledger's of this series.
     """
     first, last = days
     partitions = spec_of(series.type).partitions
+    daily = Partition.DAILY in partitions
+    known = [period for period in listed if period.partition is Partition.DAILY]
+    known += [ArchiveFile.parse(record.key).period for record in records.values() if record.sha256]
+    months_by_day = {period.start.replace(day=1) for period in known}
     for month in months_between(first, last):
         monthly = series.file(month)
-        inside = [
-            Period.day(day)
-            for day in days_between(max(first, month.start), last)
-            if day < month.end
-        ]
-        if month in listed or _proven(records, monthly):
+        begin, end = max(first, month.start), min(last, month.end - timedelta(days=1))
+        record = records.get(monthly.key)
+        if month in listed or (record is not None and record.sha256):
             yield monthly
-            record = records.get(monthly.key)
-            lacks = set(record.days_missing) if record else set()
-            patches = [day for day in inside if day.start in lacks]
-            if Partition.DAILY in partitions:
-                yield from (series.file(day) for day in patches)
-        elif Partition.DAILY in partitions and (
-            Partition.MONTHLY not in partitions
-            or any(day in listed or _proven(records, series.file(day)) for day in inside)
-        ):
-            yield from (series.file(day) for day in inside)
+            lacks = record.days_missing if record is not None and daily else ()
+            yield from (series.file(Period.day(day)) for day in lacks if begin <= day <= end)
+        elif daily and (Partition.MONTHLY not in partitions or month.start in months_by_day):
+            yield from (series.file(Period.day(day)) for day in days_between(begin, end))
         else:
             yield monthly
-
-
-def _proven(records: Mapping[str, Record], file: ArchiveFile) -> bool:
-    record = records.get(file.key)
-    return record is not None and record.sha256 != ""
