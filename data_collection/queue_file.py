@@ -118,13 +118,19 @@ class QueueFile:
             raise layer_error(self.path, error) from error
 
     def set_aside(self) -> Path:
-        """Rename a damaged file out of the way; returns its new name. The caller holds the lock."""
+        """Give a damaged file a second name, which is returned; the caller writes a new state.
+
+        The caller holds the lock. Readers find the damaged file until the new one replaces it.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         try:
-            self.path.replace(aside)
-        except OSError as error:
-            raise layer_error(self.path, error) from error
+            aside.hardlink_to(self.path)
+        except OSError:  # a file system without links
+            try:
+                self.path.replace(aside)
+            except OSError as error:
+                raise layer_error(self.path, error) from error
         return aside
 
     def _encode(self, book: Book) -> bytes:

@@ -114,7 +114,10 @@ class Queue:
     def resume(self, settings: Mapping[str, Any], *, look_again: bool = False) -> Settled | None:
         """`sync` without a plan where the queue already has these settings, else None."""
         with self._file.locked(self.say):
-            old = self._read_or_set_aside()
+            try:
+                old = self._file.read()
+            except Damaged:
+                return None
             if old is None or dict(old.settings) != dict(settings):
                 return None
             book = old if self.live_workers() else _looked_at(old, look_again)
@@ -243,11 +246,14 @@ class Queue:
 
     def _read(self) -> Book:
         """The state; a damaged or vanished one is made anew from what this process saw last."""
+        if self._last is None:
+            book = self._file.read()
+            if book is None:
+                raise self._no_state()
+            return book
         book = self._read_or_set_aside()
         if book is not None:
             return book
-        if self._last is None:
-            raise self._no_state()
         entries = tuple(entry.fresh() for entry in self._last.entries)
         self.say(f"{self.path} is made anew: {len(entries)} tasks to be looked at again")
         book = replace(self._last, generation=_new_name(), entries=entries)

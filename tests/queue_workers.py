@@ -48,6 +48,7 @@ class Config:
     days_off: float = 0.0  # how far its wall clock is wrong
     beat_every: float = 0.2
     die_at: str = ""  # a CommitStep, or "between": between the two renames of a commit
+    term_at: str = ""  # a CommitStep at which it is asked to stop
     hold: str = ""  # a task that waits for the file `go` beside the state
     fail: str = ""  # a task that always fails
     fail_final: str = ""  # a task that fails with an error that will not change
@@ -65,21 +66,6 @@ def plan(symbols: int, months: int, kinds: Sequence[TaskKind] = tuple(TaskKind))
             Planned(task, (number + 1) * 1_000, "test") for task in tasks if task.kind in kinds
         ]
     return planned
-
-
-def expected(symbols: int, months: int) -> dict[str, bytes]:
-    """The files that a finished run of `plan` leaves, whoever did it and however often it died."""
-    files = {}
-    for item in plan(symbols, months):
-        name, task = file_name(item.task), item.task
-        if task.kind is TaskKind.MONTH:
-            files[name] = f"{task.symbol} {task.month} {'x' * 2_000}\n".encode()
-        elif task.kind is TaskKind.HOURLY:
-            stem = f"month_aggTrades_{task.symbol}_"
-            files[name] = b"".join(files[key] for key in sorted(files) if key.startswith(stem))
-        else:
-            files[name] = b"factors of\n" + files[f"hourly_aggTrades_{task.symbol}"]
-    return files
 
 
 def read_files(out: Path) -> dict[str, bytes]:
@@ -107,6 +93,16 @@ def start(config: Config, log: Path | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
             command, cwd=PROJECT, stdout=stream, stderr=subprocess.STDOUT, text=True
         )
+
+
+def undisturbed(out: Path, symbols: int, months: int) -> dict[str, bytes]:
+    """The files of a run of `plan` that nobody disturbs, made in the empty folder `out`."""
+    (out / "files").mkdir(parents=True)
+    Queue.open(out / "state.json").sync(plan(symbols, months), {})
+    code, log = finish(start(Config(str(out / "state.json"), "calm", str(out / "files"))))
+    if code:
+        raise AssertionError(log)
+    return read_files(out / "files")
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 120.0) -> tuple[int, str]:
@@ -167,6 +163,8 @@ def options(config: Config) -> QueueOptions:
     def fault(step: CommitStep) -> None:
         if step == config.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if step == config.term_at:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     chosen = QueueOptions(limits=LIMITS, stale=config.stale, fault=fault)
     if config.host:

@@ -56,6 +56,13 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 512)
+
+
 @contextlib.contextmanager
 def unprivileged() -> Iterator[None]:
     """Permissions count for root as well."""
@@ -155,9 +162,7 @@ def test_a_full_disk_keeps_the_old_state_and_renames_nothing(tmp_path: Path):
             lease = queue.claim("A")
             before = queue.path.read_bytes()
             filler = folder / "filler"
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-                while True:
-                    stream.write(b"x" * 512)
+            fill(filler)
             renamed = False
             with pytest.raises(DiskFull, match="free some space"):  # noqa: SIM117
                 with queue.committing(lease, DONE, 1.0):
