@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from data_collection.catalogue import catalogue_path, describe, write_catalogue
 from data_collection.errors import UsageError
 from data_collection.road import Progress
 from data_collection.settings import RunSettings
@@ -63,16 +65,27 @@ def publish(
     ]
     if not symbols:
         return []
-    tables = [_told(build_final(layout, symbols, settings.span))]
+    full = build_final(layout, symbols, settings.span)
+    _catalogue(settings, full)
+    tables = [_told(full)]
     if csv:
         write_final_csvs(layout)
     if complete:
         variant = name or COMPLETE_NAME
         table, left_out = build_complete(layout, settings.span, variant)
+        _catalogue(settings, table)
         if csv:
             write_final_csvs(layout, variant, left_out)
         tables.append(_told(table, left_out))
     return tables
+
+
+def _catalogue(settings: RunSettings, table: WideTable) -> None:
+    """Write the table's catalogue, unless the one that lies there is younger than the table."""
+    path = catalogue_path(table.path)
+    if table.built or not path.exists() or path.stat().st_mtime < table.path.stat().st_mtime:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_catalogue(table.path, describe(settings, table.path, now))
 
 
 def _told(table: WideTable, left_out: tuple[LeftOut, ...] = ()) -> Table:

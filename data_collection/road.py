@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import orjson
 from tqdm import tqdm
@@ -151,17 +152,14 @@ def _run_workers(queue: Queue, settings: RunSettings, workers: int, lock: int, t
     logs = settings.layout.temp / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_Bar(total))
         processes = [
             stack.enter_context(_worker(queue.path, logs, f"run-{n}", lock))
             for n in range(1, workers + 1)
         ]
-        bar = stack.enter_context(
-            tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.1)
-        )
         try:
             while any(process.poll() is None for process in processes):
-                bar.n = _settled(queue.snapshot())
-                bar.refresh()
+                bar.show(queue.snapshot())
                 time.sleep(_POLL)
         except KeyboardInterrupt:
             # the terminal told the workers too: let them hand back what they hold
@@ -170,13 +168,35 @@ def _run_workers(queue: Queue, settings: RunSettings, workers: int, lock: int, t
                     process.wait(_GRACE)
             raise
         book = queue.snapshot()
-        bar.n = _settled(book)
+        bar.show(book)
     return book
 
 
-def _settled(book: Book) -> int:
-    counts = book.counts()
-    return counts[State.DONE] + counts[State.ABSENT] + counts[State.FAILED]
+class _Bar:
+    """Progress: a bar in a terminal, else a line each time another tenth is done."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._told = 0
+        self._bar = tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, book: Book) -> None:
+        """Tell how far the queue is."""
+        counts = book.counts()
+        settled = counts[State.DONE] + counts[State.ABSENT] + counts[State.FAILED]
+        brought = f"{sum(entry.downloaded for entry in book.entries) / 1e6:,.1f} MB"
+        if not self._bar.disable:
+            self._bar.n = settled
+            self._bar.set_postfix_str(brought)
+        elif settled * 10 // self._total > self._told:
+            self._told = settled * 10 // self._total
+            print(f"{settled:,} of {self._total:,} steps, {brought} downloaded", flush=True)
 
 
 @contextlib.contextmanager
