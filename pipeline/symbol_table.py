@@ -8,7 +8,7 @@ from a day on can be computed with a bounded look back at an older table, giving
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -46,6 +46,19 @@ INPUT_TYPES: dict[str, tuple[DataType, str]] = {
     "metrics": (DataType.METRICS, ""),
 }
 """The fields of `Inputs` and the month files behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFiles:
+    """Month files of minutes, read one at a time: years of them would not fit beside each other."""
+
+    field: str
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Each month's rows; raises `LayerError`."""
+        for path in self.paths:
+            yield _read(self.field, [path])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,16 @@ def read_inputs(layout: Layout, symbol: Symbol, span: Span, since: date | None =
     """
     first = span.start if since is None else _look_back(since, span)
     files = input_files(layout, symbol, Span(first, span.end))
-    return Inputs(**{field: _read(field, list(files[field].values())) for field in files})
+    paths = {field: tuple(files[field].values()) for field in files}
+    return Inputs(
+        klines=MonthFiles("klines", paths["klines"]),
+        aggtrades=MonthFiles("aggtrades", paths["aggtrades"]),
+        mark=_read("mark", paths["mark"]),
+        index=_read("index", paths["index"]),
+        premium=_read("premium", paths["premium"]),
+        funding=_read("funding", paths["funding"]),
+        metrics=_read("metrics", paths["metrics"]),
+    )
 
 
 def _look_back(since: date, span: Span) -> date:
@@ -146,7 +168,7 @@ def _table(symbol: Symbol, frame: pl.DataFrame, metrics_last: str | None) -> Sym
     return SymbolTable(with_volume_clean(frame), report)
 
 
-def _read(field: str, paths: list[Path]) -> pl.DataFrame:
+def _read(field: str, paths: Sequence[Path]) -> pl.DataFrame:
     needed = NEEDED[field]
     parts = [pl.DataFrame(schema=needed)]
     for path in paths:

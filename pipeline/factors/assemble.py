@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -37,17 +38,21 @@ NEEDED: dict[str, dict[str, pl.DataType]] = {
 """What is read of each input, by the fields of `Inputs`."""
 
 
+MinuteRows = pl.DataFrame | Iterable[pl.DataFrame]
+"""Rows of minutes at once, or piece by piece where no hour has rows in two pieces (months)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """A symbol's month files, the months of each type one after another in order; empty if none.
+    """A symbol's rows of each type as the month files have them, in any order; empty if none.
 
     klines: `minute`, open, high, low, close, volume; aggtrades: the 1m aggTrades layer; mark,
     index, premium: `open_time`, close; funding: `calc_time`, `funding_interval_hours`,
     `last_funding_rate`; metrics: `known_time`, `file_date` and the six values.
     """
 
-    klines: pl.DataFrame
-    aggtrades: pl.DataFrame
+    klines: MinuteRows
+    aggtrades: MinuteRows
     mark: pl.DataFrame
     index: pl.DataFrame
     premium: pl.DataFrame
@@ -71,13 +76,13 @@ def own_columns(
 
     `symbol` is the table's name. volume_clean is null here: it needs all rows.
     """
-    minutes = read_minutes(
-        inputs.klines, epoch_us(days.since), epoch_us(days.end + timedelta(days=1))
+    first, stop = epoch_us(days.since), epoch_us(days.end + timedelta(days=1))
+    hours = _hourly(
+        inputs.klines, "klines", lambda rows: hour_statistics(read_minutes(rows, first, stop))
     )
-    hours = hour_statistics(minutes)
     settled = hourly_funding(inputs.funding, days.start, days.end)
     known = hourly_metrics(inputs.metrics, days.start, days.end)
-    flow = hourly_orderflow(inputs.aggtrades.filter(pl.col("minute") >= moment(days.since)))
+    flow = _hourly(inputs.aggtrades, "aggtrades", hourly_orderflow)
     for side in (
         flow.rename({"minute": "datetime"} | {n: f"at_{n}" for n in flow.columns[1:]}),
         settled.select("datetime", *_funding_columns()),
@@ -97,6 +102,16 @@ def own_columns(
     frame = rows.select(pl.col(name).cast(dtype) for name, dtype in schema(OWN).items())
     last_metrics = known["create_time"].max()
     return frame, None if last_metrics is None else str(last_metrics)
+
+
+def _hourly(
+    rows: MinuteRows, field: str, hours_of: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """Hours of each piece, one piece held at a time, in order of time."""
+    pieces = [rows] if isinstance(rows, pl.DataFrame) else rows
+    none = hours_of(pl.DataFrame(schema=NEEDED[field]))
+    hours = pl.concat([none, *(hours_of(piece) for piece in pieces)])
+    return hours.sort(hours.columns[0])
 
 
 def moment(day: date) -> pl.Expr:
