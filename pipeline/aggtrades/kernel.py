@@ -110,13 +110,14 @@ _E8 = _U(100_000_000)
 _U0, _U1, _U3, _U8, _U10, _U16, _U24, _U32, _U56, _U63 = (
     _U(n) for n in (0, 1, 3, 8, 10, 16, 24, 32, 56, 63)
 )
-_TRUE = tuple(_U(int.from_bytes(text, "little")) for text in (b"true", b"True", b"TRUE"))
-_FALSE = tuple(_U(int.from_bytes(text, "little")) for text in (b"false", b"False", b"FALSE"))
+# booleans, their last byte in the highest place
+_TRUE = tuple(_U(int.from_bytes(text, "little") << 32) for text in (b"true", b"True", b"TRUE"))
+_FALSE = tuple(_U(int.from_bytes(text, "little") << 24) for text in (b"false", b"False", b"FALSE"))
 _U8B0, _U8B1, _U8B2 = np.uint8(0), np.uint8(1), np.uint8(2)
 _FULL = 2**64 - 1
-_LOW_MASK = np.array([(_FULL << (64 - 8 * min(n, 8))) & _FULL for n in range(17)], np.uint64)
-_HIGH_MASK = np.array([(_FULL << (128 - 8 * max(n, 8))) & _FULL for n in range(17)], np.uint64)
-_BOOL_MASK = np.array([0, 0, 0, 0, 2**32 - 1, 2**40 - 1, 0], np.uint64)
+# which bytes of two words belong to a field of n + 1 bytes
+_LOW_MASK = np.array([(_FULL << (64 - 8 * min(n, 8))) & _FULL for n in range(1, 17)], np.uint64)
+_HIGH_MASK = np.array([(_FULL << (128 - 8 * max(n, 8))) & _FULL for n in range(1, 17)], np.uint64)
 
 _EXACT_MANTISSA = 2**53
 _POWERS = np.array([10.0**n for n in range(23)])  # exact doubles
@@ -141,6 +142,30 @@ def _load8(typing: Any, text: Any, at: Any) -> Any:
         return builder.load(address, align=1, typ=ir.IntType(64))
 
     return types.uint64(text, types.int64), generate
+
+
+@intrinsic
+def _mark(typing: Any, marks: Any, at: Any) -> Any:
+    """Number `at` of an int32 array; `at` is not negative, so there is no wrapping around."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(array.data, [arguments[1]], source_etype=ir.IntType(32))
+        value = builder.load(address, align=4, typ=ir.IntType(32))
+        return builder.sext(value, ir.IntType(64))
+
+    return types.int64(marks, types.int64), generate
+
+
+@intrinsic
+def _byte(typing: Any, text: Any, at: Any) -> Any:
+    """The byte at `at`, which is not negative."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _pointer(context, builder, signature, arguments)
+        return builder.load(address, align=1, typ=ir.IntType(8))
+
+    return types.uint8(text, types.int64), generate
 
 
 @intrinsic
@@ -301,9 +326,9 @@ def _decimal(text, start, end):
 
 @njit(nogil=True, cache=True)
 def _cut(text, end, size, words, slot, row):
-    """Store the digit values of a field of `size` bytes, right-aligned in 16, zero before them."""
-    words[slot, row] = (_load8(text, end - 8) ^ _ZEROS) & _LOW_MASK[size]
-    words[slot + 1, row] = (_load8(text, end - 16) ^ _ZEROS) & _HIGH_MASK[size]
+    """Store the digit values of a field of `size + 1` bytes, right-aligned in 16, zeros before."""
+    words[slot, row] = (_load8(text, end - 8) ^ _ZEROS) & _LOW_MASK[size & 15]
+    words[slot + 1, row] = (_load8(text, end - 16) ^ _ZEROS) & _HIGH_MASK[size & 15]
 
 
 @njit(nogil=True, cache=True)
@@ -314,49 +339,58 @@ def cut_block(text, start, width, comma_count, line_count, commas, newlines, wor
     """
     step = width - 1
     line = start
-    for row in range(line_count):
+    rows = min(line_count, comma_count // step)
+    for row in range(rows):
+        wrong[X_INT, row] = _U0
+        wrong[X_PRICE, row] = _U0
+        wrong[X_QUANTITY, row] = _U0
+    for row in range(rows):
         first = row * step
-        if first + step > comma_count:
-            return row
-        newline = np.int64(newlines[row])
-        c0 = np.int64(commas[first])
-        c1 = np.int64(commas[first + 1])
-        c2 = np.int64(commas[first + 2])
-        c3 = np.int64(commas[first + 3])
-        c4 = np.int64(commas[first + 4])
-        c5 = np.int64(commas[first + 5])
-        last = np.int64(commas[first + step - 1])
-        # with the next row's first comma behind this line's end, the line has `width` fields
-        if c0 < line or last > newline:
-            return row
-        n0, n3, n4, n5 = c0 - line, c3 - c2 - 1, c4 - c3 - 1, c5 - c4 - 1
-        if min(min(n0, n3), min(n4, n5)) < 1 or max(max(n0, n3), max(n4, n5)) > 16:
-            return row
+        newline = _mark(newlines, row)
+        c0 = _mark(commas, first)
+        c1 = _mark(commas, first + 1)
+        c2 = _mark(commas, first + 2)
+        c3 = _mark(commas, first + 3)
+        c4 = _mark(commas, first + 4)
+        c5 = _mark(commas, first + 5)
+        # sizes less one: from 0 to 15 for every ordinary field, so no other bit is set in any
+        n0, n1, n2 = c0 - line - 1, c1 - c0 - 2, c2 - c1 - 2
+        n3, n4, n5 = c3 - c2 - 2, c4 - c3 - 2, c5 - c4 - 2
+        if (n0 | n1 | n2 | n3 | n4 | n5) & ~15 != 0:
+            if (n0 | n3 | n4 | n5) & ~15 != 0 or min(n1, n2) < 0 or max(n1, n2) >= MAX_DECIMAL:
+                return row
+            # a decimal too long for two words is parsed digit by digit
+            if n1 > 15:
+                wrong[X_PRICE, row] = _HIGHS
+                n1 = 15
+            if n2 > 15:
+                wrong[X_QUANTITY, row] = _HIGHS
+                n2 = 15
+        if _byte(text, c0 + 1) == _DOT:
+            wrong[X_PRICE, row] = _HIGHS
+        if _byte(text, c1 + 1) == _DOT:
+            wrong[X_QUANTITY, row] = _HIGHS
         _cut(text, c0, n0, words, W_ID, row)
+        _cut(text, c1, n1, words, W_PRICE, row)
+        _cut(text, c2, n2, words, W_QUANTITY, row)
         _cut(text, c3, n3, words, W_FIRST, row)
         _cut(text, c4, n4, words, W_LAST, row)
         _cut(text, c5, n5, words, W_TIME, row)
-        n1, n2 = c1 - c0 - 1, c2 - c1 - 1
-        if min(n1, n2) < 1 or max(n1, n2) > MAX_DECIMAL:
+        # the last field ends with its line, so a line with more fields has none of this size
+        end = newline - (1 if _byte(text, newline - 1) == _RETURN else 0)
+        if step == 7:
+            c6 = _mark(commas, first + 6)
+            size = end - c6 - 1
+            if size < 4 or size > 5:
+                return row
+            words[W_BEST, row] = _load8(text, c6 + 1) << _U(64 - 8 * size)
+            end = c6
+        size = end - c5 - 1
+        if size < 4 or size > 5:
             return row
-        # a decimal too long for two words, or with its dot first, is parsed digit by digit
-        odd1 = (n1 > 16) | (text[c0 + 1] == _DOT)
-        odd2 = (n2 > 16) | (text[c1 + 1] == _DOT)
-        _cut(text, c1, min(n1, 16), words, W_PRICE, row)
-        _cut(text, c2, min(n2, 16), words, W_QUANTITY, row)
-        wrong[X_PRICE, row] = _HIGHS if odd1 else _U0
-        wrong[X_QUANTITY, row] = _HIGHS if odd2 else _U0
-        end = newline - (1 if text[newline - 1] == _RETURN else 0)
-        words[W_MAKER, row] = _load8(text, c5 + 1) & _BOOL_MASK[_bool_size(c5, end, last, step)]
-        words[W_BEST, row] = _load8(text, last + 1) & _BOOL_MASK[max(min(end - last - 1, 6), 0)]
+        words[W_MAKER, row] = _load8(text, c5 + 1) << _U(64 - 8 * size)
         line = newline + 1
-    return line_count
-
-
-@njit(nogil=True, cache=True)
-def _bool_size(c5, end, last, step):
-    size = (end if step == 6 else last) - c5 - 1
-    return max(min(size, 6), 0)
+    return rows
 
 
 @njit(nogil=True, cache=True)
@@ -365,8 +399,6 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
 
     Loops over one column at a time: the compiler makes vector code of them.
     """
-    for row in range(count):
-        wrong[X_INT, row] = _U0
     for field in range(4):
         for row in range(count):
             low, high = words[2 * field, row], words[2 * field + 1, row]
@@ -377,17 +409,19 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
         ints[C_TIME, row] = time if time >= _MS_BELOW else time * 1000
         span = ints[C_LAST, row] - ints[C_FIRST, row]
         wrong[X_INT, row] |= _U0 if (span >= 0) & (span < _SPAN_LIMIT) else _HIGHS
-    wide = width == 8
     for row in range(count):
         word = words[W_MAKER, row]
         yes = (word == _TRUE[0]) | (word == _TRUE[1]) | (word == _TRUE[2])
         no = (word == _FALSE[0]) | (word == _FALSE[1]) | (word == _FALSE[2])
         wrong[X_INT, row] |= _U0 if yes | no else _HIGHS
-        word = words[W_BEST, row]
-        best = (word == _TRUE[0]) | (word == _TRUE[1]) | (word == _TRUE[2])
-        no = (word == _FALSE[0]) | (word == _FALSE[1]) | (word == _FALSE[2])
-        wrong[X_INT, row] |= _U0 if best | no else _HIGHS
-        flags[row] = (_U8B1 if yes else _U8B0) | (_U8B2 if best & wide else _U8B0)
+        flags[row] = _U8B1 if yes else _U8B0
+    if width == 8:
+        for row in range(count):
+            word = words[W_BEST, row]
+            yes = (word == _TRUE[0]) | (word == _TRUE[1]) | (word == _TRUE[2])
+            no = (word == _FALSE[0]) | (word == _FALSE[1]) | (word == _FALSE[2])
+            wrong[X_INT, row] |= _U0 if yes | no else _HIGHS
+            flags[row] |= _U8B2 if yes else _U8B0
     for field in range(2):
         for row in range(count):
             low, high = words[W_PRICE + 2 * field, row], words[W_PRICE + 2 * field + 1, row]
@@ -427,6 +461,27 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
                     return row
                 floats[field, row] = value
     return count
+
+
+@njit(nogil=True, cache=True)
+def _split_rows(count, floats, flags, parts, whale, retail):
+    """What each row adds to each sum. One sum a loop: the compiler then makes vector code."""
+    for row in range(count):
+        parts[F_QUOTE, row] = floats[C_PRICE, row] * floats[C_QUANTITY, row]
+    for side in range(2):  # taker buys, taker sells; times one or zero is exact
+        for row in range(count):
+            mine = np.float64(np.int32((flags[row] & _U8B1) == side))
+            parts[F_BUY_QTY + side, row] = floats[C_QUANTITY, row] * mine
+            parts[F_BUY_QUOTE + side, row] = parts[F_QUOTE, row] * mine
+        for row in range(count):
+            amount = parts[F_BUY_QUOTE + side, row]
+            parts[F_BUY_SQ + side, row] = amount * amount
+        for row in range(count):
+            amount = parts[F_BUY_QUOTE + side, row]
+            parts[F_WHALE_BUY + side, row] = amount * np.float64(np.int32(amount >= whale))
+        for row in range(count):
+            amount = parts[F_BUY_QUOTE + side, row]
+            parts[F_RETAIL_BUY + side, row] = amount * np.float64(np.int32(amount <= retail))
 
 
 @njit(nogil=True, cache=True)
@@ -470,25 +525,9 @@ def add_block(
                     state[S_JUMPS] += 1
                 kept = ints[C_ID, row]
         state[S_KEPT_ID] = ints[C_ID, end - 1]
-    whale, retail = thresholds[0], thresholds[1]
-    for row in range(begin, end):
-        quantity = floats[C_QUANTITY, row]
-        amount = floats[C_PRICE, row] * quantity
-        square = amount * amount
-        sell = (flags[row] & _U8B1) != _U8B0
-        parts[F_BASE, row] = quantity
-        parts[F_QUOTE, row] = amount
-        parts[F_BUY_QTY, row] = 0.0 if sell else quantity
-        parts[F_SELL_QTY, row] = quantity if sell else 0.0
-        parts[F_BUY_QUOTE, row] = 0.0 if sell else amount
-        parts[F_SELL_QUOTE, row] = amount if sell else 0.0
-        parts[F_BUY_SQ, row] = 0.0 if sell else square
-        parts[F_SELL_SQ, row] = square if sell else 0.0
-        parts[F_WHALE_BUY, row] = amount if (amount >= whale) & (not sell) else 0.0
-        parts[F_WHALE_SELL, row] = amount if (amount >= whale) & sell else 0.0
-        parts[F_RETAIL_BUY, row] = amount if (amount <= retail) & (not sell) else 0.0
-        parts[F_RETAIL_SELL, row] = amount if (amount <= retail) & sell else 0.0
+    _split_rows(count, floats, flags, parts, thresholds[0], thresholds[1])
     zeros = 0
+    begin = max(begin, 0)
     for row in range(begin, end):
         zeros += 1 if floats[C_QUANTITY, row] == 0.0 else 0
     state[S_ZERO] += zeros
@@ -507,9 +546,15 @@ def add_block(
             out_floats[k, F_FIRST] = floats[C_PRICE, row]
             out_floats[k, F_HIGH] = floats[C_PRICE, row]
             out_floats[k, F_LOW] = floats[C_PRICE, row]
-        stop = row + 1
-        while stop < end and ints[C_TIME, stop] < minute_end:
-            stop += 1
+        stop = end
+        if ints[C_TIME, end - 1] >= minute_end:  # the minute ends in this block: where?
+            before = row
+            while stop - before > 1:
+                middle = (before + stop) // 2
+                if ints[C_TIME, middle] < minute_end:
+                    before = middle
+                else:
+                    stop = middle
         _sum_rows(row, stop, k, ints, floats, flags, parts, out_ints, out_floats)
         row = stop
     return DONE
@@ -518,11 +563,12 @@ def add_block(
 @njit(nogil=True, cache=True)
 def _sum_rows(start, stop, k, ints, floats, flags, parts, out_ints, out_floats):
     """Add rows start..stop, all of one minute, to line k; sums grow row by row, in order."""
+    start = max(start, 0)  # tells the compiler that no index wraps around
     s0, s1, s2, s3 = out_floats[k, 0], out_floats[k, 1], out_floats[k, 2], out_floats[k, 3]
     s4, s5, s6, s7 = out_floats[k, 4], out_floats[k, 5], out_floats[k, 6], out_floats[k, 7]
     s8, s9, s10, s11 = out_floats[k, 8], out_floats[k, 9], out_floats[k, 10], out_floats[k, 11]
     for row in range(start, stop):
-        s0 += parts[0, row]
+        s0 += floats[C_QUANTITY, row]
         s1 += parts[1, row]
         s2 += parts[2, row]
         s3 += parts[3, row]
@@ -602,6 +648,18 @@ def scan(
 
 
 @njit(nogil=True, cache=True)
+def _copy_rows(count, ints, floats, flags, source, to_ints, to_floats, to_flags, target):
+    for column in range(4):
+        for row in range(count):
+            to_ints[column, target + row] = ints[column, source + row]
+    for column in range(2):
+        for row in range(count):
+            to_floats[column, target + row] = floats[column, source + row]
+    for row in range(count):
+        to_flags[target + row] = flags[source + row]
+
+
+@njit(nogil=True, cache=True)
 def gather(text, end, width, marks, words, ints, floats, flags, state, run):
     """As `scan`, but append the rows to the columns of `run` from row state[S_RUN_ROWS] on.
 
@@ -623,9 +681,7 @@ def gather(text, end, width, marks, words, ints, floats, flags, state, run):
             text, start, width, comma_count, line_count, commas, newlines, fields, wrong
         )
         count = parse_block(text, count, commas, width, fields, wrong, ints, floats[0], flags)
-        run_ints[:, at : at + count] = ints[:, :count]
-        run_floats[:, at : at + count] = floats[0][:, :count]
-        run_flags[at : at + count] = flags[:count]
+        _copy_rows(count, ints, floats[0], flags, 0, run_ints, run_floats, run_flags, at)
         state[S_RUN_ROWS] += count
         rows += count
         if count > 0:
@@ -642,9 +698,7 @@ def add_rows(run, count, ints, floats, flags, limits, thresholds, state, minutes
     out_ints, out_floats = minutes
     for at in range(0, count, BLOCK):
         size = min(BLOCK, count - at)
-        ints[:, :size] = run_ints[:, at : at + size]
-        columns[:, :size] = run_floats[:, at : at + size]
-        flags[:size] = run_flags[at : at + size]
+        _copy_rows(size, run_ints, run_floats, run_flags, at, ints, columns, flags, 0)
         status = add_block(
             size,
             ints,
