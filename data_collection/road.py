@@ -6,8 +6,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,9 +17,9 @@ from typing import Self
 import orjson
 from tqdm import tqdm
 
-from data_collection.errors import UsageError
+from data_collection.errors import CollectionError, UsageError
 from data_collection.queue_options import DEFAULT_STATE
-from data_collection.queue_state import Book, State
+from data_collection.queue_state import Book, State, is_over
 from data_collection.queue_tasks import planned_tasks
 from data_collection.settings import RunSettings, series_of
 from data_collection.shared_queue import Queue
@@ -35,6 +37,7 @@ class Progress:
 
     outcomes: dict[Task, Outcome] = field(default_factory=dict)
     failures: dict[Task, str] = field(default_factory=dict)
+    blocked: int = 0  # tasks that stand on a failed one
     built: int = 0
     downloaded: int = 0  # bytes
 
@@ -142,9 +145,10 @@ def travel(
             # what a file's footer tells (its notes, what cannot be used) is read back from it
             outcome = steps.current(entry.task)
             progress.outcomes[entry.task] = outcome or Outcome(Result(entry.state.value))
+        elif entry.state is State.FAILED:
+            progress.failures[entry.task] = entry.reason
         else:
-            reason = entry.reason or "not done: something it stands on failed"
-            progress.failures[entry.task] = reason
+            progress.blocked += 1
     return progress
 
 
@@ -154,21 +158,27 @@ def _run_workers(queue: Queue, settings: RunSettings, workers: int, lock: int, t
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_Bar(total))
         processes = [
-            stack.enter_context(_worker(queue.path, logs, f"run-{n}", lock))
+            stack.enter_context(_Worker(queue.path, logs, f"run-{n}", lock))
             for n in range(1, workers + 1)
         ]
         try:
-            while any(process.poll() is None for process in processes):
+            while any(process.alive for process in processes):
                 bar.show(queue.snapshot())
                 time.sleep(_POLL)
         except KeyboardInterrupt:
             # the terminal told the workers too: let them hand back what they hold
             for process in processes:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE)
+                process.wait(_GRACE)
             raise
         book = queue.snapshot()
         bar.show(book)
+    if not is_over(book):
+        raise CollectionError(
+            "the run's workers",
+            expected="to go on until all is done",
+            found="; ".join(dict.fromkeys(process.why_it_ended for process in processes)),
+            next_step=f"mend it, then the same command goes on from here; logs are in {logs}",
+        )
     return book
 
 
@@ -199,24 +209,53 @@ class _Bar:
             print(f"{settled:,} of {self._total:,} steps, {brought} downloaded", flush=True)
 
 
-@contextlib.contextmanager
-def _worker(state: Path, logs: Path, name: str, lock: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process that ends when this one does: its standard input is then closed."""
-    command = [sys.executable, "-m", "data_collection.run_worker", str(state), name]
-    here = Path(__file__).resolve().parent.parent
-    paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with (logs / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(lock,),
-            env={**os.environ, "PYTHONPATH": paths},
-        )
-    try:
-        yield process
-    finally:
-        if process.stdin:
-            process.stdin.close()
-        process.wait()
+class _Worker:
+    """A worker process; it ends when this one does: its standard input is then closed."""
+
+    def __init__(self, state: Path, logs: Path, name: str, lock: int) -> None:
+        here = Path(__file__).resolve().parent.parent
+        paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with (logs / f"{name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "data_collection.run_worker", str(state), name],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.PIPE,
+                pass_fds=(lock,),
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        self._name = name
+        self._last_words: deque[str] = deque(maxlen=1)
+        # a pipe and not a file: a worker that a full disk ended can still say so
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+        self._listener.join()
+
+    def _listen(self) -> None:
+        for line in self._process.stderr or ():
+            if line.strip():
+                self._last_words.append(line.decode("utf-8", "replace").strip())
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is at work."""
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Give it time to end by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    @property
+    def why_it_ended(self) -> str:
+        """Its last words, or its exit code."""
+        told = f"worker {self._name} ended with code {self._process.returncode}"
+        return self._last_words[-1] if self._last_words else told

@@ -32,7 +32,7 @@ def main() -> int:
         with open_steps(settings, listing_age=_LISTING_AGE) as steps:
             return work(queue, name, steps.perform).exit_code
     except PipelineError as error:
-        sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
 
 

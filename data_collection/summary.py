@@ -34,6 +34,8 @@ def print_summary(
         [f"{t.id}: {note}" for t, o in progress.outcomes.items() for note in o.notes],
     )
     _print_some("FAILED", progress.problems)
+    if progress.blocked:
+        print(f"  and {progress.blocked:,} steps that stand on these were not done")
     print(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"

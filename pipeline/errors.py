@@ -101,18 +101,23 @@ class Undefined(TableError):
     """Asked for something the project does not define."""
 
 
-def layer_error(path: Path, error: OSError) -> LayerError:
-    """Wrap an OSError met while reading or writing `path` into the tree."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def layer_error(path: Path, error: Exception, expected: str = "") -> LayerError:
+    """Wrap what was met while reading or writing `path` into the tree; a full disk is told apart.
+
+    Libraries pass the system's errors on with their number (OSError) or in words only.
+    """
+    number = getattr(error, "errno", None)
+    told = str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or f"(os error {errno.ENOSPC})" in told:
         return DiskFull(
             path,
             expected="free space to write it",
-            found=error.strerror or "a full disk",
+            found="no space left on the device",
             next_step="free some space and run the same command again; nothing was lost",
         )
     return LayerError(
         path,
-        expected="a file that can be read and written",
-        found=f"{error.strerror or error}",
+        expected=expected or "a file that can be read and written",
+        found=(getattr(error, "strerror", None) or told).splitlines()[0] if told else "an error",
         next_step="check the permissions of the data root",
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from pipeline.errors import LayerError
+from pipeline.errors import layer_error
 from pipeline.factors.funding import hourly_funding
 from pipeline.factors.metrics import hourly_metrics
 from pipeline.factors.orderflow import hourly_orderflow
@@ -123,7 +123,7 @@ def write_csv(frame: pl.DataFrame, path: Path) -> None:
     try:
         frame.write_csv(path, datetime_format=CSV_TIME)
     except pl.exceptions.PolarsError as error:
-        raise LayerError(path, expected="a frame that CSV can hold", found=str(error)) from error
+        raise layer_error(path, error, "a frame that CSV can hold") from error
 
 
 def meta_path(path: Path) -> Path:

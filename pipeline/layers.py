@@ -274,9 +274,7 @@ def write_parquet(
                 metadata={FOOTER_KEY: footer_of(fingerprint, report)},
             )
         except pl.exceptions.PolarsError as error:
-            raise LayerError(
-                path, expected="a frame that parquet can hold", found=str(error)
-            ) from error
+            raise layer_error(path, error, "a frame that parquet can hold") from error
 
 
 def footer_of(fingerprint: Fingerprint, report: Mapping[str, Any]) -> str:
