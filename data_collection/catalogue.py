@@ -21,8 +21,8 @@ from data_collection.errors import UsageError
 from data_collection.settings import RunSettings
 from pipeline import __version__
 from pipeline.columns import VERSION as COLUMNS_VERSION
-from pipeline.keys import Symbol
-from pipeline.layers import read_fingerprint, write_bytes
+from pipeline.growth import table_inputs
+from pipeline.layers import write_bytes
 
 FORMAT = 1
 
@@ -34,7 +34,7 @@ class SymbolEntry:
     rows: int
     first: str  # ISO 8601, start of the first hour
     last: str
-    fingerprint: str = ""  # empty where the symbol's own table is not at hand
+    fingerprint: str = ""  # empty in a table made of another table
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,7 @@ def library_versions() -> dict[str, str]:
 
 def describe(settings: RunSettings, table: Path, created_at: str) -> Catalogue:
     """Look at `table` and tell everything about it; `created_at` is ISO 8601."""
-    names = {
-        symbol.table: symbol
-        for symbol in (Symbol(settings.market, name) for name in settings.symbols)
-    }
+    made_of = table_inputs(table)
     keys = (
         pl.scan_parquet(table)
         .group_by("symbol")
@@ -106,13 +103,11 @@ def describe(settings: RunSettings, table: Path, created_at: str) -> Catalogue:
     )
     entries = {}
     for row in keys.iter_rows(named=True):
-        own = names.get(row["symbol"])
-        mark = None if own is None else read_fingerprint(settings.layout.symbol_table(own))
         entries[row["symbol"]] = SymbolEntry(
             row["rows"],
             row["first"].isoformat(),
             row["last"].isoformat(),
-            "" if mark is None else mark.digest,
+            made_of.get(row["symbol"], ""),
         )
     return Catalogue(
         table=table.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 from data_collection.publish import publish
 from data_collection.report.gather import gather
 from data_collection.report.model import Provenance, Report
-from data_collection.road import save_settings
+from data_collection.road import Progress, save_settings
 from data_collection.sample import SampleSpec
 from data_collection.settings import RunSettings, types_of
 from data_collection.steps import open_steps
@@ -39,15 +39,15 @@ def _commit(_outcome: Outcome) -> Iterator[None]:
 
 def walk(settings: RunSettings, *, months_only: bool = False) -> None:
     """Make the layers of the settings, and the table unless `months_only`."""
-    results = {}
+    progress = Progress()
     with open_steps(settings) as steps:
         save_settings(settings)
         for symbol in settings.symbols:
             for task in settings.tasks(symbol):
                 if task.kind is TaskKind.MONTH or not months_only:
-                    results[task] = steps.perform(task, _commit).result
+                    progress.outcomes[task] = steps.perform(task, _commit)
     if not months_only:
-        publish(settings, results, csv=False)
+        publish(settings, progress, csv=False)
 
 
 def checked(settings: RunSettings) -> Report:

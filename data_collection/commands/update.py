@@ -1,0 +1,88 @@
+"""Bring the data root of the last run up to date, and publish the new table.
+
+Lists the source, fetches and rebuilds only the months that are new or changed there, computes only
+the new rows, and writes the table in the old one's place at once: who reads the old one keeps it.
+The result is the table that a full run would give, byte for byte. CSVs are not written: the final
+ones follow with `alphaqcm export final`, all others with `alphaqcm build`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from data_collection.errors import UsageError
+from data_collection.options import add_root_option, parse_span
+from data_collection.road import load_settings, save_settings
+from data_collection.root import hold_root
+from data_collection.update import Updated, update
+from pipeline.layers import Layout
+
+_LINES = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--through",
+        default="yesterday",
+        metavar="D",
+        help="last day, YYYY-MM-DD or yesterday (default: %(default)s, UTC)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="processes (default: %(default)s)"
+    )
+    add_root_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Update; 0 only when nothing failed."""
+    began = time.monotonic()
+    layout = Layout(arguments.data_root.resolve())
+    settings = load_settings(layout.temp)
+    through = arguments.through
+    if through == "yesterday":
+        through = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+    span = parse_span(settings.span.start.isoformat(), through)
+    if span.end < settings.span.end:
+        raise UsageError(
+            f"--through {span.end}",
+            expected=f"a day not before the table's last, {settings.span.end}",
+            next_step="alphaqcm run with an earlier --end makes a shorter table",
+        )
+    settings = replace(settings, span=span)
+    with hold_root(layout.temp, exclusive=True):
+        done = update(settings, max(1, arguments.workers))
+        if not done.progress.failures:
+            save_settings(settings)
+    _print(done, time.monotonic() - began)
+    return 1 if done.progress.problems else 0
+
+
+def _print(done: Updated, seconds: float) -> None:
+    progress = done.progress
+    for title, lines in (
+        (
+            "worth knowing",
+            [f"{task.id}: {note}" for task, o in progress.outcomes.items() for note in o.notes],
+        ),
+        ("FAILED", progress.problems),
+    ):
+        if lines:
+            print(f"{title}:")
+            print("\n".join(f"  {line}" for line in lines[:_LINES]))
+        if len(lines) > _LINES:
+            print(f"  … and {len(lines) - _LINES:,} more")
+    print(
+        f"{done.looked_at:,} months looked at, {progress.built:,} built, "
+        f"downloaded {progress.downloaded / 1e6:,.1f} MB, {seconds:,.1f} s"
+    )
+    if done.table is not None:
+        print(f"{done.table.path}\n  {done.table.rows:,} rows, {len(done.table.symbols)} symbols")
+        print("the final CSVs follow with: alphaqcm export final; the others with: alphaqcm build")
+    elif progress.failures:
+        print("the table was left as it is; the same command goes on from here")
+    else:
+        print("the table is current")

@@ -1,0 +1,333 @@
+"""Bring a data root up to date: only what is new or changed at the source, and the new table.
+
+Month files that nothing changed for are not even opened: a mark of the listing and of the file on
+disk is kept for each. Every symbol is one job for a pool of processes: its month files, then its
+new rows. The table is then written in the old one's place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from data_collection.catalogue import describe, write_catalogue
+from data_collection.errors import UsageError
+from data_collection.road import Progress
+from data_collection.settings import RunSettings, parse_typed, series_of
+from data_collection.steps import Steps, open_steps
+from data_collection.tasks import Outcome, Task, TaskKind
+from pipeline.columns import VERSION
+from pipeline.errors import PipelineError
+from pipeline.growth import Growth, changed_months, first_change, grow, table_inputs, write_grown
+from pipeline.keys import Period, Symbol
+from pipeline.layers import (
+    Fingerprint,
+    Layout,
+    read_fingerprint,
+    read_footer,
+    write_bytes,
+)
+from pipeline.symbol_table import INPUT_TYPES, require_wide, table_fingerprint
+from pipeline.wide import DEFAULTS, WideTable
+
+_LISTING_AGE = 3600.0  # seconds: the pool's processes use the listing that was just made
+_FEW = 4  # symbols: for so few a pool costs more than it gives
+_FIELD_OF = {kind: name for name, kind in INPUT_TYPES.items()}
+
+Mark = list[Any]  # [digest of the listing, the month file's mtime in ns, its size]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One symbol: what is known of it from the last time."""
+
+    symbol: str  # exchange name
+    tasks: tuple[Task, ...]  # MONTH tasks that may have something to do
+    inputs: Mapping[str, str] | None  # what its rows of the table were made of; None: unknown
+    metrics_last: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a job."""
+
+    outcomes: dict[Task, Outcome]
+    failures: dict[Task, str]
+    growth: Growth | None  # None: failed, or no minutes at all
+
+
+@dataclass(slots=True)
+class Memory:
+    """`_tmp/update.json`: marks of the month files, and what the table was made of."""
+
+    marks: dict[str, Mark] = field(default_factory=dict)
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # symbol -> input -> digest
+
+    @classmethod
+    def read(cls, path: Path) -> Memory:
+        """What was kept; nothing where there is none or it is damaged."""
+        try:
+            data = orjson.loads(path.read_bytes())
+            return cls(dict(data["marks"]), dict(data["inputs"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()  # everything is looked at again
+
+    def write(self, path: Path) -> None:
+        """Keep it."""
+        write_bytes(path, orjson.dumps({"marks": self.marks, "inputs": self.inputs}))
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update did; the table is None where nothing changed or something failed."""
+
+    progress: Progress
+    looked_at: int  # month files that may have had something to do
+    table: WideTable | None
+
+
+def update(settings: RunSettings, workers: int) -> Updated:
+    """Do it; the data root is held by the caller. Raises `UsageError`, `PipelineError`."""
+    require_wide(settings.market)
+    layout = settings.layout
+    if not layout.final_table().exists():
+        raise UsageError(
+            layout.final_table(),
+            expected="the table of an earlier run",
+            found="none",
+            next_step="alphaqcm run makes it",
+        )
+    memory = Memory.read(layout.temp / "update.json")
+    with open_steps(settings) as steps:
+        marks = _marks(steps)
+    jobs = _jobs(settings, memory, marks)
+    results = _perform(settings, jobs, workers)
+    progress = Progress()
+    for done in results:
+        progress.outcomes |= done.outcomes
+        progress.failures |= done.failures
+    progress.built = sum(outcome.built for outcome in progress.outcomes.values())
+    progress.downloaded = sum(outcome.downloaded for outcome in progress.outcomes.values())
+    looked_at = sum(len(job.tasks) for job in jobs)
+    table = None if progress.failures else _publish(settings, results)
+    memory.marks = _fresh_marks(settings, marks, memory, progress)
+    if not progress.failures:
+        growths = [done.growth for done in results if done.growth is not None]
+        memory.inputs = {growth.symbol: _digests(growth.fingerprint) for growth in growths}
+    memory.write(layout.temp / "update.json")
+    return Updated(progress, looked_at, table)
+
+
+def _marks(steps: Steps) -> dict[Task, str]:
+    """Of every month of the run a digest of what the source lists for it, and of its days."""
+    settings = steps.settings
+    every = [
+        (task, series_of(settings.market, task.type, symbol))
+        for symbol in settings.symbols
+        for task in settings.tasks(symbol)
+        if task.kind is TaskKind.MONTH
+    ]
+    listed = steps.archive.list_many(series for _, series in every)
+    lines: dict[Any, dict[str, list[str]]] = {}
+    for series, periods in listed.items():
+        months = lines.setdefault(series, {})
+        for period, entry in sorted(periods.items()):
+            line = f"{period.stamp} {entry.size} {entry.etag} {entry.last_modified}"
+            months.setdefault(f"{period.start:%Y-%m}", []).append(line)
+    return {
+        task: _digest([_days_of(settings, task.month), *lines[series].get(task.month, ())])
+        for task, series in every
+    }
+
+
+def _days_of(settings: RunSettings, stamp: str) -> str:
+    month, span = Period.parse(stamp), settings.span
+    return f"{max(span.start, month.start)} {min(span.end.isoformat(), month.end.isoformat())}"
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _path(settings: RunSettings, task: Task) -> Path:
+    data_type, interval = parse_typed(task.type)
+    month = Period.parse(task.month)
+    return settings.layout.month_file(data_type, interval, task.symbol, month)
+
+
+def _on_disk(path: Path) -> tuple[int, int]:
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size
+    return 0, 0
+
+
+def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> list[Job]:
+    layout = settings.layout
+    open_tasks: dict[str, list[Task]] = {}
+    for task, mark in marks.items():
+        if memory.marks.get(task.id) != [mark, *_on_disk(_path(settings, task))]:
+            open_tasks.setdefault(task.symbol, []).append(task)
+    footer = read_footer(layout.final_table()) or {}
+    last = footer.get("report", {}).get("metrics_last", {})
+    held = read_fingerprint(layout.final_table())
+    # rows that an older version computed are all computed again
+    current = held is not None and held.version == VERSION
+    made_of = table_inputs(layout.final_table()) if current else {}
+    jobs = []
+    for name in settings.symbols:
+        symbol = Symbol(settings.market, name)
+        inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table), settings)
+        tasks = tuple(open_tasks.get(name, ()))
+        jobs.append(Job(name, tasks, inputs, last.get(symbol.table)))
+    return jobs
+
+
+def _known_inputs(
+    layout: Layout, symbol: Symbol, memory: Memory, digest: str | None, settings: RunSettings
+) -> Mapping[str, str] | None:
+    """What the table's rows of `symbol` were made of, from the last update or the symbol's table.
+
+    Both are believed only where they give the digest that the table itself carries.
+    """
+    if digest is None:
+        return None
+    own = read_fingerprint(layout.symbol_table(symbol))
+    if own is not None and own.digest == digest:
+        return _digests(own) if _same_start(own, settings) else None
+    kept = memory.inputs.get(symbol.table)
+    return kept if kept is not None and kept.get("digest") == digest else None
+
+
+def _same_start(own: Fingerprint, settings: RunSettings) -> bool:
+    return dict(own.parameters).get("start") == settings.span.start.isoformat()
+
+
+def _digests(fingerprint: Fingerprint) -> dict[str, str]:
+    """The inputs' digests, and under `digest` that of all of them."""
+    found = {item.key: item.sha256 for item in fingerprint.inputs}
+    return {**found, "digest": fingerprint.digest}
+
+
+def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[Done]:
+    do = partial(perform, settings)
+    if workers < 2 or len(jobs) <= _FEW:
+        with open_steps(settings, listing_age=_LISTING_AGE) as steps:
+            return [_perform_job(steps, job) for job in jobs]
+    # fresh processes: a fork of a process that has used polars may hang
+    count = min(workers, len(jobs), os.cpu_count() or 1)
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        chunk = max(1, len(jobs) // (4 * count))
+        groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
+        return [done for group in pool.map(do, groups) for done in group]
+
+
+def perform(settings: RunSettings, jobs: Sequence[Job]) -> list[Done]:
+    """Do some jobs in this process."""
+    with open_steps(settings, listing_age=_LISTING_AGE) as steps:
+        return [_perform_job(steps, job) for job in jobs]
+
+
+@contextlib.contextmanager
+def _commit(_outcome: Outcome) -> Iterator[None]:
+    """The root is held alone: nobody else can commit the same file."""
+    yield
+
+
+def _perform_job(steps: Steps, job: Job) -> Done:
+    settings = steps.settings
+    outcomes: dict[Task, Outcome] = {}
+    failures: dict[Task, str] = {}
+    first: dict[str, date] = {}  # input -> first day that changed, where it is known
+    for task in job.tasks:
+        path = _path(settings, task)
+        before = read_fingerprint(path)
+        try:
+            outcomes[task] = steps.perform(task, _commit)
+        except PipelineError as error:
+            failures[task] = str(error)
+            continue
+        after = read_fingerprint(path)
+        if before is not None and after is not None and before != after:
+            _note_change(first, task, before, after, job.inputs)
+    if failures:
+        return Done(outcomes, failures, None)
+    symbol = Symbol(settings.market, job.symbol)
+    if not steps.month_files("klines:1m", job.symbol):
+        return Done(outcomes, failures, None)
+    fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
+    since = _since(job, _digests(fingerprint), first, settings)
+    growth = grow(settings.layout, symbol, settings.span, since, fingerprint, job.metrics_last)
+    return Done(outcomes, failures, growth)
+
+
+def _note_change(
+    first: dict[str, date],
+    task: Task,
+    before: Fingerprint,
+    after: Fingerprint,
+    inputs: Mapping[str, str] | None,
+) -> None:
+    """Remember from which day on a month file differs from the one the table was made of."""
+    kind = parse_typed(task.type)
+    if kind not in _FIELD_OF or inputs is None:
+        return
+    key = f"{_FIELD_OF[kind]}/{task.month}"
+    if inputs.get(key) != before.digest:
+        return  # the table was made of yet another version of it
+    old, new = (
+        {item.key: item.sha256 for item in fingerprint.inputs} for fingerprint in (before, after)
+    )
+    day = first_change(old, new, Period.parse(task.month))
+    if day is not None:
+        first[key] = day
+
+
+def _since(
+    job: Job, now: Mapping[str, str], first: Mapping[str, date], settings: RunSettings
+) -> date | None:
+    """The first day whose rows must be computed; None where none must."""
+    if job.inputs is None:
+        return settings.span.start
+    changed = changed_months(job.inputs, now) - {"digest"}
+    if not changed:
+        return None
+    days = (first.get(key) or Period.parse(key.partition("/")[2]).start for key in changed)
+    return max(settings.span.start, min(days))
+
+
+def _publish(settings: RunSettings, results: Sequence[Done]) -> WideTable | None:
+    growths = [done.growth for done in results if done.growth is not None]
+    held = read_fingerprint(settings.layout.final_table())
+    unchanged = all(growth.since is None for growth in growths)
+    parameters = dict(held.parameters) if held else {}
+    if unchanged and parameters.get("end") == settings.span.end.isoformat():
+        return None
+    table = write_grown(settings.layout, growths, settings.span, DEFAULTS)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_catalogue(table.path, describe(settings, table.path, now))
+    return table
+
+
+def _fresh_marks(
+    settings: RunSettings, marks: Mapping[Task, str], memory: Memory, progress: Progress
+) -> dict[str, Mark]:
+    """The marks to keep: not of what failed, nor of what has a problem that may heal."""
+    kept = {}
+    for task, mark in marks.items():
+        outcome = progress.outcomes.get(task)
+        if task in progress.failures or (outcome is not None and outcome.problems):
+            continue
+        kept[task.id] = [mark, *_on_disk(_path(settings, task))]
+    return kept

@@ -1,0 +1,191 @@
+"""A daily update gives what a full rebuild gives, byte for byte, and disturbs no reader."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+
+from data_collection.catalogue import catalogue_path, disagreements, read_catalogue
+from data_collection.cli import main
+from data_collection.errors import UsageError
+from data_collection.sample import SampleSpec, write_sample
+from data_collection.settings import RunSettings
+from data_collection.update import Updated, update
+from pipeline.hourly import Span
+from pipeline.keys import ArchiveFile
+from pipeline.registry import DataType, Partition
+from tests.walked import settings_of, walk
+
+FIRST = date(2024, 1, 24)
+LATE = timedelta(days=3)
+"""Monthly files come this long after their month's end."""
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleSpec, Path]:
+    """Sixteen days over a month's end, two symbols, everything published."""
+    spec = SampleSpec(
+        symbols=("BTCUSDT", "SOLUSDT"),
+        start=FIRST,
+        days=16,
+        trades_per_day=800,
+        compression=1,
+    )
+    folder = tmp_path_factory.mktemp("everything")
+    write_sample(folder, spec)
+    return spec, folder
+
+
+def publish_until(source: Path, everything: Path, today: date) -> None:
+    """Show in `source` what the archive has in the morning of `today`."""
+    for path in everything.rglob("*.zip*"):
+        key = path.relative_to(everything).as_posix()
+        period = ArchiveFile.parse(key).period
+        late = LATE if period.partition is Partition.MONTHLY else timedelta()
+        if period.end + late <= today and not (source / key).exists():
+            (source / key).parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, source / key)
+
+
+def through(settings: RunSettings, end: date) -> RunSettings:
+    return replace(settings, span=Span(settings.span.start, end))
+
+
+def test_ten_daily_updates_equal_ten_rebuilds(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    spec, archive = everything
+    source = tmp_path / "source"
+    day = FIRST + timedelta(days=4)
+    publish_until(source, archive, day + timedelta(days=1))
+    settings = settings_of(spec, source, tmp_path / "root", day)
+    walk(settings)
+    for _ in range(10):
+        day += timedelta(days=1)
+        publish_until(source, archive, day + timedelta(days=1))
+        done = update(through(settings, day), workers=1)
+        assert done.table is not None
+        rebuilt = replace(through(settings, day), root=tmp_path / f"rebuilt-{day}")
+        walk(rebuilt)
+        updated, anew = (one.layout.final_table() for one in (settings, rebuilt))
+        assert updated.read_bytes() == anew.read_bytes(), day
+        assert timeless(updated) == timeless(anew), day
+    late = date(2024, 2, 1) + LATE
+    assert FIRST + timedelta(days=5) < late <= day  # the late monthly file was among them
+
+
+def timeless(table: Path) -> dict[str, object]:
+    """The table's catalogue without its time."""
+    told: dict[str, object] = orjson.loads(catalogue_path(table).read_bytes())
+    del told["created_at"]
+    return told
+
+
+def first_run(everything: tuple[SampleSpec, Path], tmp_path: Path, days: int) -> RunSettings:
+    spec, archive = everything
+    source = tmp_path / "source"
+    end = FIRST + timedelta(days=days - 1)
+    publish_until(source, archive, end + timedelta(days=1))
+    settings = settings_of(spec, source, tmp_path / "root", end)
+    walk(settings)
+    return settings
+
+
+def next_day(settings: RunSettings, archive: Path) -> RunSettings:
+    day = settings.span.end + timedelta(days=1)
+    publish_until(Path(settings.source), archive, day + timedelta(days=1))
+    return through(settings, day)
+
+
+def built(done: Updated) -> set[str]:
+    return {task.id for task, outcome in done.progress.outcomes.items() if outcome.built}
+
+
+def test_a_second_update_looks_at_nothing(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    settings = next_day(first_run(everything, tmp_path, 3), everything[1])
+    assert update(settings, workers=1).table is not None
+    again = update(settings, workers=1)
+    assert (again.looked_at, again.table, built(again)) == (0, None, set())
+
+
+def test_a_file_published_anew_rebuilds_its_month_and_its_symbol_only(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    spec, archive = everything
+    settings = next_day(first_run(everything, tmp_path, 3), archive)
+    update(settings, workers=1)
+    day = date(2024, 1, 25)
+    other = replace(spec, seed=spec.seed + 1, days=4)
+    write_sample(tmp_path / "other", other)
+    key = f"data/futures/um/daily/klines/SOLUSDT/1m/SOLUSDT-1m-{day}.zip"
+    for name in (key, f"{key}.CHECKSUM"):
+        target = Path(settings.source) / name
+        target.unlink()
+        target.write_bytes((tmp_path / "other" / name).read_bytes())
+
+    done = update(settings, workers=1)
+
+    assert built(done) == {"month/klines:1m/SOLUSDT/2024-01"}
+    rebuilt = replace(settings, root=tmp_path / "rebuilt")
+    walk(rebuilt)
+    assert settings.layout.final_table().read_bytes() == rebuilt.layout.final_table().read_bytes()
+
+
+def test_who_reads_the_old_table_keeps_it(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    settings = first_run(everything, tmp_path, 3)
+    table = settings.layout.final_table()
+    whole = table.read_bytes()
+    with table.open("rb") as reader:
+        beginning = reader.read(1000)
+        update(next_day(settings, everything[1]), workers=1)
+        assert beginning + reader.read() == whole
+    assert pl.read_parquet(table).height == 2 * 4 * 24
+
+
+def test_a_failed_update_leaves_table_and_catalogue_as_they_are(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    settings = first_run(everything, tmp_path, 3)
+    table = settings.layout.final_table()
+    before = table.read_bytes(), catalogue_path(table).read_bytes()
+    settings = next_day(settings, everything[1])
+    month = settings.layout.months(DataType.KLINES, "1m") / "BTCUSDT" / "2024-01.parquet"
+    month.unlink()
+    (month / "in the way").mkdir(parents=True)
+
+    done = update(settings, workers=1)
+
+    assert [task.id for task in done.progress.failures] == ["month/klines:1m/BTCUSDT/2024-01"]
+    assert (table.read_bytes(), catalogue_path(table).read_bytes()) == before
+    shutil.rmtree(month)
+    assert update(settings, workers=1).table is not None
+    assert disagreements(table, read_catalogue(table)) == []
+
+
+def test_the_command_goes_on_from_the_last_run(
+    everything: tuple[SampleSpec, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = first_run(everything, tmp_path, 3)
+    next_day(settings, everything[1])
+    words = ["update", "--through", "2024-01-27", "--data-root", str(settings.root)]
+    assert main(words) == 0
+    assert "192 rows, 2 symbols" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "0 months looked at" in capsys.readouterr().out
+
+
+def test_an_update_without_an_earlier_table_says_what_to_run(tmp_path: Path) -> None:
+    spec = SampleSpec(symbols=("BTCUSDT",), days=1)
+    with pytest.raises(UsageError, match="alphaqcm run"):
+        update(settings_of(spec, tmp_path, tmp_path / "root"), workers=1)
