@@ -18,7 +18,7 @@ from pipeline.errors import BadName, PipelineError
 
 COMMANDS: dict[str, str] = {
     "run": "the whole road: download, layers, factors, final table",
-    "build": "layers and tables from what the cache holds, nothing is downloaded",
+    "build": "hourly layers and tables from the month files at hand, nothing is downloaded",
     "update": "add what is new or changed at the source, publish the new table",
     "symbols": "the universe a market ever had, with first and last date",
     "plan": "what a download would keep, fetch, replace and find absent",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
+from data_collection.fetch_options import add_fetch_options, fetch_settings
 from data_collection.options import add_run_options, add_table_options, run_settings
 from data_collection.publish import check_complete, publish
 from data_collection.road import check_symbols, save_settings, travel
@@ -21,12 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_run_options(parser)
     add_table_options(parser)
+    add_fetch_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run; 0 only when nothing failed."""
     began = time.monotonic()
-    settings = run_settings(arguments)
+    settings = replace(run_settings(arguments), fetch=fetch_settings(arguments))
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,

@@ -27,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=date.fromisoformat, help="first day (default: the days end on 2024-02-29)"
     )
-    parser.add_argument("--market", type=Market, choices=list(Market), default=Market.UM)
+    parser.add_argument(
+        "--market", type=Market, choices=list(Market), default=Market.UM, help="(default um)"
+    )
     parser.add_argument(
         "--trades-per-day", type=int, default=40_000, help="of the busiest symbol (default 40000)"
     )
