@@ -172,6 +172,16 @@ def test_a_frozen_span_over_a_months_end_is_one_finding() -> None:
     assert (finding.check, finding.period.hours) == ("frozen-price", 48)
 
 
+def test_a_premium_that_changes_sign_from_month_to_month_is_no_jump() -> None:
+    premium = minutes(60).drop("volume")
+    views = [
+        bars.examine_bars(frame.rename({"minute": "open_time"}), "open_time", MINUTE)
+        for frame in (premium, premium.with_columns(pl.col("open", "high", "low", "close") / 1e3))
+    ]
+    months = [MonthOf(MONTH, view, ()) for view in views if view is not None]
+    assert bar_findings("premiumIndexKlines:1h", "X", months, MINUTE) == []
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     frame = still(minutes(1440), 100, 420, volume=2.0)
     assert found(frame.sample(fraction=1, shuffle=True, seed=1)) == found(frame)

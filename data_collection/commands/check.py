@@ -1,7 +1,7 @@
 """Look for what is missing, doubled, impossible or leaking in the layers and the final table.
 
-Reads only. Prints the findings, worst first; --json and --html write the whole report. No finding
-stops anything: the exit code is 0 unless --strict names severities that were found.
+Changes no layer. Prints the findings, worst first; --json and --html write the whole report. No
+finding stops anything: the exit code is 0 unless --strict names severities that were found.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
+from data_collection.reconciled import reconciled
 from data_collection.report.model import Reconciled
 from data_collection.report.monthfiles import (
     MonthFile,
@@ -24,18 +25,17 @@ from data_collection.settings import RunSettings, parse_typed
 from pipeline.checks import barfindings, bars, cross, openinterest, settlements
 from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
 from pipeline.checks.gaps import Life
-from pipeline.checks.reconcile import reconcile_month, reconciliation_findings
+from pipeline.checks.reconcile import reconciliation_findings
 from pipeline.checks.trades import TradeMonth, trade_findings
 from pipeline.errors import BadName
 from pipeline.keys import ArchiveFile
-from pipeline.registry import DataType, Market
+from pipeline.registry import DataType
 
 BASE = "klines:1m"
 STEPS = {"1m": 60_000_000, "1h": HOUR_US}
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6
 _BAR_COLUMNS = ("open", "high", "low", "close")
-_OTHERS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _Hours = dict[str, pl.DataFrame]
 
 
@@ -64,12 +64,12 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
     for name in sorted(series, key=lambda name: name != BASE):
         examine = _EXAMINERS.get(parse_typed(name)[0], _examine_bars)
         shares[name] = examine(series[name], files[name], hours)
-    reconciled = _reconcile(settings.market, symbol, files)
-    shares[DataType.AGGTRADES] = dict(reconciled.shares)
+    compared = _reconcile(settings, symbol, files.get(DataType.AGGTRADES, []))
+    shares[DataType.AGGTRADES] = dict(compared.shares)
     traded = _traded(series[BASE].months) if BASE in series else []
     findings = [
         *(finding for gathered in series.values() for finding in gathered.findings),
-        *reconciled.findings,
+        *compared.findings,
         *_own_findings(symbol, series, traded),
         *_cross(symbol, files, hours),
     ]
@@ -84,7 +84,7 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
             for finding in findings
             if finding.period.start < whole.end and whole.start < finding.period.end
         ),
-        reconciled.total,
+        compared.total,
         {name: gathered.inputs for name, gathered in series.items()},
     )
 
@@ -190,25 +190,16 @@ class _Reconciliation:
     findings: list[Finding]
 
 
-def _reconcile(
-    market: Market, symbol: str, files: Mapping[str, Sequence[MonthFile]]
-) -> _Reconciliation:
-    """Roll up what the aggTrades month files keep; compare where a file keeps nothing."""
-    klines = {file.month: file for file in files.get(BASE, ())}
+def _reconcile(settings: RunSettings, symbol: str, files: Sequence[MonthFile]) -> _Reconciliation:
+    """Roll up what is kept of each month's comparison; it is made where none is kept."""
     kept: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {}
     without = []
-    for file in files.get(DataType.AGGTRADES, ()):
-        told = file.report.get("reconcile")
-        if told is None and file.month in klines:
-            told = reconcile_month(
-                pl.read_parquet(file.path),
-                klines[file.month].read(("minute", *_BAR_COLUMNS, *_OTHERS)),
-                market,
-            )
-        if told is None:
+    for file in files:
+        compared = reconciled(settings.layout, symbol, file.month)
+        if compared is None:
             without.append(file.month.stamp)
         else:
-            kept[file.month.stamp] = (told, tuple(file.inputs))
+            kept[file.month.stamp] = (compared, tuple(file.inputs))
     months = [told for told, _ in kept.values()]
     one_sided = {
         stamp: (_hours_in(told["only_klines"]), _hours_in(told["only_aggtrades"]))

@@ -80,7 +80,8 @@ def _jumped(
     for earlier, later in pairwise(months):
         away = later.view.first - earlier.view.last
         change = _log_ratio(earlier.view.last_close, later.view.first_close)
-        if abs(change) > JUMP and away < RELISTED_US and later.view.first not in resumed:
+        together = away < RELISTED_US and later.view.first not in resumed
+        if later.view.traded and together and abs(change) > JUMP:
             yield _jump(series, symbol, _bar(later.view.first, step), change, later.evidence)
 
 

@@ -61,6 +61,7 @@ class BarMonth:
     jumps: tuple[tuple[int, float], ...]  # (bar start, log return from the bar before)
     first_close: float
     last_close: float
+    traded: bool  # bars of trades, not of a mark, an index or a premium
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
         jumps=jumps,
         first_close=float(c[0]),
         last_close=float(c[-1]),
+        traded="volume" in ordered.columns,
     )
 
 
