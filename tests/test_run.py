@@ -19,6 +19,7 @@ from data_collection.mirror import Mirror
 from data_collection.sample import SampleSpec, universe, write_sample
 from pipeline.columns import COLUMNS
 from pipeline.layers import read_fingerprint
+from tests.command import alphaqcm
 from tests.conftest import PROJECT
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
@@ -30,13 +31,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
     write_sample(folder, SampleSpec(symbols=universe(3), trades_per_day=4_000))
     return folder
-
-
-def alphaqcm(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "data_collection.cli", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd or PROJECT, check=False, timeout=240
-    )
 
 
 def road(source: object, root: Path, *more: object, days: tuple[str, str] = DAYS) -> list[object]:
