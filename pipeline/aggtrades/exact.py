@@ -26,7 +26,7 @@ from pipeline.aggtrades.minutes import (
     new_columns,
     put_row,
 )
-from pipeline.aggtrades.model import IdRanges, Thresholds, join_ranges
+from pipeline.aggtrades.model import IdRanges, Thresholds, join_ranges, ranges_of
 from pipeline.aggtrades.stream import Bytes
 from pipeline.errors import layer_error
 from pipeline.keys import Period
@@ -199,7 +199,6 @@ def sum_sorted(
         ints = np.stack([fields[name][fresh] for name in ("id", "first", "last", "time")])
         floats = np.stack([fields[name][fresh] for name in ("price", "quantity")])
         table.add((ints, floats, fields["flags"][fresh]), ints.shape[1])
-        ids = np.unique(ints[k.C_ID])
-        ranges.append(join_ranges(np.stack((ids, ids), axis=1)))
+        ranges.append(ranges_of(ints[k.C_ID]))
     every = np.concatenate(ranges) if ranges else np.empty((0, 2), np.int64)
     return table.sums(), join_ranges(every), duplicates

@@ -106,6 +106,14 @@ def empty_minutes() -> AggMinutes:
     return AggMinutes(pl.DataFrame(schema=SCHEMA), Counters(), np.empty((0, 2), np.int64))
 
 
+def ranges_of(ids: npt.NDArray[np.int64]) -> IdRanges:
+    """Ranges of ids in any order; shape (rows,) to (n, 2)."""
+    ids = np.sort(ids)
+    opens = np.flatnonzero(np.diff(ids) > 1) + 1
+    ends = np.append(opens, len(ids)) - 1
+    return np.stack((ids[np.insert(opens, 0, 0)], ids[ends]), axis=1)
+
+
 def join_ranges(ranges: npt.NDArray[np.int64]) -> IdRanges:
     """Ranges in any order and overlap, as the fewest sorted ones; shape (n, 2) both."""
     if len(ranges) == 0:
