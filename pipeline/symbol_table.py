@@ -1,8 +1,7 @@
 """One symbol's own columns of the wide table, and the stages on the way to them.
 
 Own columns are all but the cross-section's. They are computed from the symbol's month files; the
-result depends on the rows alone, never on their order, on threads or on how the work was cut. Rows
-from a day on can be computed with a bounded look back at an older table, giving the same bits.
+result depends on the rows alone, never on their order, on threads or on how the work was cut.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.columns import OWN, STAGE_COLUMNS, TAIL_ROWS, VERSION
+from pipeline.columns import OWN, STAGE_COLUMNS, VERSION
 from pipeline.errors import LayerError, Undefined
-from pipeline.factors.assemble import NEEDED, Days, Inputs, moment, own_columns
-from pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
-from pipeline.factors.segments import floats
+from pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
+from pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
 from pipeline.hourly import Span, write_csv
 from pipeline.keys import Symbol, months_between
 from pipeline.layers import (
@@ -144,26 +142,6 @@ def build_symbol_table(symbol: Symbol, inputs: Inputs, span: Span) -> SymbolTabl
     require_wide(symbol.market)
     days = Days(span.start, span.end, span.start)
     frame, metrics_last = own_columns(symbol.table, inputs, days, NOTHING_BEFORE)
-    return _table(symbol, frame, metrics_last)
-
-
-def extend_symbol_table(
-    old: SymbolTable, symbol: Symbol, inputs: Inputs, span: Span, since: date
-) -> SymbolTable:
-    """The table of `span`, taking the rows before day `since` from `old`.
-
-    `inputs` need to hold what `read_inputs(…, since)` reads. The result is bit for bit what
-    `build_symbol_table` gives, provided that no input of the rows before `since` has changed.
-    """
-    require_wide(symbol.market)
-    kept = old.frame.filter(pl.col("datetime") < moment(since))
-    before = Before(kept.select(SEEDS).tail(TAIL_ROWS), floats(kept["volume"]))
-    days = Days(span.start, span.end, since)
-    frame, metrics_last = own_columns(symbol.table, inputs, days, before)
-    return _table(symbol, pl.concat([kept, frame]), metrics_last or old.report.get("metrics_last"))
-
-
-def _table(symbol: Symbol, frame: pl.DataFrame, metrics_last: str | None) -> SymbolTable:
     report = {"symbol": symbol.table, "rows": frame.height, "metrics_last": metrics_last}
     return SymbolTable(with_volume_clean(frame), report)
 

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import COLUMNS, REGISTRY
+from pipeline.columns import COLUMNS, REGISTRY, TAIL_ROWS
 from pipeline.cross_section import cross_section
-from pipeline.factors.assemble import NEEDED, Inputs
+from pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
+from pipeline.factors.rows import SEEDS, Before, with_volume_clean
 from pipeline.hourly import Span
 from pipeline.keys import Symbol
 from pipeline.registry import Market
-from pipeline.symbol_table import build_symbol_table, extend_symbol_table
+from pipeline.symbol_table import build_symbol_table
 from pipeline.wide import wide_frames
 from tests import factor_data as data
 from tests.conftest import PROJECT, SOAK
@@ -193,6 +194,15 @@ def test_any_number_of_threads_gives_the_same_bits(whole: pl.DataFrame, threads:
     assert out.stdout.strip() == bits(whole)
 
 
+def grown(old: pl.DataFrame, given: Inputs, span: Span, since: date) -> pl.DataFrame:
+    """The table of `span`, with the rows before `since` taken from `old`."""
+    kept = old.filter(pl.col("datetime") < data.midnight(since))
+    before = Before(kept.select(SEEDS).tail(TAIL_ROWS), kept["volume"].to_numpy())
+    days = Days(span.start, span.end, since)
+    rows, _ = own_columns(SYMBOLS[0].table, needed_from(given, since), days, before)
+    return with_volume_clean(pl.concat([kept, rows]))
+
+
 @settings(max_examples=40 if SOAK else 8, deadline=None, derandomize=not SOAK)
 @given(days=st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True).map(sorted))
 def test_a_table_that_grew_by_days_equals_one_built_at_once(
@@ -200,14 +210,12 @@ def test_a_table_that_grew_by_days_equals_one_built_at_once(
 ) -> None:
     symbol = SYMBOLS[0]
     ends = [SPAN.start + timedelta(days=day - 1) for day in days] + [SPAN.end]
-    table = build_symbol_table(symbol, known_on(told[symbol], ends[0]), Span(SPAN.start, ends[0]))
+    first = known_on(told[symbol], ends[0])
+    table = build_symbol_table(symbol, first, Span(SPAN.start, ends[0])).frame
     for before, end in pairwise(ends):
-        since = before + timedelta(days=1)
-        recent = needed_from(known_on(told[symbol], end), since)
-        table = extend_symbol_table(table, symbol, recent, Span(SPAN.start, end), since)
-    built = build_symbol_table(symbol, told[symbol], SPAN)
-    assert bits(table.frame) == bits(built.frame)
-    assert table.report == built.report
+        span = Span(SPAN.start, end)
+        table = grown(table, known_on(told[symbol], end), span, before + timedelta(days=1))
+    assert bits(table) == bits(build_symbol_table(symbol, told[symbol], SPAN).frame)
 
 
 def known_on(given: Inputs, day: date) -> Inputs:
@@ -232,9 +240,10 @@ def test_a_table_grows_over_hundreds_of_rows() -> None:
     span = Span(date(2024, 1, 1), date(2024, 1, 24))
     given = data.inputs(span, 5, odd=False)
     since = date(2024, 1, 20)
-    old = build_symbol_table(SYMBOLS[0], given, Span(span.start, since - timedelta(days=1)))
-    found = extend_symbol_table(old, SYMBOLS[0], needed_from(given, since), span, since)
-    assert bits(found.frame) == bits(build_symbol_table(SYMBOLS[0], given, span).frame)
+    early = Span(span.start, since - timedelta(days=1))
+    old = build_symbol_table(SYMBOLS[0], given, early).frame
+    found = grown(old, given, span, since)
+    assert bits(found) == bits(build_symbol_table(SYMBOLS[0], given, span).frame)
 
 
 def test_no_value_is_nan_or_infinite(whole: pl.DataFrame) -> None:

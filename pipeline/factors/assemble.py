@@ -74,7 +74,9 @@ def own_columns(
 ) -> tuple[pl.DataFrame, str | None]:
     """`OWN` columns of the rows from `days.since` on, and the last hour that has metrics.
 
-    `symbol` is the table's name. volume_clean is null here: it needs all rows.
+    `symbol` is the table's name. The rows are the same bits as those of a table computed from
+    `days.start` on, provided `before` tells of its rows before and `inputs` hold the day before
+    `days.since` too. volume_clean is null here: it needs all rows.
     """
     first, stop = epoch_us(days.since), epoch_us(days.end + timedelta(days=1))
     hours = _hourly(
