@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date
@@ -30,6 +31,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "alphaqcm",  # the same report gives the same bytes
     "font.family": "sans-serif",
     "font.size": 9,
+    "text.parse_math": False,  # a `$` in a name is a `$`
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -43,7 +45,10 @@ def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[F
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, result
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None}, dpi=100)
+        with warnings.catch_warnings():
+            # our font only measures the text: the reader's browser draws it, with its own fonts
+            warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+            figure.savefig(stream, format="svg", metadata={"Date": None}, dpi=100)
     svg = stream.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     # the ids of several drawings on one page must differ
@@ -51,7 +56,7 @@ def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[F
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     # as wide as it was drawn where there is room, smaller else; wide ones are scrolled on a phone
-    size = f"width:100%;max-width:{width * 7:.1f}rem;min-width:{min(width * 7, 40):.1f}rem"
+    size = f"width:100%;max-width:{width * 7:.1f}rem;min-width:{40 if width > 6 else 18}rem"
     opening = f'<svg role="img" aria-label="{title}" style="{size}" '
     result.append(svg.replace("<svg ", opening, 1))
 
@@ -87,7 +92,7 @@ def _matrix(
     with _figure(height, title, width) as (figure, result):
         axes = figure.add_subplot()
         image = axes.imshow(
-            np.floor(data * 100) / 100,  # only what is really complete is shown as complete
+            np.where(data < 1, np.minimum(data, 0.985), data),  # pale is only what is complete
             aspect="auto",
             interpolation="nearest",
             cmap=SHARES,

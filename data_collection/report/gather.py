@@ -84,17 +84,23 @@ def _slack(data_type: DataType, interval: str) -> int:
 
 
 def _coverage(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> Coverage:
+    """Of every month the share that is there, of the days on which the symbol was alive."""
     months = tuple(months_between(settings.span.start, settings.span.end))
+    whole = whole_span(settings)
     shares = {}
     for look in looks:
-        life = look.lives.get(BASE)
+        alive = look.alive or whole
         row: list[float | None] = []
         for month in months:
-            share = look.shares[name].get(month.stamp)
-            alive = life is None or (
-                life.span.start < month.end_us and month.start_us < life.span.end
-            )
-            row.append(share if share is not None else (0.0 if alive else None))
+            start = max(whole.start, alive.start, month.start_us)
+            wanted = min(whole.end, alive.end, month.end_us) - start
+            covered = look.covered[name].get(month.stamp)
+            if name == DataType.AGGTRADES and month.stamp in look.traded:
+                row.append(look.traded[month.stamp])
+            elif wanted <= 0:
+                row.append(None if covered is None else 1.0)
+            else:
+                row.append(min(1.0, (covered or 0) / wanted))
         shares[look.symbol] = tuple(row)
     return Coverage(name, tuple(month.stamp for month in months), shares)
 

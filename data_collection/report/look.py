@@ -35,16 +35,22 @@ BASE = "klines:1m"
 STEPS = {"1m": 60_000_000, "1h": HOUR_US}
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6
+NEIGHBOURS = 2
 _BAR_COLUMNS = ("open", "high", "low", "close")
 _Hours = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolLook:
-    """What one symbol's layers show; shares are keyed by series and then by month stamp."""
+    """What one symbol's layers show.
+
+    `covered` is how much time its rows cover (microseconds), by series and month stamp; `traded`
+    the share of the hours with trades that aggTrades have, by month stamp.
+    """
 
     symbol: str
-    shares: Mapping[str, Mapping[str, float]]
+    covered: Mapping[str, Mapping[str, int]]
+    traded: Mapping[str, float]
     lives: Mapping[str, Life]
     alive: Span | None  # from the first trade to the last, as the minutes tell it
     findings: tuple[Finding, ...]
@@ -60,12 +66,11 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
         for name, gathered in series.items()
     }
     hours: _Hours = {}
-    shares: dict[str, dict[str, float]] = {}
+    covered: dict[str, dict[str, int]] = {}
     for name in sorted(series, key=lambda name: name != BASE):
         examine = _EXAMINERS.get(parse_typed(name)[0], _examine_bars)
-        shares[name] = examine(series[name], files[name], hours)
+        covered[name] = examine(series[name], files[name], hours)
     compared = _reconcile(settings, symbol, files.get(DataType.AGGTRADES, []))
-    shares[DataType.AGGTRADES] = dict(compared.shares)
     traded = _traded(series[BASE].months) if BASE in series else []
     findings = [
         *(finding for gathered in series.values() for finding in gathered.findings),
@@ -76,7 +81,8 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
     whole = whole_span(settings)
     return SymbolLook(
         symbol,
-        shares,
+        covered,
+        compared.shares,
         {name: life for name in series if (life := _life(symbol, series[name])) is not None},
         Span(traded[0].start, traded[-1].end) if traded else None,
         tuple(
@@ -91,11 +97,11 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
 
 def _examine_bars(
     gathered: SeriesLook, files: Sequence[MonthFile], hours: _Hours
-) -> dict[str, float]:
+) -> dict[str, int]:
     data_type, interval = parse_typed(gathered.name)
     time = "minute" if gathered.name == BASE else "open_time"
     columns = [time, *_BAR_COLUMNS, *(("volume",) if data_type is DataType.KLINES else ())]
-    shares = {}
+    covered = {}
     for file in files:
         frame = file.read(columns)
         view = bars.examine_bars(frame, time, STEPS[interval])
@@ -103,14 +109,13 @@ def _examine_bars(
             hours[file.month.stamp] = cross.hours_of_minutes(frame)
         if view is not None:
             gathered.months.append(file.of(view))
-            length = file.span.end - file.span.start
-            shares[file.month.stamp] = min(1.0, view.rows * STEPS[interval] / length)
-    return shares
+            covered[file.month.stamp] = view.rows * STEPS[interval]
+    return covered
 
 
 def _examine_aggtrades(
     gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, float]:
+) -> dict[str, int]:
     for file in files:
         month = _trade_month(file)
         if month is not None:
@@ -120,21 +125,20 @@ def _examine_aggtrades(
 
 def _examine_settlements(
     gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, float]:
-    shares = {}
+) -> dict[str, int]:
+    covered = {}
     for file in files:
         frame = file.read(("calc_time", "funding_interval_hours", "last_funding_rate"))
         view = settlements.examine_settlements(frame)
         gathered.months.append(file.of(view))
-        covered = sum(item.interval for item in view) * HOUR_US
-        shares[file.month.stamp] = min(1.0, covered / (file.span.end - file.span.start))
-    return shares
+        covered[file.month.stamp] = sum(item.interval for item in view) * HOUR_US
+    return covered
 
 
 def _examine_metrics(
     gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, float]:
-    shares = {}
+) -> dict[str, int]:
+    covered = {}
     for file in files:
         # a day's file belongs to the day whole: its last row is known at the next midnight
         frame = pl.read_parquet(file.path, columns=["known_time", "file_date", "sum_open_interest"])
@@ -142,14 +146,14 @@ def _examine_metrics(
         frame = frame.filter(day >= file.span.start, day < file.span.end)
         view = openinterest.examine_metrics(frame)
         gathered.months.append(file.of(view))
-        wanted = (file.span.end - file.span.start) // openinterest.STEP_US
-        shares[file.month.stamp] = min(1.0, sum(day.distinct for day in view) / wanted)
-    return shares
+        rows = sum(day.distinct for day in view)
+        covered[file.month.stamp] = rows * openinterest.STEP_US
+    return covered
 
 
 _EXAMINERS: Mapping[
     DataType,
-    Callable[[SeriesLook, Sequence[MonthFile], _Hours], dict[str, float]],
+    Callable[[SeriesLook, Sequence[MonthFile], _Hours], dict[str, int]],
 ] = {
     DataType.AGGTRADES: _examine_aggtrades,
     DataType.FUNDING: _examine_settlements,
@@ -324,14 +328,23 @@ def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | Non
 
 
 def narrowed(finding: Finding) -> Finding:
-    """The finding with only the archive files of its own span as evidence."""
-    near = []
+    """The finding with only the archive files of its own span as evidence.
+
+    Where there is none of that span (it is missing), the nearest before and after it.
+    """
+    others: list[str] = []
+    near: list[str] = []
+    away: list[tuple[int, str]] = []
     for key in finding.evidence:
         try:
             period = ArchiveFile.parse(key).period
         except BadName:
-            near.append(key)  # a path, not an archive key
+            others.append(key)  # a path, not an archive key
             continue
         if period.start_us < finding.period.end and finding.period.start < period.end_us:
             near.append(key)
-    return replace(finding, evidence=tuple((near or finding.evidence)[:LISTED_EVIDENCE]))
+        else:
+            before = finding.period.start - period.end_us
+            away.append((max(before, period.start_us - finding.period.end), key))
+    chosen = near[:LISTED_EVIDENCE] or [key for _, key in sorted(away)[:NEIGHBOURS]]
+    return replace(finding, evidence=(*others, *chosen))

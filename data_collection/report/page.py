@@ -11,11 +11,13 @@ from markupsafe import Markup
 from data_collection.report import charts
 from data_collection.report.model import Report
 from data_collection.sources import OFFICIAL_SOURCE
-from pipeline.checks.finding import Finding, Severity
+from pipeline.checks.finding import EVERY, Finding, Severity
 from pipeline.keys import quote_key
 
 SHOWN = 200
-"""Findings on the page; the JSON has all of them."""
+"""Lines of findings on the page; the JSON has all of them."""
+NAMED = 4
+"""Symbols, series or files named in one line; of more only the number is told."""
 OUTAGES = frozenset({"exchange-outage", "missing-bars", "relisted", "metrics-days-absent"})
 
 
@@ -25,6 +27,29 @@ class _Evidence:
 
     name: str
     address: str
+
+
+@dataclass(slots=True)
+class Line:
+    """Findings that tell the same of several series or symbols, in one line of the page."""
+
+    finding: Finding
+    symbols: list[str]
+    series: list[str]
+    evidence: list[str]
+
+
+def lines(findings: Sequence[Finding]) -> list[Line]:
+    """The findings, those that say the same together, in their order."""
+    found: dict[tuple[object, ...], Line] = {}
+    for one in findings:
+        key = (one.severity, one.check, one.period, one.expected, one.found)
+        line = found.setdefault(key, Line(one, [], [], []))
+        for value, values in ((one.symbol, line.symbols), (one.series, line.series)):
+            if value not in values:
+                values.append(value)
+        line.evidence += [name for name in one.evidence if name not in line.evidence]
+    return list(found.values())
 
 
 def render(report: Report) -> str:
@@ -38,6 +63,7 @@ def render(report: Report) -> str:
     )
     environment.filters |= {
         "evidence": _evidence,
+        "named": _named,
         "percent": _percent,
         "number": _number,
         "worst_share": _worst_share,
@@ -45,9 +71,11 @@ def render(report: Report) -> str:
     }
     outages = [finding for finding in report.findings if finding.check in OUTAGES]
     outages.sort(key=lambda finding: (finding.period, finding.symbol, finding.series))
+    told = lines(report.findings)
     return environment.get_template("page.html.j2").render(
         report=report,
-        shown=report.findings[:SHOWN],
+        shown=told[:SHOWN],
+        told=len(told),
         outages=outages,
         severities=list(Severity),
         drawings=_drawings(report, outages),
@@ -79,6 +107,12 @@ def _drawings(report: Report, outages: Sequence[Finding]) -> dict[str, Markup]:
             )
     # our own drawings: text in them is escaped by matplotlib
     return {name: Markup(svg) for name, svg in made.items()}  # noqa: S704
+
+
+def _named(names: Sequence[str]) -> str:
+    told = ["all" if name == EVERY else name for name in names[:NAMED]]
+    more = len(names) - NAMED
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def _evidence(keys: Sequence[str]) -> list[_Evidence]:
