@@ -36,7 +36,10 @@ class Session:
         log = Log(self.worker)
         queue = Queue.open(self.state, options=QueueOptions(stale=self.stale, say=log.say))
         settings = self.settings or RunSettings.from_dict(queue.join())
-        with hold_root(settings.layout.temp, exclusive=False), open_steps(settings) as steps:
+        with (
+            hold_root(settings.layout.temp, exclusive=False),
+            open_steps(settings, say=log.say) as steps,
+        ):
             _clean(settings)
             if self.settings is not None:
                 log.event("queue", text=self._make(queue, settings, steps))

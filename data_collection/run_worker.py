@@ -12,6 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
+from data_collection.event_log import Log
+from data_collection.queue_options import QueueOptions
 from data_collection.settings import RunSettings
 from data_collection.shared_queue import Queue
 from data_collection.steps import open_steps
@@ -26,11 +28,12 @@ def main() -> int:
     """Work; returns the exit code."""
     state, name = Path(sys.argv[1]), sys.argv[2]
     threading.Thread(target=_follow_parent, daemon=True).start()
-    queue = Queue.open(state)
+    log = Log(name)
+    queue = Queue.open(state, options=QueueOptions(say=log.say))
     try:
         settings = RunSettings.from_dict(queue.snapshot().settings)
-        with open_steps(settings, listing_age=_LISTING_AGE) as steps:
-            return work(queue, name, steps.perform).exit_code
+        with open_steps(settings, listing_age=_LISTING_AGE, say=log.say) as steps:
+            return work(queue, name, steps.perform, log=log).exit_code
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -16,6 +16,7 @@ from data_collection.reconciled import reconciled
 from data_collection.settings import RunSettings, parse_typed, series_of, typed
 from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
 from pipeline import hourly
+from pipeline.aggtrades import warm_up
 from pipeline.columns import STAGE_COLUMNS
 from pipeline.errors import layer_error
 from pipeline.keys import Period, Symbol, months_between
@@ -32,18 +33,28 @@ from pipeline.symbol_table import (
 class Steps:
     """Performs the tasks of one run; opens the archive when it is first needed."""
 
-    def __init__(self, settings: RunSettings, opener: Callable[[], Archive]) -> None:
+    def __init__(
+        self, settings: RunSettings, opener: Callable[[], Archive], say: Callable[[str], None]
+    ) -> None:
         self.settings = settings
         self._opener = opener
+        self._say = say
 
     @cached_property
     def archive(self) -> Archive:
         """The run's archive, opened when it is first asked for."""
         return self._opener()
 
+    @cached_property
+    def _kernel(self) -> None:
+        """The compiled reading of aggTrades, loaded."""
+        warm_up(lambda: self._say("compiling for this machine, once"))
+
     def perform(self, task: Task, commit: Committing) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
         if task.kind is TaskKind.MONTH:
+            if task.data_type is DataType.AGGTRADES:
+                _ = self._kernel
             return self._month(task).perform(self.archive, commit)
         outcome = self.current(task)
         if outcome is not None:
@@ -174,8 +185,16 @@ def read_layer(path: Path) -> pl.DataFrame:
 
 
 @contextmanager
-def open_steps(settings: RunSettings, *, listing_age: float = 0.0) -> Iterator[Steps]:
-    """Steps for one process; a listing kept less than `listing_age` seconds ago will do."""
+def open_steps(
+    settings: RunSettings,
+    *,
+    listing_age: float = 0.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Steps]:
+    """Steps for one process; a listing kept less than `listing_age` seconds ago will do.
+
+    `say` hears what takes long.
+    """
     with ExitStack() as stack:
 
         def opener() -> Archive:
@@ -187,4 +206,4 @@ def open_steps(settings: RunSettings, *, listing_age: float = 0.0) -> Iterator[S
             )
             return stack.enter_context(archive)
 
-        yield Steps(settings, opener)
+        yield Steps(settings, opener, say)

@@ -80,9 +80,10 @@ class MonthFrame:
 
 
 def read_part(path: Path, file: ArchiveFile) -> Part:
-    """Read the ZIP at `path`; raises `RawError`."""
+    """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
     if file.series.type is DataType.AGGTRADES:
-        return Part(file, aggregate_file(path, file))
+        # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
+        return Part(file, aggregate_file(path, file, spill=path.parent))
     return Part(file, read_archive(path, file))
 
 
