@@ -271,6 +271,11 @@ class Archive:
             self.weather.stop.set()
             raise
 
+    def checksum_text(self, key: str) -> str | None:
+        """The published .CHECKSUM of a file's key, None where there is none."""
+        name = f"{key}.CHECKSUM"
+        return self.weather.patiently(name, lambda: self._downloader.text(name), lambda: 0)
+
     def record_read(
         self,
         file: ArchiveFile,

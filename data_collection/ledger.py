@@ -21,6 +21,8 @@ import orjson
 
 from data_collection.errors import CacheError
 from pipeline.errors import DiskFull
+from pipeline.keys import Series
+from pipeline.registry import Partition
 
 FILE_NAME = "ledger.sqlite"
 _PATIENCE = 60.0  # seconds to wait for another process's write
@@ -162,19 +164,22 @@ class Ledger:
 
     def select(self, *, state: State | None = None, prefix: str = "") -> Iterator[Record]:
         """Records by key, of one state, below one key prefix; read in pieces, not at once."""
-        after = ""
+        after, beyond = prefix, prefix + chr(0x10FFFF)
+        query = _GET + "WHERE key > ? AND key < ?"
+        query += "" if state is None else " AND state = ?"
         while True:
-            query = _GET + "WHERE key > ? AND substr(key, 1, ?) = ?"
-            words: list[str | int] = [after, len(prefix), prefix]
-            if state is not None:
-                query += " AND state = ?"
-                words.append(state.value)
+            words = [after, beyond, *([] if state is None else [state.value])]
             with self._lock, self._errors():
                 rows = self._base.execute(query + " ORDER BY key LIMIT 5000", words).fetchall()
             if not rows:
                 return
             yield from (_record(row) for row in rows)
             after = rows[-1][0]
+
+    def of_series(self, series: Series) -> Iterator[Record]:
+        """Every record of a series' files."""
+        for partition in Partition:
+            yield from self.select(prefix=series.prefix(partition))
 
     def put(self, records: Iterable[Record]) -> None:
         """Write records, all or none."""

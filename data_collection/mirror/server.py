@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,7 +34,7 @@ class Served:
 class Mirror:
     """Serves `tree` (a directory or a `Tree`) on `url` from `start` to `stop`, or in a `with`.
 
-    `log` holds what was served. Raises OSError when the port is taken.
+    `log` holds what was served, unless `keep_log` is off. Raises OSError when the port is taken.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Mirror:
         faults: FaultPlan | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        keep_log: bool = True,
     ) -> None:
         self.log: list[Served] = []
         self._stopping = threading.Event()
@@ -51,7 +52,7 @@ class Mirror:
         self._server.tree = DirectoryTree(tree) if isinstance(tree, Path) else tree
         self._server.plan = faults or FaultPlan()
         self._server.forecast = Forecast(self._server.plan)
-        self._server.log = self.log
+        self._server.log = self.log if keep_log else None
         self._server.stopping = self._stopping
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.daemon = True
@@ -88,7 +89,7 @@ class _Server(ThreadingHTTPServer):
     tree: Tree
     plan: FaultPlan
     forecast: Forecast
-    log: list[Served]
+    log: list[Served] | None
     stopping: threading.Event
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -185,12 +186,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _copy(self, plan: Served, stream: BinaryIO) -> None:
         # noted before it is sent: a client that has the last byte finds it in the log
-        self.server.log.append(plan)
+        self._note(plan)
         try:
             self.connection.sendfile(stream, plan.start, plan.sent)
         except OSError:
-            self.server.log.remove(plan)
-            self._note(plan.key, plan.status, plan.start, max(0, stream.tell() - plan.start))
+            if self.server.log is not None:
+                self.server.log.remove(plan)
+            self._note(replace(plan, sent=max(0, stream.tell() - plan.start)))
             raise
 
     def _range_holds(self, entry: Entry) -> bool:
@@ -220,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
                 headers["Retry-After"] = f"{fault.retry_after:g}"
             self._error(label, fault.status, "SlowDown", headers)
         elif fault.kind is FaultKind.LOST:
-            self._note(label, 0, 0, 0)
+            self._note(Served(label, 0, 0, 0))
             self.close_connection = True
         elif fault.kind is FaultKind.REDIRECT:
             self._send(_Body(label, b""), 302, {"Location": f"/{quote_key(label)}?{_MOVED}"})
@@ -245,8 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length))
         self.end_headers()
 
-    def _note(self, label: str, status: int, start: int, sent: int) -> None:
-        self.server.log.append(Served(label, status, start, sent))
+    def _note(self, served: Served) -> None:
+        if self.server.log is not None:
+            self.server.log.append(served)
 
     def _send(self, body: _Body, status: int, headers: dict[str, str]) -> None:
         """Send an answer from memory, bent as its fault says."""
@@ -263,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
             data = b""
         if fault and kind in (FaultKind.RESET, FaultKind.STALL, FaultKind.CUT):
             data = data[: fault.after]
-        self._note(body.label, status, body.start, len(data))
+        self._note(Served(body.label, status, body.start, len(data)))
         self._pour(data, fault.rate if fault and kind is FaultKind.DRIP else 0)
         if fault and kind is FaultKind.STALL:
             self.server.stopping.wait(fault.seconds)

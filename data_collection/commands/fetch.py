@@ -1,0 +1,47 @@
+"""Download and verify archive files into the cache of a data root.
+
+What is there and unchanged at the source is not asked for again; a stopped download goes on where
+it stopped. Several fetches and workers may share a data root.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from data_collection.archive import Archive
+from data_collection.fetch_options import add_fetch_options, fetch_options
+from data_collection.fetching import fetch_with_progress
+from data_collection.options import (
+    add_market_option,
+    add_root_option,
+    add_source_options,
+    add_span_options,
+)
+from data_collection.root import hold_root
+from data_collection.universe import add_symbol_options
+from data_collection.wanted import add_types_option, find_files, read_wish
+from pipeline.layers import Layout
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_symbol_options(parser)
+    add_types_option(parser)
+    add_span_options(parser)
+    add_market_option(parser)
+    add_source_options(parser)
+    add_root_option(parser)
+    add_fetch_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch; 0 when every listed file is there."""
+    wish, options = read_wish(arguments), fetch_options(arguments)
+    layout = Layout(arguments.data_root, wish.market)
+    with (
+        hold_root(layout.temp, exclusive=False),
+        Archive.open(
+            arguments.source, cache=layout.cache, listing=arguments.listing, options=options
+        ) as archive,
+    ):
+        return fetch_with_progress(archive, find_files(archive, wish))

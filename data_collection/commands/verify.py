@@ -1,0 +1,57 @@
+"""Compare the cache with its ledger, the source's listing and its published checksums.
+
+Names files that are gone or changed on the disk, replaced or removed at the source, and unfinished
+downloads. --deep reads every byte and every .CHECKSUM again and so finds bit rot. --repair fetches
+what is wrong anew; layers that were made from it rebuild with the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from data_collection.archive import Archive
+from data_collection.audit import Finding, audit, repair
+from data_collection.fetch_options import add_fetch_options, fetch_options
+from data_collection.options import add_root_option, add_source_options
+from data_collection.root import hold_root
+from pipeline.layers import Layout
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--deep", action="store_true", help="read all bytes and checksums again")
+    parser.add_argument("--repair", action="store_true", help="fetch what is wrong anew")
+    add_source_options(parser)
+    add_root_option(parser)
+    add_fetch_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify; 0 when nothing is wrong, or all of it was mended."""
+    layout = Layout(arguments.data_root)
+    with (
+        hold_root(layout.temp, exclusive=False),
+        Archive.open(
+            arguments.source,
+            cache=layout.cache,
+            listing=arguments.listing,
+            options=fetch_options(arguments),
+        ) as archive,
+    ):
+        findings = list(audit(archive, deep=arguments.deep))
+        _print(findings)
+        if not arguments.repair or not findings:
+            print(
+                f"{len(findings):,} problems" + ("" if arguments.deep else "; --deep reads bytes")
+            )
+            return 1 if findings else 0
+        left = repair(archive, findings)
+    print(f"{len(findings) - len(left):,} mended, {len(left):,} left")
+    for finding in left:
+        print(f"  left: {finding.key}: {finding.problem}")
+    return 1 if left else 0
+
+
+def _print(findings: list[Finding]) -> None:
+    for finding in findings:
+        print(f"{finding.problem}: {finding.key} ({finding.detail})")
