@@ -7,6 +7,7 @@ the hours, not with the symbols.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ import polars as pl
 
 from pipeline.columns import COLUMNS, OWN, VERSION
 from pipeline.cross_section import CrossSection, Part, cross_section
-from pipeline.errors import TableError
+from pipeline.errors import BadName, TableError
 from pipeline.hourly import Span
 from pipeline.keys import Symbol
 from pipeline.layers import Fingerprint, Layout, is_current, layer_inputs, read_footer
@@ -134,8 +135,11 @@ def build_complete(
     """The variant of the symbols whose metrics reach the end date, rows copied from the full table.
 
     A symbol is complete when it has a metrics row on the last day of `span`. Cross-section columns
-    keep the values they have in the full table. Raises `TableError` when no symbol is complete.
+    keep the values they have in the full table. `name` becomes part of file names: letters, digits
+    and `_`. Raises `BadName`, and `TableError` when no symbol is complete.
     """
+    if not re.fullmatch(r"\w+", name):
+        raise BadName(f"table name {name!r}", expected="letters, digits and _ only")
     full = layout.final_table()
     held = held_symbols(full)
     footer = read_footer(full) or {}

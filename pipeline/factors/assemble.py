@@ -124,7 +124,8 @@ def moment(day: date) -> pl.Expr:
 def _funding_columns() -> list[pl.Expr]:
     interval = pl.col("funding_interval_hours")
     hours = pl.when(interval > 0).then(interval).otherwise(8.0)
-    annualized = pl.col("last_funding_rate") * 365.0 * 24.0 / hours
+    rate = pl.col("last_funding_rate") * 365.0 * 24.0 / hours
+    annualized = pl.when(rate.is_finite()).then(rate).otherwise(None)
     return [
         pl.col("last_funding_rate").alias("funding_rate"),
         annualized.alias("funding_annualized"),

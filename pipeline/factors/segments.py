@@ -22,7 +22,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def kernel(function: _F) -> _F:
-    """Compile with Numba: strict IEEE order (no fast-math), no GIL, cached on disk."""
+    """Compile with Numba: strict IEEE order (no fast-math), no GIL, cached on disk.
+
+    A kernel calls only kernels of its own module: Numba's cache looks at that one file, and would
+    not notice a change in another.
+    """
     compiled: _F = numba.njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
     return compiled
 
