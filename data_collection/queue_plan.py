@@ -101,14 +101,14 @@ def merge_plan(
 
 
 def _unsettle(book: Book) -> tuple[Book, int]:
-    """Settled later steps whose ground is open are pending again."""
-    count = 0
-    for _ in range(2):  # the factors stand on hourly steps, which stand on months
-        stands = standing(book)
-        entries = tuple(
-            entry if entry.state not in SETTLED or stands(entry.task) else entry.fresh()
-            for entry in book.entries
-        )
-        count += sum(a is not b for a, b in zip(entries, book.entries, strict=True))
-        book = replace(book, entries=entries)
-    return book, count
+    """Settled later steps whose ground is open are pending again.
+
+    One look is enough: whatever opens an hourly step's ground is the factors' ground as well.
+    """
+    stands = standing(book)
+    entries = tuple(
+        entry if entry.state not in SETTLED or stands(entry.task) else entry.fresh()
+        for entry in book.entries
+    )
+    count = sum(a is not b for a, b in zip(entries, book.entries, strict=True))
+    return replace(book, entries=entries), count
