@@ -1,7 +1,7 @@
 """Ask all layers with SQL (DuckDB), read-only: every layer is a view.
 
-alphaqcm sql "SHOW TABLES"
-alphaqcm sql "SELECT symbol, count(*) AS hours FROM final GROUP BY symbol"
+    alphaqcm sql "SHOW TABLES"
+    alphaqcm sql "SELECT symbol, count(*) AS hours FROM final GROUP BY symbol"
 
 docs/sql.md has more. A query can read what lies below the data root and write nothing.
 """

@@ -1,0 +1,29 @@
+"""Write `crypto_hourly_full/`: the hourly bars with funding, from the layers of the last run.
+
+Nothing is downloaded. The stages beside it are written too; `alphaqcm build` does all at once.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
+
+    _bootstrap.start()
+
+import argparse
+import sys
+
+from data_collection.cli import run_module
+from data_collection.part_of_road import configure_stage as configure
+from data_collection.part_of_road import write_stage
+
+__all__ = ["configure", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the stage; 0 only when nothing failed."""
+    return write_stage(arguments, "crypto_hourly_full")
+
+
+if __name__ == "__main__":
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], "add_funding_features"))

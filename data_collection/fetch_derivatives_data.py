@@ -1,0 +1,39 @@
+"""Fetch everything but trades and minutes, to its hourly CSVs.
+
+Funding, mark, index and premium prices, open interest and 1h klines, under `binance_*/`;
+`alphaqcm run` does it on the way to the final table.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
+
+    _bootstrap.start()
+
+import argparse
+import sys
+
+from data_collection.cli import run_module
+from data_collection.part_of_road import configure_fetch as configure
+from data_collection.part_of_road import fetch_types
+
+__all__ = ["configure", "run"]
+
+TYPES = (
+    "klines:1h",
+    "markPriceKlines:1h",
+    "indexPriceKlines:1h",
+    "premiumIndexKlines:1h",
+    "fundingRate",
+    "metrics",
+)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch; 0 only when nothing failed."""
+    return fetch_types(arguments, TYPES)[1]
+
+
+if __name__ == "__main__":
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], "fetch_derivatives_data"))
