@@ -9,9 +9,10 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
-from pipeline.errors import LayerError, TableError
-from pipeline.hourly import CSV_TIME, write_csv
+from pipeline.columns import COLUMNS, FEATURES
+from pipeline.columns.csv import csv_form, read_csv
+from pipeline.errors import TableError
+from pipeline.hourly import write_csv
 from pipeline.layers import Layout, atomic_write, read_fingerprint, write_bytes
 from pipeline.table_file import SymbolRows, held_symbols, read_json, read_table
 from pipeline.wide import LeftOut
@@ -19,9 +20,6 @@ from pipeline.wide import LeftOut
 SUFFIX = "_final.csv"
 SUMMARY = "dataset_summary.csv"
 LEFT_OUT = "symbols_left_out.csv"
-_MILLISECONDS = "%Y-%m-%d %H:%M:%S%.3f+00:00"
-_CSV_COLUMNS = COLUMNS[1:]
-_TIMES = tuple(name for name in _CSV_COLUMNS if REGISTRY[name].dtype is DType.TIME)
 
 
 def write_final_csvs(
@@ -45,7 +43,7 @@ def write_final_csvs(
     for symbol, frame in read_table(table):
         path = folder / f"{symbol}{SUFFIX}"
         with atomic_write(path) as temp:
-            write_csv(csv_form(frame), temp)
+            write_csv(csv_form(frame.drop("symbol")), temp)
             sizes[path.name] = temp.stat().st_size
     for path in folder.glob(f"*{SUFFIX}"):
         if path.name not in sizes:
@@ -95,11 +93,6 @@ def _day(moment: str) -> str:
     return datetime.fromisoformat(moment).date().isoformat()
 
 
-def csv_form(frame: pl.DataFrame) -> pl.DataFrame:
-    """A symbol's rows as its CSV has them: without the symbol, feature_time with milliseconds."""
-    return frame.drop("symbol").with_columns(pl.col("feature_time").dt.strftime(_MILLISECONDS))
-
-
 def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     """The symbols of a folder of `{SYM}_final.csv`, in byte order, with all columns and types.
 
@@ -114,38 +107,5 @@ def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
             next_step="write them with: alphaqcm export final",
         )
     for symbol in sorted(paths, key=str.encode):
-        yield symbol, _read_csv(paths[symbol], symbol)
-
-
-def _read_csv(path: Path, symbol: str) -> pl.DataFrame:
-    types = {
-        name: pl.String() if name in _TIMES else REGISTRY[name].dtype.polars
-        for name in _CSV_COLUMNS
-    }
-    try:
-        frame = pl.read_csv(path, schema_overrides=types)
-        if tuple(frame.columns) != _CSV_COLUMNS:
-            raise LayerError(
-                path,
-                expected=f"the {len(_CSV_COLUMNS)} columns of the final table, in order",
-                found=f"{frame.width} columns",
-                next_step="write it again with: alphaqcm export final",
-            )
-        return frame.with_columns(
-            pl.lit(symbol).alias("symbol"),
-            *(_parse_time(name, CSV_TIME) for name in _TIMES if name != "feature_time"),
-            _parse_time("feature_time", _MILLISECONDS),
-        ).select(COLUMNS)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LayerError(
-            path,
-            expected="a CSV of the final table",
-            found=str(error).splitlines()[0],
-            next_step="write it again with: alphaqcm export final",
-        ) from error
-
-
-def _parse_time(name: str, form: str) -> pl.Expr:
-    naive = form.removesuffix("+00:00")
-    time = pl.col(name).str.strip_suffix("+00:00").str.to_datetime(naive, time_unit="us")
-    return time.dt.replace_time_zone("UTC").alias(name)
+        rows = read_csv(paths[symbol], COLUMNS[1:], "alphaqcm export final")
+        yield symbol, rows.with_columns(pl.lit(symbol).alias("symbol")).select(COLUMNS)

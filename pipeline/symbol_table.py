@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.columns import OWN, STAGE_COLUMNS, VERSION
+from pipeline.columns.csv import read_csv
 from pipeline.errors import LayerError, Undefined
 from pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
 from pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
@@ -210,6 +211,12 @@ def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
         paths = _add_stages(frame, layout, symbol, batch)
         batch.commit()
     return paths
+
+
+def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
+    """A stage read back from its CSV, the very frame it was written from; raises `LayerError`."""
+    path = layout.stage_file(stage, symbol)
+    return read_csv(path, STAGE_COLUMNS[stage], "alphaqcm export stages")
 
 
 def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
+from pipeline.columns.csv import csv_form
 from pipeline.errors import LayerError, layer_error
-from pipeline.final_csv import csv_form
 from pipeline.hourly import write_csv
 from pipeline.layers import atomic_write
 from pipeline.table_file import arrow_schema, read_table
@@ -114,7 +114,7 @@ def write_training_set(table: Path, folder: Path, options: TrainingOptions) -> T
             for symbol, frame in _sets(table, options):
                 target = folder / f"{symbol}{SUFFIX}"
                 with atomic_write(target) as csv:
-                    write_csv(csv_form(frame), csv)
+                    write_csv(csv_form(frame.drop("symbol")), csv)
                 names.add(target.name)
                 out.write_table(
                     frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_schema())

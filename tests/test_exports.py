@@ -17,7 +17,7 @@ from pipeline.hourly import Span
 from pipeline.keys import Period, Symbol
 from pipeline.layers import Fingerprint, Layout, write_parquet
 from pipeline.registry import DataType, Market
-from pipeline.symbol_table import stage_frames
+from pipeline.symbol_table import read_stage, stage_frames
 from pipeline.training import (
     LABEL,
     TRAINING_COLUMNS,
@@ -43,13 +43,17 @@ def symbol_rows(root: data.SmallRoot) -> pl.DataFrame:
     return frame.filter(pl.col("symbol") == ZZZ.table)
 
 
-def test_stages_are_written_beside_the_symbol_table(built: data.SmallRoot) -> None:
-    table = built.tables[ZZZ.table].frame
-    for stage, columns in STAGE_COLUMNS.items():
-        written = pl.read_csv(built.layout.stage_file(stage, ZZZ))
-        assert tuple(written.columns) == columns
-        assert written.height == table.height
-        assert written["datetime"][0] == "2024-02-26 00:00:00+00:00"
+@pytest.mark.parametrize("stage", STAGE_COLUMNS)
+def test_a_stage_on_disk_is_the_frame_it_was_written_from(
+    built: data.SmallRoot, stage: str
+) -> None:
+    path = built.layout.stage_file(stage, ZZZ)
+    assert path.read_text().splitlines()[1].startswith("2024-02-26 00:00:00+00:00,")
+    wanted = stage_frames(built.tables[ZZZ.table].frame)[stage]
+    assert tuple(wanted.columns) == STAGE_COLUMNS[stage]
+    read = read_stage(built.layout, stage, ZZZ)
+    assert read.schema == wanted.schema
+    assert read.equals(wanted)
 
 
 def test_vwap_is_filled_by_the_cleaning_stage_only(built: data.SmallRoot) -> None:
