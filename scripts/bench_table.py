@@ -117,9 +117,8 @@ def main() -> None:
         }
         for what, (wall, cpu, peak) in middle.items():
             print(f"{what:6s} wall {wall:6.1f} s, CPU {cpu:6.1f} s, peak {peak:6.0f} MB")
-        print(
-            f"build / polars copy: {middle['build'][0] / middle['copy'][0]:.2f} of the time, 2 wanted"
-        )
+        ratio = middle["build"][0] / middle["copy"][0]
+        print(f"build / polars copy: {ratio:.2f} of the time, 2 wanted")
         print("peak wanted: 1,500 MB at most, at 90 symbols x 44,880 hours")
 
         few = Layout(root / "few")
