@@ -167,7 +167,7 @@ def kept_reference(rows: list[Row]) -> dict[str, Value]:
             out[f"shape_kurt{suffix}"] = (kurt, 10.0)
             if skew is not None:
                 value = skew / (abs(kurt) + EPS)
-                scale = abs(value) * (10 / abs(kurt) + 10 / abs(skew))
+                scale = 10 * (1 + abs(value)) / (abs(kurt) + EPS)
                 out[f"shape_skratio{suffix}"] = (value, scale)
     if n >= 2:
         impacts = [abs(r[i]) / max(v[i], EPS) for i in range(1, n)]

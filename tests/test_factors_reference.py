@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +15,7 @@ from pipeline.factors.orderflow import ORDERFLOW
 from pipeline.hourly import Span
 from pipeline.symbol_table import build_symbol_table
 from tests import factor_data as data
+from tests.conftest import SOAK
 from tests.factor_reference import (
     Value,
     hour_reference,
@@ -96,6 +98,30 @@ def test_the_simulation_reaches_every_kind_of_hour() -> None:
     assert frame["seg_us_open_60m_logret"].drop_nulls().len() >= 9
     for name in frame.columns:
         assert frame[name].drop_nulls().len() > 0, f"{name} is null in every row"
+
+
+@pytest.mark.parametrize("seed", range(48 if SOAK else 6))
+def test_coarse_prices_and_volumes_agree_with_the_definitions(seed: int) -> None:
+    """Ties everywhere: few ticks, few volumes, hours of any number of minutes."""
+    noise = np.random.default_rng(seed)
+    span = Span(date(2024, 3, 1), date(2024, 3, 4))
+    n = 4 * 1440
+    tick, ticks = [(0.01, 100), (1e-5, 12), (0.5, 128_000)][seed % 3]
+    moves = noise.random(n) < [0.1, 0.5, 1.0][seed % 3]
+    close = np.maximum(ticks + np.cumsum(noise.integers(-2, 3, n) * moves), 1) * tick
+    opened = np.concatenate((close[:1], close[:-1]))
+    bars = pl.DataFrame(
+        {
+            "minute": [data.midnight(span.start) + timedelta(minutes=i) for i in range(n)],
+            "open": opened,
+            "high": np.maximum(opened, close) + tick * noise.integers(0, 3, n),
+            "low": np.maximum(np.minimum(opened, close) - tick * noise.integers(0, 3, n), 0.0),
+            "close": close,
+            "volume": noise.choice([0.0, 0.1, 0.2, 0.3, 1.0, 1000.0][: 2 + 4 * (seed % 2)], n),
+        }
+    ).filter(pl.Series(noise.random(n) < noise.random(n // 60).repeat(60)))
+    found = build_symbol_table(data.SYMBOL, data.only_klines(bars), span).frame.to_dicts()
+    assert differences(found, reference_table(bars, found)) == []
 
 
 @pytest.mark.parametrize("exchange", ["FILUSDT", "NEARUSDT", "AVAXUSDT"])
