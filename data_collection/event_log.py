@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import threading
@@ -24,7 +25,8 @@ class Log:
         stamp = to_stamp(datetime.now(UTC))
         parts = [f"{key}={shlex.quote(str(value))}" for key, value in told.items() if value != ""]
         line = " ".join([stamp, f"worker={self._worker}", f"event={name}", *parts])
-        with self._guard:
+        # a log that cannot be written (its terminal closed, its disk full) must not end the work
+        with self._guard, contextlib.suppress(OSError):
             self._write(line.replace("\n", " ") + "\n")
             if self._write == sys.stdout.write:
                 sys.stdout.flush()

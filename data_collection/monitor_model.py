@@ -265,7 +265,7 @@ def _speed(entries: Iterable[Entry], now: datetime, window: float) -> Speed:
             continue
         share = inside / entry.seconds if entry.seconds > 0 else 1.0
         total_bytes += entry.bytes * min(share, 1.0)
-        total_rows += entry.rows * entry.built * min(share, 1.0)
+        total_rows += (entry.rows if entry.bytes else 0) * min(share, 1.0)
     window = max(1.0, min(window, (now - first).total_seconds()))
     return Speed(window, total_bytes / window, total_rows / window)
 

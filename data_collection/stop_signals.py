@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for a process that must not be cut at just any place."""
+"""Ctrl-C, SIGTERM and a closed terminal, for a process that must not be cut at just any place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class StopSignals:
-    """Turns SIGINT and SIGTERM into `KeyboardInterrupt`, outside of `shield` blocks."""
+    """Turns SIGINT, SIGTERM and SIGHUP into `KeyboardInterrupt`, outside of `shield` blocks."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -20,7 +20,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 self._before[signum] = signal.signal(signum, self._handle)
         return self
 

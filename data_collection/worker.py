@@ -4,8 +4,8 @@ One line an event goes to the log:
 
     2024-03-01T12:00:00Z worker=A event=done task=month/aggTrades/BTCUSDT/2024-02 bytes=… seconds=…
 
-Ctrl-C and SIGTERM end the task at work: inside a commit it is finished, else it is handed back. A
-second signal does not wait any more; the kernel then frees what the worker held.
+Ctrl-C, SIGTERM and a closed terminal end the task at work: inside a commit it is finished, else it
+is handed back. A second signal does not wait any more; the kernel then frees what the worker held.
 """
 
 from __future__ import annotations
