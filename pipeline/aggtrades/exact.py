@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.aggtrades import kernel as k
+from pipeline.aggtrades import layout as k
+from pipeline.aggtrades.kernel import gather
 from pipeline.aggtrades.lines import Row
 from pipeline.aggtrades.minutes import (
     MinuteTable,
@@ -80,7 +81,7 @@ class RowSink:
         space, state = self._space, self._state
         state[k.S_POSITION] = start
         while True:
-            status, rows = k.gather(
+            status, rows = gather(
                 text,
                 end,
                 width,
@@ -130,7 +131,8 @@ class RowSink:
         if size == 0:
             return
         self._state[k.S_RUN_ROWS] = 0
-        ints, floats, flags = (array[..., :size] for array in self._run)
+        ints, floats = (array.reshape(-1, len(self._run[2])) for array in self._run[:2])
+        ints, floats, flags = ints[:, :size], floats[:, :size], self._run[2][:size]
         times, ids = ints[k.C_TIME], ints[k.C_ID]
         before = np.concatenate(([self._last[0]], times[:-1]))
         ids_before = np.concatenate(([self._last[1]], ids[:-1]))
@@ -196,9 +198,11 @@ def sum_sorted(
         fresh = np.ones(len(rows), bool)
         fresh[1:] = np.any([values[1:] != values[:-1] for values in fields.values()], axis=0)
         duplicates += int((~fresh).sum())
-        ints = np.stack([fields[name][fresh] for name in ("id", "first", "last", "time")])
-        floats = np.stack([fields[name][fresh] for name in ("price", "quantity")])
-        table.add((ints, floats, fields["flags"][fresh]), ints.shape[1])
-        ranges.append(ranges_of(ints[k.C_ID]))
+        ids = fields["id"][fresh]
+        ints = [ids, *(fields[name][fresh] for name in ("first", "last", "time"))]
+        floats = [fields[name][fresh] for name in ("price", "quantity")]
+        flags = fields["flags"][fresh]
+        table.add((np.concatenate(ints), np.concatenate(floats), flags), len(flags))
+        ranges.append(ranges_of(ids))
     every = np.concatenate(ranges) if ranges else np.empty((0, 2), np.int64)
     return table.sums(), join_ranges(every), duplicates

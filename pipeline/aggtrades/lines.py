@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.aggtrades.kernel import MAX_DECIMAL
+from pipeline.aggtrades.layout import MAX_DECIMAL, SPAN_LIMIT
 from pipeline.registry import EPOCH_US_FROM, Column, Kind
 
 MAX_LINE = 1024
@@ -26,7 +26,6 @@ _BOOLEANS = {
     b"FALSE": False,
 }
 _TOO_LARGE = 1e38  # no price or quantity; sums of squares stay finite below
-_SPAN_LIMIT = 10**9
 
 
 class NotARow(ValueError):
@@ -58,7 +57,7 @@ def parse_line(line: bytes, columns: tuple[Column, ...]) -> Row:
         column.name: _value(text, column) for text, column in zip(fields, columns, strict=True)
     }
     first, last = int(values["first_trade_id"]), int(values["last_trade_id"])
-    if not 0 <= last - first < _SPAN_LIMIT:
+    if not 0 <= last - first < SPAN_LIMIT:
         raise NotARow("last_trade_id at or a little after first_trade_id", f"{first} and {last}")
     time = int(values["transact_time"])
     return Row(

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.aggtrades import kernel as k
+from pipeline.aggtrades import layout as k
+from pipeline.aggtrades.kernel import add_rows, scan
 from pipeline.aggtrades.lines import Row
 from pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
 from pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
@@ -25,23 +26,26 @@ class Workspace:
     """What the compiled code needs to index and parse a block of rows."""
 
     def __init__(self) -> None:
-        self.marks = (np.zeros(8 * k.BLOCK + 128, np.int32), np.zeros(k.BLOCK + 128, np.int32))
-        self.words = (np.zeros((k.WORDS, k.ROOM), np.uint64), np.zeros((3, k.ROOM), np.uint64))
-        self.ints = np.zeros((4, k.ROOM), np.int64)
-        self.floats = (np.zeros((2, k.ROOM)), np.zeros((k.PARTS, k.ROOM)))
+        self.marks = (np.zeros(k.MARKS, np.int32), np.zeros(k.BLOCK + 128, np.int32))
+        self.words = (
+            np.zeros(k.WORDS * k.ROOM, np.uint64),
+            np.zeros(k.WRONGS * k.ROOM, np.uint64),
+        )
+        self.ints = np.zeros(4 * k.ROOM, np.int64)
+        self.floats = (np.zeros(2 * k.ROOM), np.zeros(k.PARTS * k.ROOM))
         self.flags = np.zeros(k.ROOM, np.uint8)
 
 
 def new_columns(rows: int) -> Columns:
-    """Room for `rows` rows: (C_*, rows) integers, (C_*, rows) floats, flags."""
-    return np.zeros((4, rows), np.int64), np.zeros((2, rows)), np.zeros(rows, np.uint8)
+    """Room for `rows` rows: four whole columns (C_*) in one flat array, two of floats, flags."""
+    return np.zeros(4 * rows, np.int64), np.zeros(2 * rows), np.zeros(rows, np.uint8)
 
 
 def put_row(columns: Columns, at: int, row: Row) -> None:
     """Write `row` as number `at` of `columns`."""
     ints, floats, flags = columns
-    ints[:, at] = (row.id, row.first, row.last, row.time)
-    floats[:, at] = (row.price, row.quantity)
+    ints[at :: len(flags)] = (row.id, row.first, row.last, row.time)
+    floats[at :: len(flags)] = (row.price, row.quantity)
     flags[at] = row.maker * k.MAKER + row.best * k.BEST
 
 
@@ -75,7 +79,7 @@ class MinuteTable:
     def add(self, columns: Columns, count: int) -> None:
         """Add the first `count` rows of `columns`."""
         space = self.space
-        status = k.add_rows(
+        status = add_rows(
             columns,
             count,
             space.ints,
@@ -157,7 +161,7 @@ class MinuteSink:
         """Add the lines of `text[start:end]`."""
         table, space = self.table, self.table.space
         table.state[k.S_POSITION] = start
-        status, rows = k.scan(
+        status, rows = scan(
             text,
             end,
             width,

@@ -60,9 +60,9 @@ class Thresholds:
 class Counters:
     """What a file holds besides its sums.
 
-    `rows` counts every row; `outside_period` and `duplicates` (rows equal in every field to one
-    already counted) are left out of the minutes; what remains are the kept rows, and the other
-    numbers but `out_of_order` speak of those.
+    `rows` counts every row; `outside_period` and `duplicates` (rows equal in every field, numbers
+    as doubles, to one already counted) are left out of the minutes; what remains are the kept rows,
+    and the other numbers but `out_of_order` speak of those.
     """
 
     rows: int = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from pipeline.aggtrades import kernel as k
+from pipeline.aggtrades import layout as k
 from pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
 from pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
 from pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numba.core import event
 
-from pipeline.aggtrades import kernel as k
+from pipeline.aggtrades import layout as k
 from pipeline.aggtrades.exact import RowSink, sum_sorted
 from pipeline.aggtrades.minutes import MinuteSink
 from pipeline.aggtrades.model import Thresholds
