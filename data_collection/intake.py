@@ -247,7 +247,7 @@ class Intake:
             return Proof(
                 sha256, published, TroubleKind.CHECKSUM, f"SHA-256 {sha256}, published {published}"
             )
-        defect = zip_defect(path)
+        defect = zip_defect(path, inflate=not published)
         return Proof(sha256, published, TroubleKind.ZIP if defect else None, defect)
 
     def _record(self, order: Order, proof: Proof) -> None:

@@ -40,7 +40,7 @@ class HttpDownloader:
         self._timeout = (min(_CONNECT_SECONDS, stall), stall)
         self._session = requests.Session()
         # identity: the bytes and lengths on the wire are the file's own
-        self._session.headers.update({"User-Agent": _AGENT, "Accept-Encoding": "identity"})
+        self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
         adapter = HTTPAdapter(pool_connections=4, pool_maxsize=weather.manners.connections + 1)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -106,7 +106,8 @@ class HttpDownloader:
             return None if fine else _answer_trouble(url, response)
 
     def _ask(self, url: str, headers: dict[str, str], method: str = "GET") -> requests.Response:
-        request = self._session.prepare_request(requests.Request(method, url, headers))
+        # prepared without the session: no cookies, no look into ~/.netrc for each request
+        request = requests.Request(method, url, self._headers | headers).prepare()
         try:
             response = self._send(self._adapter.send, request)
             if response.is_redirect:
