@@ -242,6 +242,8 @@ class Archive:
                     result = self._intake.take(order, budget, wait=waiting)
                 except Unreachable as error:
                     failed.append(error)
+                    if self.weather.hopeless:
+                        self.weather.stop.set()
                     continue
                 except Stopped:
                     return

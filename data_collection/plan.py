@@ -114,9 +114,9 @@ def wanted_files(
     """The files that cover `days` (first and last, both included), in order of time.
 
     A month's file where there is one, and the daily files of the days that it was found to lack
-    (known once it was read); else the month's daily files within the days. A month of which the
-    source has nothing counts as one file, a day missing among daily files as that day's.
-    `records` are the ledger's of this series.
+    (known once it was read) or of all days where it is corrupt; else the month's daily files within
+    the days. A month of which the source has nothing counts as one file, a day missing among daily
+    files as that day's. `records` are the ledger's of this series.
     """
     first, last = days
     partitions = spec_of(series.type).partitions
@@ -130,8 +130,10 @@ def wanted_files(
         record = records.get(monthly.key)
         if month in listed or (record is not None and record.sha256):
             yield monthly
-            lacks = record.days_missing if record is not None and daily else ()
-            yield from (series.file(Period.day(day)) for day in lacks if begin <= day <= end)
+            if record is not None and daily:
+                broken = record.state is State.CORRUPT
+                lacks = days_between(begin, end) if broken else record.days_missing
+                yield from (series.file(Period.day(day)) for day in lacks if begin <= day <= end)
         elif daily and (Partition.MONTHLY not in partitions or month.start in months_by_day):
             yield from (series.file(Period.day(day)) for day in days_between(begin, end))
         else:

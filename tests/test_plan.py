@@ -103,6 +103,14 @@ def test_a_month_found_to_lack_days_is_patched_from_its_daily_files() -> None:
     assert found == ["2024-01", "2024-01-05", "2024-01-20"]
 
 
+def test_a_corrupt_month_is_made_up_for_by_its_days() -> None:
+    monthly = KLINES.file(Period.parse("2024-01"))
+    records = {monthly.key: Record(monthly.key, State.CORRUPT)}
+    span = (date(2024, 1, 30), date(2024, 1, 31))
+    files = wanted_files(KLINES, span, {monthly.period: OLD}, records)
+    assert [file.period.stamp for file in files] == ["2024-01", "2024-01-30", "2024-01-31"]
+
+
 def test_a_month_of_which_nothing_is_listed_counts_once() -> None:
     assert wanted(KLINES, "2023-12-01", "2024-01-31", ["2024-01"]) == ["2023-12", "2024-01"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
-from data_collection.errors import CacheFull, Refused, Unreachable
+from data_collection.errors import CacheFull, Refused, SourceError, Unreachable
 from data_collection.ledger import State
 from data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from pipeline.keys import ArchiveFile, Series
@@ -283,6 +283,48 @@ def test_nobody_listening_is_unreachable(tmp_path: Path, options: FetchOptions) 
             pytest.raises(Unreachable, match="check the network"),
         ):
             archive.fetch([day_file(KLINES, "2024-01-01")])
+
+
+def test_a_source_that_shuts_us_out_stops_the_pool(tmp_path: Path, options: FetchOptions) -> None:
+    files = days(KLINES, "2024-01-01", 40)
+    publish_all(tmp_path / "tree", files, 500)
+    plan = FaultPlan((Fault(FaultKind.STATUS, status=403, times=0),))
+    with (
+        Mirror(tmp_path / "tree", faults=plan) as mirror,
+        Archive.open(
+            mirror.url, cache=tmp_path / "cache", options=replace(options, retries=3)
+        ) as archive,
+        pytest.raises(Refused, match="7 times in a row"),
+    ):
+        archive.fetch(files)
+
+
+def test_an_hour_of_retry_after_is_not_waited_for(tmp_path: Path, options: FetchOptions) -> None:
+    file = day_file(KLINES, "2024-01-01")
+    publish_all(tmp_path / "tree", [file])
+    plan = FaultPlan((Fault(FaultKind.STATUS, status=418, retry_after=3600, times=0),))
+    with (
+        Mirror(tmp_path / "tree", faults=plan) as mirror,
+        Archive.open(mirror.url, cache=tmp_path / "cache", options=options) as archive,
+        pytest.raises(Refused, match="Retry-After 3600 s"),
+    ):
+        archive.fetch([file])
+
+
+def test_a_source_that_goes_away_does_not_cost_a_wait_for_every_file(
+    tmp_path: Path, options: FetchOptions
+) -> None:
+    files = days(KLINES, "2024-01-01", 300)
+    publish_all(tmp_path / "tree", files, 500)
+    plan = FaultPlan((Fault(FaultKind.LOST, times=0),))
+    few = replace(options, retries=2, connections=4)
+    with (
+        Mirror(tmp_path / "tree", faults=plan) as mirror,
+        Archive.open(mirror.url, cache=tmp_path / "cache", options=few) as archive,
+    ):
+        with pytest.raises(SourceError, match="of 300 files"):
+            archive.fetch(files)
+        assert len(mirror.log) < 100
 
 
 def test_a_proxy_of_the_environment_is_used(

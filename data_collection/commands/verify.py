@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print(findings)
         if not arguments.repair or not findings:
             print(
-                f"{len(findings):,} problems" + ("" if arguments.deep else "; --deep reads bytes")
+                f"problems: {len(findings):,}" + ("" if arguments.deep else "; --deep reads bytes")
             )
             return 1 if findings else 0
         left = repair(archive, findings)

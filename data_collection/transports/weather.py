@@ -52,6 +52,7 @@ class Weather:
         self._width = float(manners.connections)  # how many may be active at once
         self._resume_at = 0.0
         self._throttles = 0  # in a row
+        self._barren = 0  # things given up in a row
         self._budget_at = time.monotonic()  # when the bytes taken so far will have been earned
 
     def count(self, kind: TroubleKind) -> None:
@@ -81,8 +82,13 @@ class Weather:
 
     def _went_well(self) -> None:
         with self._changed:
-            self._throttles = 0
+            self._throttles = self._barren = 0
             self._width = min(float(self.manners.connections), self._width + 1 / self._width)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether as much was given up in a row as there are connections: the source is gone."""
+        return self._barren >= self.manners.connections
 
     def slow_down(self, retry_after: float | None) -> None:
         """The source throttles: halve the pool and pause it, as long as it asked for."""
@@ -152,6 +158,8 @@ class Weather:
         except Trouble as trouble:
             if self.stop.is_set():
                 raise Stopped from trouble
+            with self._changed:
+                self._barren += 1
             raise Unreachable(
                 subject,
                 expected=f"an answer within {self.manners.retries + 1} attempts",
@@ -164,13 +172,19 @@ class Weather:
         if trouble.kind is not TroubleKind.THROTTLED:
             return
         if trouble.retry_after is not None and trouble.retry_after > _LONGEST_PAUSE:
-            raise Refused(
-                trouble.subject,
-                expected=f"to be let in again within {_LONGEST_PAUSE:g} s",
-                found=f"{trouble.found}, Retry-After {trouble.retry_after:g} s",
-                next_step="wait that long, then run the same command with fewer --connections",
-            )
+            raise _shut_out(trouble, f"Retry-After {trouble.retry_after:g} s")
         self.slow_down(trouble.retry_after)
+        if self._throttles > 2 * self.manners.retries:
+            raise _shut_out(trouble, f"{self._throttles} times in a row")
+
+
+def _shut_out(trouble: Trouble, how_long: str) -> Refused:
+    return Refused(
+        trouble.subject,
+        expected=f"to be let in again within {_LONGEST_PAUSE:g} s",
+        found=f"{trouble.found}, {how_long}",
+        next_step="wait, then run the same command with fewer --connections",
+    )
 
 
 _GOOD_PROGRESS = 1 << 20  # bytes of an attempt that was worth its while
