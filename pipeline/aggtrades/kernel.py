@@ -27,11 +27,12 @@ from pipeline.aggtrades.layout import (
 )
 from pipeline.aggtrades.parse import cut_block, index_block, parse_block
 
-_SOURCES = ("add", "bits", "kernel", "layout", "parse")
+SOURCES = ("add", "bits", "kernel", "layout", "parse")
+"""Modules whose code or constants are in the compiled functions."""
 
 
 def _digest() -> str:
-    sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in _SOURCES)
+    sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES)
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 

@@ -6,7 +6,7 @@ when it compiles, the compiler makes vector code without asking whether columns 
 
 from __future__ import annotations
 
-BLOCK = 512
+BLOCK = 768
 """Rows that are indexed, parsed and added at a time; all they need stays in the CPU's cache."""
 
 ROOM = BLOCK + 8
