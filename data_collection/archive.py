@@ -145,12 +145,11 @@ class Archive:
 
     def records(self, files: Sequence[ArchiveFile]) -> dict[str, Record]:
         """The ledger's records of the files, without those whose file is gone from the disk."""
-        found = self.ledger.get_many([file.key for file in files])
+        keys = {file.key: file for file in files}
         return {
-            file.key: record
-            for file in files
-            if (record := found.get(file.key))
-            and (not record.sha256 or self._intake.settled(file, record))
+            key: record
+            for key, record in self.ledger.get_many(list(keys)).items()
+            if not record.sha256 or self._intake.settled(keys[key], record)
         }
 
     def plan(self, files: Sequence[ArchiveFile]) -> Plan:

@@ -6,6 +6,7 @@ else the last key goes on; a prefix ends in `/`; ETags are quoted; folders witho
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -253,6 +254,9 @@ class Listing:
         return seen, entries
 
 
+_period = functools.lru_cache(maxsize=20_000)(Period.parse)  # the same stamps for every symbol
+
+
 def _periods(
     names: Mapping[str, Entry], head: str, partition: Partition
 ) -> Iterator[tuple[Period, Listed]]:
@@ -260,7 +264,7 @@ def _periods(
         if not name.startswith(head) or not name.endswith(".zip"):
             continue
         try:
-            period = Period.parse(name[len(head) : -len(".zip")])
+            period = _period(name[len(head) : -len(".zip")])
         except BadName:
             continue  # a foreign name in the folder: not a file of the series
         if period.partition is partition:

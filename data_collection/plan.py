@@ -127,7 +127,7 @@ def wanted_files(
     for month in months_between(first, last):
         monthly = series.file(month)
         begin, end = max(first, month.start), min(last, month.end - timedelta(days=1))
-        record = records.get(monthly.key)
+        record = records.get(monthly.key) if records else None
         if month in listed or (record is not None and record.sha256):
             yield monthly
             if record is not None and daily:

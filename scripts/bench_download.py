@@ -3,7 +3,7 @@
 One mirror process of this project on loopback serves all contenders, with 40 ms of round trip added
 to every connect and every request. Each contender fetches the same zips and .CHECKSUMs into an
 empty folder; only ours also proves (SHA-256, zip test), syncs and records them. Contenders take
-turns; medians are printed. Then: the plan of 20,000 kept keys, the time per file of proof and
+turns; medians are printed. Then: the plan of 20,000 keys, the time per file of proof and
 ledger, and the memory of a download by number and size of files.
 """
 
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import orjson
 import requests
 
 from data_collection.archive import Archive, FetchOptions
@@ -53,6 +54,7 @@ class Load:
 
     @property
     def keys(self) -> list[str]:
+        """What a contender fetches: every zip and its .CHECKSUM."""
         return [key for file in self.files for key in (file.key, file.checksum_key)]
 
 
@@ -157,7 +159,14 @@ def aria2c(url: str, load: Load, place: Path) -> float:
 def run_peer(command: list[str], words: str) -> float:
     """Run a peer's program; seconds."""
     began = time.perf_counter()
-    subprocess.run(command, input=words, text=True, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        input=words,
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - began
 
 
@@ -204,11 +213,7 @@ def plan_20000(work: Path) -> None:
     names = [f"SYM{n:03}USDT" for n in range(750)]
     series = [Series(Market.UM, DataType.KLINES, name, "1m") for name in names]
     place = work / "plan"
-    tree = work / "tree"
-    tree.mkdir()
     moment = time.time()
-    import orjson
-
     with Ledger(place) as ledger:
         for one in series:
             for partition in ("monthly", "daily"):
@@ -219,10 +224,8 @@ def plan_20000(work: Path) -> None:
                     rows += [[name, 1_000_000, "e" * 32, "2024-01-01T00:00:00.000Z"]]
                     rows += [[f"{name}.CHECKSUM", 90, "c" * 32, "2024-01-01T00:00:00.000Z"]]
                 ledger.put_listing("http://archive.invalid", prefix, moment, orjson.dumps(rows))
-        half = [one.file(month) for one in series[::2] for month in months]
-        ledger.put(
-            Record(file.key, State.ABSENT, size=1, seen_at="2024-01-01T00:00:00Z") for file in half
-        )
+        half = (one.file(month) for one in series[::2] for month in months)
+        ledger.put(Record(file.key, State.CORRUPT) for file in half)
     seconds = []
     for _ in range(5):
         options = FetchOptions(listing_age=1e9)
@@ -237,7 +240,9 @@ def plan_20000(work: Path) -> None:
             plan = archive.plan(files)
             seconds.append(time.perf_counter() - began)
     median = statistics.median(seconds)
-    print(f"\nplan of {len(plan.steps):,} kept keys: {median:.2f} s (goal: at most 1 s)")
+    print(
+        f"\nplan of {len(plan.steps):,} keys from kept listings: {median:.2f} s (goal: at most 1 s)"
+    )
 
 
 def overhead(work: Path, load: Load) -> None:
@@ -263,19 +268,18 @@ def overhead(work: Path, load: Load) -> None:
 
 
 _MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 from data_collection.archive import Archive, FetchOptions
-from scripts.bench_download import FIRST_DAY
-from pipeline.keys import ArchiveFile
+from pipeline.keys import Series
+from pipeline.registry import DataType, Market
 url, place, count = sys.argv[1:]
 with Archive.open(url, cache=Path(place), options=FetchOptions(connections=32)) as archive:
-    from pipeline.keys import Series
-    from pipeline.registry import DataType, Market
     series = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")
     files = [series.file(period) for period in archive.periods(series)]
     archive.fetch(files[: int(count)])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = Path("/proc/self/status").read_text().splitlines()
+print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 
@@ -293,7 +297,7 @@ def memory(load: Load, work: Path, counts: tuple[int, ...]) -> None:
                 env={**os.environ, "PYTHONPATH": str(here)},
             )
             shutil.rmtree(place)
-        print(f"peak memory for {count:>3} files of {load.name}: {float(done.stdout):.0f} MB")
+        print(f"peak memory for {count:>3} files of {load.name}: {int(done.stdout) / 1024:.0f} MB")
 
 
 def main() -> None:
