@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,9 @@ _STATES = {
     State.ABSENT: ("absent", "dim"),
     State.FAILED: ("failed", "bold red"),
 }
+_ARCHIVE_FOLDER = re.compile(r"\bdata/(?:spot|futures)/\S+/")  # of an archive key, its name follows
+_REASON_LINES = 3
+_SHOWN = 6  # failures told one by one
 _STATUS = {
     "working": ("●", "green"),
     "waiting": ("○", "green"),
@@ -40,16 +45,30 @@ def render(
     """The whole picture; `height` is the number of lines there are, None for as many as needed."""
     head = [*_head(picture, title, state), *_warnings(picture)]
     body = [_steps(picture), Text(), *_workers(picture), Text(), _pace(picture)]
-    room = 999 if height is None else height - _lines(picture)
-    failures = _failures("failures", picture.failures, max(1, min(6, room // 2)))
-    problems = _failures("unusable archive files", picture.problems, max(1, min(4, room // 3)))
-    newest = _newest(picture, root, max(1, min(5, room - 4)))
-    return Group(*head, *body, *failures, *problems, *newest)
+    troubles = [
+        *_failures("failures", picture.failures),
+        *_failures("unusable archive files", picture.problems),
+    ]
+    newest = list(_newest(picture, root))
+    if height is not None:
+        room = max(0, height - _fixed_lines(picture))
+        troubles = _first(troubles, room - min(len(newest), 5))
+        newest = newest[: room - len(troubles)]
+    return Group(*head, *body, *troubles, *newest)
 
 
-def _lines(picture: Picture) -> int:
-    """Lines that are shown in any case."""
-    return 12 + len(picture.warnings) + len(picture.steps) + max(1, len(picture.workers))
+def _fixed_lines(picture: Picture) -> int:
+    """Lines that are shown in any case: head, steps, workers, pace and the blanks between them."""
+    steps = len(picture.steps) + (len(picture.steps) != 1)
+    told = len(picture.warnings) + (picture.over)
+    return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(picture.workers))) + 1 + 4 + 1
+
+
+def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
+    """As many of the lines as fit, and a word if some do not."""
+    if len(lines) <= number:
+        return lines
+    return [*lines[: max(0, number - 1)], Text("… (more in --once and --json)", "dim")]
 
 
 def _head(picture: Picture, title: str, state: Path) -> Iterable[RenderableType]:
@@ -179,30 +198,33 @@ def _finish(picture: Picture) -> str:
     return f"{least}{day}{end:%H:%M}Z, in {duration_text(picture.seconds_left)}"
 
 
-def _failures(title: str, failures: tuple[Failure, ...], number: int) -> Iterable[RenderableType]:
+def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule]:
     if not failures:
         return
     yield Text()
     yield Rule(Text(f"{title}: {len(failures)}", "bold red"), align="left", style="dim")
-    for failure in failures[:number]:
+    for failure in failures[:_SHOWN]:
         tries = f", {failure.attempts} attempts" if failure.attempts > 1 else ""
         again = f", again at {failure.next_try[11:19]}Z" if failure.next_try else ""
         yield _cut(f"{failure.task}{tries}{again}", "red")
-        yield _cut(f"  {failure.reason}", "")
-    if len(failures) > number:
-        yield Text(f"  and {len(failures) - number} more (--json has all)", "dim")
+        reason = _ARCHIVE_FOLDER.sub("", failure.reason)
+        for line in textwrap.wrap(reason, WIDTH - 4)[:_REASON_LINES]:
+            yield Text(f"  {line}")
+    if len(failures) > _SHOWN:
+        yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
 
 
-def _newest(picture: Picture, root: Path, number: int) -> Iterable[RenderableType]:
+def _newest(picture: Picture, root: Path) -> Iterable[Text | Rule]:
     if not picture.newest:
         return
     yield Text()
     yield Rule(Text("newest outputs", "dim"), align="left", style="dim")
-    for at, output in picture.newest[:number]:
+    for at, output in picture.newest:
         path = Path(output)
         inside = path.is_relative_to(root.resolve())
         shown = str(path.relative_to(root.resolve()) if inside else path)
-        yield _cut(f"{at[11:19]}Z  {shown}", "")
+        cut = shown if len(shown) <= WIDTH - 11 else "…" + shown[12 - WIDTH :]
+        yield _cut(f"{at[11:19]}Z  {cut}", "")
 
 
 def _cut(text: str, style: str) -> Text:
