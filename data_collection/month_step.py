@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from data_collection.archive import Archive, Fetched, Missing, MissingState
 from data_collection.plan import Action
 from data_collection.tasks import Committing, Outcome, Result
@@ -15,7 +17,8 @@ from pipeline.errors import RawError
 from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Period, Series
 from pipeline.layers import Fingerprint, Input, read_footer, write_parquet
-from pipeline.months import VERSION, Part, assemble, missing_days, read_part
+from pipeline.month_growth import days_held, grow_month
+from pipeline.months import VERSION, MonthFrame, Part, assemble, missing_days, read_part
 from pipeline.registry import Partition, spec_of
 
 Available = Mapping[Period, Any]
@@ -78,6 +81,17 @@ class _Files:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """A month put together, and what was met on the way."""
+
+    month: MonthFrame
+    present: set[date]  # days that have rows
+    rows: int  # of the archive files
+    missing: list[date]  # days that the monthly file lacks
+    unreadable: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class MonthStep:
     """The work on one month file."""
 
@@ -129,6 +143,9 @@ class MonthStep:
     ) -> Outcome:
         files = _Files(fetch)
         self._take_base(files, available)
+        grown = self._grow(archive, files)
+        if grown is not None:
+            return self._write(archive, available, fetch, files, grown, commit)
         unreadable: list[tuple[str, str]] = []
         parts = self._read(archive, files, unreadable)
         missing: list[date] = []
@@ -156,8 +173,52 @@ class MonthStep:
             )
             with commit(outcome):
                 return outcome
-        made = assemble(parts)
-        holes = self._holes(available, present)
+        made = _Made(
+            assemble(parts), present, sum(part.rows for part in parts), missing, unreadable
+        )
+        return self._write(archive, available, fetch, files, made, commit)
+
+    def _grow(self, archive: Archive, files: _Files) -> _Made | None:
+        """The month file at hand and only the later days read; None where all must be read."""
+        footer = self._footer()
+        report, held = footer.get("report", {}), self._held(footer)
+        news = [file for file in files.good if file not in held]
+        if (
+            not held
+            or not news
+            or self._monthly in {*held, *files.good}
+            or files.problems
+            or report.get("problems")
+            or {f: files.good[f].sha256 for f in held if f in files.good} != held
+            or min(f.period.start for f in news) < max(f.period.end for f in held)
+        ):
+            return None
+        unreadable: list[tuple[str, str]] = []
+        parts = self._read(archive, files, unreadable, skip=len(held))
+        if unreadable:
+            files.problems.clear()
+            return None
+        try:
+            frame = pl.read_parquet(self.path)
+        except (OSError, pl.exceptions.PolarsError):
+            return None  # torn: it is made anew from its files
+        made = grow_month(frame, report, self.series, parts)
+        if made is None:
+            return None
+        present = days_held(frame, self.series).union(*(part.days() for part in parts))
+        rows = int(report["read"]) + sum(part.rows for part in parts)
+        return _Made(made, present, rows, [], [])
+
+    def _write(
+        self,
+        archive: Archive,
+        available: Available,
+        fetch: _Fetch,
+        files: _Files,
+        made: _Made,
+        commit: Committing,
+    ) -> Outcome:
+        holes = self._holes(available, made.present)
         for day in holes:
             archive.record_hole(self.series, day, "no row in any file of the source")
         absent = len(holes)
@@ -167,7 +228,7 @@ class MonthStep:
         outcome = Outcome(
             Result.DONE,
             built=True,
-            rows=sum(part.rows for part in parts),
+            rows=made.rows,
             bytes=sum(item.size for item in files.good.values()),
             downloaded=fetch.downloaded,
             output=str(self.path),
@@ -177,17 +238,18 @@ class MonthStep:
             problems=tuple(files.problems),
         )
         report = {
-            **made.report,
-            "rows": made.frame.height,
-            "missing_days": [f"{day}" for day in missing],
+            **made.month.report,
+            "rows": made.month.frame.height,
+            "read": made.rows,
+            "missing_days": [f"{day}" for day in made.missing],
             "holes": [f"{day}" for day in holes],
             "absent": absent,
-            "unreadable": unreadable,
+            "unreadable": made.unreadable,
             "notes": notes,
             "problems": files.problems,
         }
         write_parquet(
-            made.frame, self.path, self._fingerprint(files), report, lambda: commit(outcome)
+            made.month.frame, self.path, self._fingerprint(files), report, lambda: commit(outcome)
         )
         return outcome
 

@@ -110,7 +110,7 @@ def update(settings: RunSettings, workers: int) -> Updated:
         )
     memory = Memory.read(layout.temp / "update.json")
     with open_steps(settings) as steps:
-        marks = _marks(steps)
+        marks = listing_marks(steps)
     jobs = _jobs(settings, memory, marks)
     results = _perform(settings, jobs, workers)
     progress = Progress()
@@ -124,12 +124,12 @@ def update(settings: RunSettings, workers: int) -> Updated:
     memory.marks = _fresh_marks(settings, marks, memory, progress)
     if not progress.failures:
         growths = [done.growth for done in results if done.growth is not None]
-        memory.inputs = {growth.symbol: _digests(growth.fingerprint) for growth in growths}
+        memory.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
     memory.write(layout.temp / "update.json")
     return Updated(progress, looked_at, table)
 
 
-def _marks(steps: Steps) -> dict[Task, str]:
+def listing_marks(steps: Steps) -> dict[Task, str]:
     """Of every month of the run a digest of what the source lists for it, and of its days."""
     settings = steps.settings
     every = [
@@ -160,13 +160,15 @@ def _digest(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
-def _path(settings: RunSettings, task: Task) -> Path:
+def month_file(settings: RunSettings, task: Task) -> Path:
+    """Where the month file of a MONTH task lies."""
     data_type, interval = parse_typed(task.type)
     month = Period.parse(task.month)
     return settings.layout.month_file(data_type, interval, task.symbol, month)
 
 
-def _on_disk(path: Path) -> tuple[int, int]:
+def on_disk(path: Path) -> tuple[int, int]:
+    """(mtime in ns, size) of a file; zeros where there is none."""
     with contextlib.suppress(FileNotFoundError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size
@@ -177,7 +179,7 @@ def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> l
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
     for task, mark in marks.items():
-        if memory.marks.get(task.id) != [mark, *_on_disk(_path(settings, task))]:
+        if memory.marks.get(task.id) != [mark, *on_disk(month_file(settings, task))]:
             open_tasks.setdefault(task.symbol, []).append(task)
     footer = read_footer(layout.final_table()) or {}
     last = footer.get("report", {}).get("metrics_last", {})
@@ -205,7 +207,7 @@ def _known_inputs(
         return None
     own = read_fingerprint(layout.symbol_table(symbol))
     if own is not None and own.digest == digest:
-        return _digests(own) if _same_start(own, settings) else None
+        return input_digests(own) if _same_start(own, settings) else None
     kept = memory.inputs.get(symbol.table)
     return kept if kept is not None and kept.get("digest") == digest else None
 
@@ -214,7 +216,7 @@ def _same_start(own: Fingerprint, settings: RunSettings) -> bool:
     return dict(own.parameters).get("start") == settings.span.start.isoformat()
 
 
-def _digests(fingerprint: Fingerprint) -> dict[str, str]:
+def input_digests(fingerprint: Fingerprint) -> dict[str, str]:
     """The inputs' digests, and under `digest` that of all of them."""
     found = {item.key: item.sha256 for item in fingerprint.inputs}
     return {**found, "digest": fingerprint.digest}
@@ -251,7 +253,7 @@ def _perform_job(steps: Steps, job: Job) -> Done:
     failures: dict[Task, str] = {}
     first: dict[str, date] = {}  # input -> first day that changed, where it is known
     for task in job.tasks:
-        path = _path(settings, task)
+        path = month_file(settings, task)
         before = read_fingerprint(path)
         try:
             outcomes[task] = steps.perform(task, _commit)
@@ -267,7 +269,7 @@ def _perform_job(steps: Steps, job: Job) -> Done:
     if not steps.month_files("klines:1m", job.symbol):
         return Done(outcomes, failures, None)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
-    since = _since(job, _digests(fingerprint), first, settings)
+    since = _since(job, input_digests(fingerprint), first, settings)
     growth = grow(settings.layout, symbol, settings.span, since, fingerprint, job.metrics_last)
     return Done(outcomes, failures, growth)
 
@@ -329,5 +331,5 @@ def _fresh_marks(
         outcome = progress.outcomes.get(task)
         if task in progress.failures or (outcome is not None and outcome.problems):
             continue
-        kept[task.id] = [mark, *_on_disk(_path(settings, task))]
+        kept[task.id] = [mark, *on_disk(month_file(settings, task))]
     return kept

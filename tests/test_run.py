@@ -50,6 +50,10 @@ def files_below(folder: Path) -> dict[str, str]:
             meta = json.loads(data)
             del meta["created_at_utc"]
             data = json.dumps(meta).encode()
+        if name.endswith(".manifest.json"):
+            told = json.loads(data)
+            del told["created_at"], told["source"]
+            data = json.dumps(told).encode()
         found[name] = hashlib.sha256(data).hexdigest()
     return found
 

@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 import pytest
 
-from data_collection.catalogue import catalogue_path, disagreements, read_catalogue
+from data_collection.catalogue import catalogue_path, disagreements, read_catalogue, sha256_of
 from data_collection.cli import main
 from data_collection.errors import UsageError
 from data_collection.sample import SampleSpec, write_sample
@@ -77,6 +77,7 @@ def test_ten_daily_updates_equal_ten_rebuilds(
         updated, anew = (one.layout.final_table() for one in (settings, rebuilt))
         assert updated.read_bytes() == anew.read_bytes(), day
         assert timeless(updated) == timeless(anew), day
+        assert month_files(settings.root) == month_files(rebuilt.root), day
     late = date(2024, 2, 1) + LATE
     assert FIRST + timedelta(days=5) < late <= day  # the late monthly file was among them
 
@@ -86,6 +87,13 @@ def timeless(table: Path) -> dict[str, object]:
     told: dict[str, object] = orjson.loads(catalogue_path(table).read_bytes())
     del told["created_at"]
     return told
+
+
+def month_files(root: Path) -> dict[str, str]:
+    """Every month file with the SHA-256 of its bytes: rows, fingerprint and report."""
+    return {
+        path.relative_to(root).as_posix(): sha256_of(path) for path in root.rglob("????-??.parquet")
+    }
 
 
 def first_run(everything: tuple[SampleSpec, Path], tmp_path: Path, days: int) -> RunSettings:

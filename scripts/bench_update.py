@@ -1,0 +1,256 @@
+"""Adding one day to a table of many symbols and years: time and memory, beside a full rebuild.
+
+The years before are noise: a table, and a placeholder for every month file, which an update looks
+at but has no reason to read. The running month is a simulated archive, from which the days to add
+are published one after another. Then the checks' report over the same root.
+
+    bench_update.py [--symbols 90] [--years 5] [--days 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from data_collection.road import load_settings, save_settings
+from data_collection.sample import SampleSpec, universe, write_sample
+from data_collection.settings import RunSettings
+from data_collection.steps import open_steps
+from data_collection.tasks import TaskKind
+from data_collection.update import Memory, input_digests, listing_marks, month_file, on_disk
+from pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
+from pipeline.factors.assemble import NEEDED, Inputs
+from pipeline.hourly import Span
+from pipeline.keys import Period, Symbol, epoch_us
+from pipeline.layers import Fingerprint, Input, Layout, write_parquet
+from pipeline.registry import Market
+from pipeline.symbol_table import build_symbol_table, table_fingerprint
+from pipeline.table_file import write_table
+from pipeline.wide import DEFAULTS, LAYER
+
+MONTH = date(2024, 2, 1)
+KNOWN = 14  # days of the running month that the table has
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command: seconds, CPU seconds of all its processes, peak MB of all together."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def alphaqcm(*words: str) -> Run:
+    began = time.perf_counter()
+    peak = 0.0
+    with subprocess.Popen(
+        [sys.executable, "-m", "data_collection.cli", *words],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        own = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak = max(peak, _together(own))
+            time.sleep(0.1)
+    assert process.returncode == 0, words
+    used = os.times()
+    return Run(time.perf_counter() - began, used.children_user + used.children_system, peak)
+
+
+def _together(own: psutil.Process) -> float:
+    """Proportional memory: a page shared by processes counts once."""
+    total = 0
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total / 1e6
+
+
+def noise_table(settings: RunSettings) -> Iterator[tuple[str, pl.DataFrame]]:
+    first = epoch_us(settings.span.start)
+    hours = ((settings.span.end - settings.span.start).days + 1) * 24
+    times = pl.Series(np.arange(hours) * 3_600_000_000 + first)
+    for number, name in enumerate(
+        sorted(settings.symbols, key=lambda name: table_name(name).encode())
+    ):
+        noise = np.random.default_rng(number)
+        columns = []
+        for column in COLUMNS:
+            dtype = REGISTRY[column].dtype
+            if column == "symbol":
+                values = pl.Series([table_name(name)]).new_from_index(0, hours)
+            elif dtype is DType.TIME:
+                values = times.cast(dtype.polars)
+            elif dtype is DType.FLOAT:
+                values = pl.Series(noise.lognormal(size=hours))
+            else:
+                values = pl.Series(noise.integers(0, 2, hours)).cast(dtype.polars)
+            columns.append(values.alias(column))
+        yield table_name(name), pl.DataFrame(columns)
+
+
+def table_name(name: str) -> str:
+    return Symbol(Market.UM, name).table
+
+
+def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunSettings:
+    """A data root that knows `years` and the first days of the running month."""
+    spec = SampleSpec(
+        symbols=universe(count),
+        start=MONTH,
+        days=KNOWN + days,
+        trades_per_day=1_500,
+        compression=1,
+        published=MONTH + timedelta(days=KNOWN),
+    )
+    write_sample(source, spec)
+    words = ["--symbols", ",".join(spec.symbols), "--source", str(source), "--data-root", str(root)]
+    last = MONTH + timedelta(days=KNOWN - 1)
+    alphaqcm("run", *words, "--start", str(MONTH), "--end", str(last), "--workers", "2")
+    for day in range(days):  # the days to add lie there, to be shown later
+        write_sample(
+            source.with_name(f"day-{day}"), replace(spec, published=last + timedelta(day + 2))
+        )
+    short = load_settings(root / "_tmp")
+    settings = replace(short, span=Span(MONTH.replace(year=MONTH.year - years), last))
+    placeholders(settings)
+    with open_steps(settings) as steps:
+        marks = listing_marks(steps)
+    prints = {
+        table_name(name): table_fingerprint(settings.layout, Symbol(Market.UM, name), settings.span)
+        for name in settings.symbols
+    }
+    inputs = tuple(Input(name, prints[name].digest) for name in sorted(prints, key=str.encode))
+    parameters = (
+        *DEFAULTS.parameters,
+        ("end", settings.span.end.isoformat()),
+        ("start", settings.span.start.isoformat()),
+    )
+    fingerprint = Fingerprint(LAYER, VERSION, inputs, parameters)
+    write_table(
+        noise_table(settings),
+        settings.layout.final_table(),
+        fingerprint,
+        DEFAULTS,
+        {"metrics_last": dict.fromkeys(prints)},
+    )
+    Memory(
+        {task.id: [mark, *on_disk(month_file(settings, task))] for task, mark in marks.items()},
+        {name: input_digests(found) for name, found in prints.items()},
+    ).write(settings.layout.temp / "update.json")
+    save_settings(settings)
+    return settings
+
+
+def placeholders(settings: RunSettings) -> None:
+    """A month file for every month before the running one."""
+    template = settings.layout.temp / "placeholder.parquet"
+    write_parquet(pl.DataFrame({"minute": [0]}), template, Fingerprint("noise", 1, ()), {})
+    data = template.read_bytes()
+    for symbol in settings.symbols:
+        for task in settings.tasks(symbol):
+            if task.kind is TaskKind.MONTH and Period.parse(task.month).start < MONTH:
+                path = month_file(settings, task)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+
+
+def symbol_year() -> float:
+    """CPU seconds of the factors of a year of minutes."""
+    minutes = 525_600
+    noise = np.random.default_rng(1)
+    price = 100 * np.exp(np.cumsum(noise.normal(0, 3e-4, minutes)))
+    close = price * np.exp(noise.normal(0, 1e-4, minutes))
+    times = pl.Series(np.arange(minutes) * 60_000_000 + epoch_us(date(2023, 1, 1)))
+    klines = pl.DataFrame(
+        {
+            "minute": times.cast(pl.Datetime("us", "UTC")),
+            "open": price,
+            "high": np.maximum(price, close) * 1.0002,
+            "low": np.minimum(price, close) * 0.9998,
+            "close": close,
+            "volume": noise.lognormal(size=minutes),
+        }
+    )
+    empty = {name: pl.DataFrame(schema=columns) for name, columns in NEEDED.items()}
+    inputs = Inputs(**{**empty, "klines": klines})
+    span = Span(date(2023, 1, 1), date(2023, 12, 31))
+    used = []
+    for _ in range(3):
+        began = time.process_time()
+        build_symbol_table(Symbol(Market.UM, "BTCUSDT"), inputs, span)
+        used.append(time.process_time() - began)
+    return statistics.median(used)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, default=90)
+    parser.add_argument("--years", type=int, default=5)
+    parser.add_argument("--days", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, source = Path(folder) / "root", Path(folder) / "source"
+        settings = prepare(root, source, options.symbols, options.years, options.days)
+        report(options, settings, source)
+
+
+def report(options: argparse.Namespace, settings: RunSettings, source: Path) -> None:
+    layout = Layout(settings.root)
+    size = layout.final_table().stat().st_size / 1e9
+    print(f"{options.symbols} symbols, {options.years} years: {size:.2f} GB of parquet")
+    began = time.perf_counter()
+    write_table(noise_table(settings), layout.root / "again.parquet", None, DEFAULTS)
+    anew = time.perf_counter() - began
+    (layout.root / "again.parquet").unlink()
+    runs: list[Run] = []
+    for number in range(options.days):
+        publish(source.with_name(f"day-{number}"), source)
+        day = settings.span.end + timedelta(days=number + 1)
+        words = ["--through", str(day), "--data-root", str(settings.root), "--workers", "2"]
+        runs.append(alphaqcm("update", *words))
+    show("one day added", runs)
+    year = symbol_year()
+    factors = year * options.years * options.symbols / 2
+    print(
+        f"a full rebuild, from month files at hand: about {factors + anew:.0f} s "
+        f"(factors {year:.2f} CPU s a symbol-year on 2 cores, and {anew:.1f} s for the table)"
+    )
+
+
+def publish(day: Path, source: Path) -> None:
+    for path in day.rglob("*"):
+        target = source / path.relative_to(day)
+        if path.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, target)
+
+
+def show(what: str, runs: Sequence[Run]) -> None:
+    walls = sorted(run.wall for run in runs)
+    print(
+        f"{what}: {statistics.median(walls):.1f} s ({walls[0]:.1f} to {walls[-1]:.1f}), "
+        f"at most {max(run.peak for run in runs):.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()
