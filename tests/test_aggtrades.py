@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import zipfile
 from contextlib import closing
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pipeline.aggtrades.exact import RowSink, sum_sorted
 from pipeline.aggtrades.minutes import MinuteSink
 from pipeline.aggtrades.model import SCHEMA
 from pipeline.aggtrades.reader import read_rows
-from pipeline.errors import BadHeader, OutsidePeriod, RawError
+from pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
 from pipeline.keys import ArchiveFile, Period, Series
 from pipeline.layers import Fingerprint, write_parquet
 from pipeline.member import open_member
@@ -271,6 +272,19 @@ def test_rows_that_do_not_fit_into_memory_go_over_disk(tmp_path: Path, run_rows:
     assert_frame_equal(sums.frame, straight.frame, check_exact=True)
     assert sink.out_of_order == expected.counters["out_of_order"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]  # nothing is left on disk
+
+
+def test_full_disk_under_the_sorted_rows_is_a_typed_error(tmp_path: Path) -> None:
+    file = trades_file()
+    path = write_zip(tmp_path, file, as_text(make_lines(file, 5_000)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(RowSink(file.period, tmp_path, run_rows=1_000)) as sink:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            with pytest.raises(LayerError, match=str(tmp_path)):
+                read_rows(open_member(path), file, sink)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 # ---- spellings

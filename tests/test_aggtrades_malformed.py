@@ -93,6 +93,8 @@ FIELD = {
     "a boolean cut short": (6, "tru"),
     "a boolean with more": (6, "truefalse"),
     "a number for a boolean": (6, "1"),
+    "a NUL before a boolean": (6, "\x00true"),
+    "a NUL behind a boolean": (6, "true\x00"),
     "last trade before the first": (4, "0"),
     "an eighth field": (6, "true,true"),
 }

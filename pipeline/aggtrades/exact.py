@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +155,8 @@ class RowSink:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
             offset = self._file.seek(0, 2)
-            run.tofile(self._file)
+            self._file.write(cast(bytes, run.view(np.uint8)))
+            self._file.flush()  # it is read through its descriptor
         except OSError as error:
             raise layer_error(self._folder or Path(tempfile.gettempdir()), error) from error
         self._runs.append(_Run(starts, None, self._file, offset))

@@ -59,9 +59,13 @@ _ZEROS = U(0x3030303030303030)
 _DOTS = U(0x1E1E1E1E1E1E1E1E)  # a dot as digit value
 _TO_HIGH = U(0x7676767676767676)  # a digit value + 0x76 stays below 0x80, others do not
 _E8 = U(100_000_000)
-# booleans, their last byte in the highest place
-_TRUE = tuple(U(int.from_bytes(text, "little") << 32) for text in (b"true", b"True", b"TRUE"))
-_FALSE = tuple(U(int.from_bytes(text, "little") << 24) for text in (b"false", b"False", b"FALSE"))
+# booleans: the last byte in the highest place, the size in the lowest
+_TRUE = tuple(
+    U(int.from_bytes(b"\4\0\0\0" + text, "little")) for text in (b"true", b"True", b"TRUE")
+)
+_FALSE = tuple(
+    U(int.from_bytes(b"\5\0\0" + text, "little")) for text in (b"false", b"False", b"FALSE")
+)
 _NO_FLAG, _MAKER, _BEST = np.uint8(0), np.uint8(1), np.uint8(2)
 _FULL = 2**64 - 1
 # which bytes of two words belong to a field of n + 1 bytes
@@ -160,12 +164,12 @@ def cut_block(text, start, width, comma_count, line_count, commas, newlines, wor
             size = end - c6 - 1
             if size < 4 or size > 5:
                 return row
-            put(words, W_BEST * ROOM + row, load8(text, c6 + 1) << U(64 - 8 * size))
+            put(words, W_BEST * ROOM + row, (load8(text, c6 + 1) << U(64 - 8 * size)) | U(size))
             end = c6
         size = end - c5 - 1
         if size < 4 or size > 5:
             return row
-        put(words, W_MAKER * ROOM + row, load8(text, c5 + 1) << U(64 - 8 * size))
+        put(words, W_MAKER * ROOM + row, (load8(text, c5 + 1) << U(64 - 8 * size)) | U(size))
         line = newline + 1
     return rows
 
