@@ -113,7 +113,7 @@ def _row(line: bytes, width: int) -> Row:
         raise Rejected("fields")
     number, price, quantity, first, last, time, *flags = fields
     for whole in (number, first, last, time):
-        if not re.fullmatch(rb"-?\d{1,16}", whole):
+        if not re.fullmatch(rb"\d{1,16}" if whole is time else rb"-?\d{1,16}", whole):
             raise Rejected("whole number")
     for decimal in (price, quantity):
         if len(decimal) > 100 or not re.fullmatch(

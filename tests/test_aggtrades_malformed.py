@@ -88,6 +88,7 @@ FIELD = {
     "quotes": (1, '"1.0"'),
     "another script's digits": (1, "١٢"),
     "a time too long": (5, "17090784000000001"),
+    "a time below zero": (5, "-9999999999999999"),
     "a time with a dot": (5, "1709078400000.0"),
     "a boolean that is none": (6, "yes"),
     "a boolean cut short": (6, "tru"),

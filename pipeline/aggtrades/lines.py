@@ -16,6 +16,7 @@ MAX_LINE = 1024
 """Bytes of the longest line that is believed."""
 
 _WHOLE = re.compile(rb"-?[0-9]{1,16}")
+_EPOCH = re.compile(rb"[0-9]{1,16}")
 _DECIMAL = re.compile(rb"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {
     b"true": True,
@@ -78,7 +79,8 @@ def show(text: bytes) -> str:
 
 
 def _value(text: bytes, column: Column) -> float | int | bool:
-    if column.kind in (Kind.INT, Kind.EPOCH) and _WHOLE.fullmatch(text):
+    whole = {Kind.INT: _WHOLE, Kind.EPOCH: _EPOCH}.get(column.kind)
+    if whole is not None and whole.fullmatch(text):
         return int(text)
     if column.kind is Kind.DECIMAL and len(text) <= MAX_DECIMAL and _DECIMAL.fullmatch(text):
         value = float(text)
