@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import orjson
 
-from data_collection.errors import BadListing, Trouble, TroubleKind
+from data_collection.errors import BadListing, SourceError, Trouble, TroubleKind
 from data_collection.ledger import Ledger, Listed, utc_text
 from data_collection.sources import DirectorySource, HttpSource
 from data_collection.transports.weather import Weather
@@ -59,15 +59,19 @@ class DirectoryLister:
         self._source = source
 
     def entries(self, prefix: str) -> list[Entry]:
-        """See `Lister`."""
+        """See `Lister`; raises `SourceError`."""
         return sorted(self._walk(prefix), key=lambda entry: entry.name)
 
     def _walk(self, prefix: str) -> Iterator[Entry]:
         root = self._source.path(prefix)
-        for folder, _, names in os.walk(root):
+        for folder, _, names in os.walk(root, onerror=_check_absent):
             below = os.path.relpath(folder, root)
             for name in names:
-                stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118
+                try:
+                    stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118
+                except OSError as error:
+                    _check_absent(error)
+                    continue
                 yield Entry(
                     name=name if below == "." else f"{below}/{name}",
                     size=stat.st_size,
@@ -76,11 +80,21 @@ class DirectoryLister:
                 )
 
     def folders(self, prefix: str) -> list[str]:
-        """See `Lister`."""
-        root = self._source.path(prefix)
-        return (
-            sorted(item.name for item in root.iterdir() if item.is_dir()) if root.is_dir() else []
-        )
+        """See `Lister`; raises `SourceError`."""
+        for _, folders, _ in os.walk(self._source.path(prefix), onerror=_check_absent):
+            return sorted(folders)
+        return []
+
+
+def _check_absent(error: OSError) -> None:
+    """What is not there is not listed; what cannot be looked at is an error, not absent."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise SourceError(
+            error.filename or "the source directory",
+            expected="a directory that can be read",
+            found=error.strerror or str(error),
+            next_step="check the permissions of the --source directory",
+        ) from error
 
 
 class S3Lister:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
-from data_collection.errors import BadListing, UsageError
+from data_collection.errors import BadListing, SourceError, UsageError
 from data_collection.ledger import State
 from data_collection.mirror import Mirror
 from pipeline.keys import Period, Series
-from pipeline.registry import DataType, Market
+from pipeline.registry import DataType, Market, Partition
 from tests.archive_tree import (
     KLINES,
     day_file,
@@ -288,3 +288,16 @@ def test_a_listing_that_is_no_listing_is_named(tmp_path: Path) -> None:
 def test_a_source_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such directory"):
         Archive.open(str(tmp_path / "nowhere"), cache=tmp_path / "cache")
+
+
+def test_a_directory_that_cannot_be_read_is_an_error_and_not_absent(tmp_path: Path) -> None:
+    file = day_file(KLINES, "2024-01-01")
+    publish_all(tmp_path / "tree", [file])
+    loop = tmp_path / "tree" / KLINES.prefix(Partition.MONTHLY).rstrip("/")
+    loop.parent.mkdir(parents=True)
+    loop.symlink_to(loop)  # a folder that no one can enter, root included
+    with (
+        Archive.open(str(tmp_path / "tree"), cache=tmp_path / "cache") as archive,
+        pytest.raises(SourceError, match="can be read"),
+    ):
+        archive.fetch([file])

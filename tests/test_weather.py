@@ -299,6 +299,22 @@ def test_a_source_that_shuts_us_out_stops_the_pool(tmp_path: Path, options: Fetc
         archive.fetch(files)
 
 
+def test_a_volley_of_throttled_answers_is_one_throttling(
+    tmp_path: Path, options: FetchOptions
+) -> None:
+    files = days(KLINES, "2024-01-01", 24)
+    truth = publish_all(tmp_path / "tree", files, 500)
+    plan = FaultPlan((Fault(FaultKind.STATUS, every=1000, length=24, status=429, retry_after=0.2),))
+    with (
+        Mirror(tmp_path / "tree", faults=plan) as mirror,
+        Archive.open(
+            mirror.url, cache=tmp_path / "cache", options=replace(options, retries=5)
+        ) as archive,
+    ):
+        archive.fetch(files)
+    assert digests(tmp_path / "cache") == truth
+
+
 def test_an_hour_of_retry_after_is_not_waited_for(tmp_path: Path, options: FetchOptions) -> None:
     file = day_file(KLINES, "2024-01-01")
     publish_all(tmp_path / "tree", [file])

@@ -78,7 +78,7 @@ class Weather:
         finally:
             with self._changed:
                 self._active -= 1
-                self._changed.notify()
+                self._changed.notify(2)  # the pool may also have become wider
 
     def _went_well(self) -> None:
         with self._changed:
@@ -94,12 +94,12 @@ class Weather:
         """The source throttles: halve the pool and pause it, as long as it asked for."""
         with self._changed:
             now = time.monotonic()
-            if retry_after is None and now < self._resume_at:
-                return  # answers to requests that were under way when the pause began
-            self._throttles += 1
-            self._width = max(1.0, self._width / 2)
-            pause = self._wait_seconds(self._throttles) if retry_after is None else retry_after
-            self._resume_at = max(self._resume_at, now + pause)
+            if now >= self._resume_at:  # else an answer to a request from before the pause
+                self._throttles += 1
+                self._width = max(1.0, self._width / 2)
+                self._resume_at = now + self._wait_seconds(self._throttles)
+            if retry_after is not None:
+                self._resume_at = max(self._resume_at, now + retry_after)
 
     def spend(self, count: int) -> None:
         """Wait until `count` more bytes are within the rate limit."""
