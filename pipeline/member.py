@@ -44,7 +44,8 @@ def open_member(path: Path) -> Member:
             members = [
                 info
                 for info in archive.infolist()
-                if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+                # not is_dir(), which fails on a damaged, empty name
+                if not info.filename.endswith("/") and not info.filename.startswith("__MACOSX/")
             ]
         tables = [info for info in members if info.filename.lower().endswith(".csv")]
         if len(tables) != 1:
@@ -74,7 +75,13 @@ def open_member(path: Path) -> Member:
                 raise _bad(
                     path, f"{info.compress_size} compressed bytes", "a shorter file: it is cut"
                 )
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        struct.error,
+        ValueError,
+        OverflowError,
+    ) as error:
         raise _bad(path, "a whole ZIP", str(error) or "a damaged one") from error
     except (NotImplementedError, UnicodeDecodeError) as error:
         raise _bad(path, "an ordinary ZIP", str(error)) from error

@@ -175,6 +175,19 @@ def test_other_size_than_declared_is_an_error(tmp_path: Path, declared: int) -> 
         aggregate_file(path, FILE)
 
 
+@pytest.mark.parametrize(
+    ("at", "form", "value"),
+    [(28, "<H", 0), (42, "<L", 2**32 - 1), (20, "<L", 2**32 - 1)],
+    ids=["no name", "offset beyond the end", "size beyond the end"],
+)
+def test_damaged_directory_is_an_error(tmp_path: Path, at: int, form: str, value: int) -> None:
+    path, data = _whole(tmp_path)
+    struct.pack_into(form, data, data.rindex(b"PK\x01\x02") + at, value)
+    path.write_bytes(data)
+    with pytest.raises(BadZip):
+        aggregate_file(path, FILE)
+
+
 def test_bomb_that_declares_little_is_stopped_at_once(tmp_path: Path) -> None:
     """A gigabyte of rows behind a declared kilobyte: not more than one piece is inflated."""
     line = as_text(LINES[:1])
