@@ -11,7 +11,7 @@ import pytest
 from data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
 from data_collection.errors import BadListing, SourceError, UsageError
 from data_collection.ledger import State
-from data_collection.mirror import Mirror
+from data_collection.mirror import Entry, KeyTree, Mirror
 from pipeline.keys import Period, Series
 from pipeline.registry import DataType, Market, Partition
 from tests.archive_tree import (
@@ -247,6 +247,38 @@ def test_symbols_and_periods_come_from_the_listing(tmp_path: Path) -> None:
     stamps = sorted(period.stamp for period in periods)
     assert stamps == ["2023-12", "2024-01-01", "2024-01-02", "2024-01-03"]
     assert digests(tmp_path / "cache") == truth
+
+
+def listed_tree(keys: list[str]) -> KeyTree:
+    return KeyTree(Entry(key, 100, "e" * 32, datetime(2024, 1, 1, tzinfo=UTC)) for key in keys)
+
+
+def test_more_symbols_and_files_than_a_page_are_all_listed(tmp_path: Path) -> None:
+    names = [f"A{n:04}USDT" for n in range(2345)]
+    folders = [f"data/futures/um/daily/klines/{name}/1m/x" for name in names]
+    files = days(KLINES, "2018-01-01", 1800)
+    keys = [key for file in files for key in (file.key, file.checksum_key)]
+    with (
+        Mirror(listed_tree([*folders, *keys])) as mirror,
+        Archive.open(mirror.url, cache=tmp_path / "cache") as archive,
+    ):
+        assert archive.symbols(Market.UM, DataType.KLINES) == [*names, "BTCUSDT"]
+        periods = archive.periods(KLINES)
+    assert set(periods) == {file.period for file in files}
+    assert {listed.checksum_etag for listed in periods.values()} == {"e" * 32}
+
+
+def test_folders_without_a_name_and_foreign_files_are_left_out(tmp_path: Path) -> None:
+    file = day_file(KLINES, "2024-01-01")
+    folder = KLINES.prefix(Partition.DAILY)
+    foreign = ["notes.txt", "BTCUSDT-1m-2024-13-01.zip", "BTCUSDT-5m-2024-01-01.zip"]
+    keys = [file.key, "data/futures/um/daily/klines//1m/x.zip", *(folder + n for n in foreign)]
+    with (
+        Mirror(listed_tree(keys)) as mirror,
+        Archive.open(mirror.url, cache=tmp_path / "cache") as archive,
+    ):
+        assert archive.symbols(Market.UM, DataType.KLINES) == ["BTCUSDT"]
+        assert list(archive.periods(KLINES)) == [file.period]
 
 
 def test_what_was_read_is_written_beside_the_file(tmp_path: Path) -> None:

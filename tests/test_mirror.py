@@ -191,6 +191,9 @@ def test_faults_are_read_from_yaml(tmp_path: Path) -> None:
         ("weather: bad", "weather"),
         ("- just\n- a list", "a list"),
         ("faults: {", "YAML"),
+        ("faults: [{kind: cut, after: many}]", "after"),
+        ("faults: {kind: cut}", "list"),
+        ("seed: rain", "seed"),
     ],
 )
 def test_a_wrong_fault_file_is_explained(tmp_path: Path, text: str, named: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -110,6 +111,27 @@ def test_aria2c_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
         child.wait()
         _, alive = psutil.wait_procs(helpers, timeout=5)
     assert [helper.status() for helper in alive if helper.status() != "zombie"] == []
+
+
+def test_an_interrupted_fetch_says_so_and_goes_on(tmp_path: Path, downloader: str) -> None:
+    truth = publish_all(tmp_path / "tree", days(KLINES, FIRST, 14), 40_000)
+    with Mirror(tmp_path / "tree", faults=SLOW) as mirror:
+        words = ["--symbols", "BTCUSDT", "--types", "klines:1m", "--start", FIRST]
+        words += ["--end", "2021-01-14", "--source", mirror.url, "--connections", "4"]
+        words += ["--data-root", str(tmp_path), "--downloader", downloader]
+        command = [sys.executable, "-m", "data_collection.cli", "fetch", *words]
+        child = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+        cache = tmp_path / "_tmp" / "binance_vision"
+        while len(digests(cache)) < 1:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        _, told = child.communicate()
+        assert child.returncode == 130
+        assert "the same command goes on" in told
+        assert digests(cache).items() < truth.items()
+        assert subprocess.run(command, cwd=PROJECT, check=False).returncode == 0
+    assert digests(cache) == truth
+    assert leftovers(cache) == []
 
 
 @pytest.fixture

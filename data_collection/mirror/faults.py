@@ -79,12 +79,13 @@ class FaultPlan:
         known = {"seed", "latency_ms", "faults"}
         if not isinstance(data, Mapping) or set(data) - known:
             raise _bad_rules(path, f"a mapping of {', '.join(sorted(known))}", repr(data))
-        rules = data.get("faults") or []
-        return cls(
-            rules=tuple(_rule(path, item) for item in rules),
-            seed=int(data.get("seed", 0)),
-            latency_ms=float(data.get("latency_ms", 0.0)),
-        )
+        rules, seed = data.get("faults") or [], data.get("seed", 0)
+        latency = data.get("latency_ms", 0.0)
+        if not isinstance(rules, list):
+            raise _bad_rules(path, "a list `faults`", rules)
+        if not isinstance(seed, int) or not isinstance(latency, int | float):
+            raise _bad_rules(path, "numbers as `seed` and `latency_ms`", f"{seed!r}, {latency!r}")
+        return cls(tuple(_rule(path, item) for item in rules), seed, float(latency))
 
 
 def _rule(path: Path, item: Any) -> Fault:
@@ -97,6 +98,9 @@ def _rule(path: Path, item: Any) -> Fault:
         raise _bad_rules(path, "a kind of " + ", ".join(FaultKind), item["kind"]) from None
     if fault.on not in ("file", "listing"):
         raise _bad_rules(path, "`on: file` or `on: listing`", fault.on)
+    for name in set(item) - {"kind", "match", "on"}:
+        if not isinstance(item[name], int | float) or item[name] < 0:
+            raise _bad_rules(path, f"a number as `{name}`", repr(item[name]))
     return fault
 
 
