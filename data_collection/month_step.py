@@ -12,6 +12,7 @@ import polars as pl
 
 from data_collection.archive import Archive, Fetched, Missing, MissingState
 from data_collection.plan import Action
+from data_collection.proof import sha256_of
 from data_collection.tasks import Committing, Outcome, Result
 from pipeline.errors import RawError
 from pipeline.hourly import Span
@@ -57,7 +58,13 @@ class _Files:
     lookup: Lookup
     skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
     good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    bad: dict[ArchiveFile, str] = field(default_factory=dict)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # (key, SHA-256), found now
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files that cannot be used."""
+        return tuple(self.bad.values())
 
     def take(self, files: Sequence[ArchiveFile]) -> bool:
         """Look `files` up; False when that cannot be told without fetching."""
@@ -70,7 +77,7 @@ class _Files:
             item = found[file]
             if isinstance(item, Missing):
                 if item.state is not MissingState.ABSENT:
-                    self.problems.append(f"{file.key}: {item.reason}")
+                    self.bad[file] = f"{file.key}: {item.reason}"
             elif (file.key, item.sha256) not in self.skip:
                 self.good[file] = item
         return True
@@ -88,7 +95,6 @@ class _Made:
     present: set[date]  # days that have rows
     rows: int  # of the archive files
     missing: list[date]  # days that the monthly file lacks
-    unreadable: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class MonthStep:
             if not files.take(self._patches(available, report.get("missing_days", []))):
                 return None
         if not files.good and not files.skip and not self.path.exists():
-            return Outcome(Result.ABSENT, absent=1, problems=tuple(files.problems))
+            return Outcome(Result.ABSENT, absent=not files.bad, problems=files.problems)
         if self._fingerprint(files).to_dict() != footer.get("fingerprint"):
             return None
         return Outcome(
@@ -146,8 +152,7 @@ class MonthStep:
         grown = self._grow(archive, files)
         if grown is not None:
             return self._write(archive, available, fetch, files, grown, commit)
-        unreadable: list[tuple[str, str]] = []
-        parts = self._read(archive, files, unreadable)
+        parts = self._read(archive, files)
         missing: list[date] = []
         if self._monthly in files.good:
             if parts:
@@ -157,25 +162,23 @@ class MonthStep:
                 more = self._dailies(available)
             known = len(files.good)
             files.take(more)
-            parts += self._read(archive, files, unreadable, skip=known)
+            parts += self._read(archive, files, skip=known)
         present = {day for part in parts for day in part.days()}
-        for key, _ in unreadable:
+        for key, _ in files.unreadable:
             files.good.pop(ArchiveFile.parse(key), None)
         if not parts:
             outcome = Outcome(
                 Result.ABSENT,
                 downloaded=fetch.downloaded,
-                absent=1,
+                absent=not files.bad,
                 notes=("kept: what it was made of is gone at the source",)
                 if self.path.exists()
                 else (),
-                problems=tuple(files.problems),
+                problems=files.problems,
             )
             with commit(outcome):
                 return outcome
-        made = _Made(
-            assemble(parts), present, sum(part.rows for part in parts), missing, unreadable
-        )
+        made = _Made(assemble(parts), present, sum(part.rows for part in parts), missing)
         return self._write(archive, available, fetch, files, made, commit)
 
     def _grow(self, archive: Archive, files: _Files) -> _Made | None:
@@ -187,16 +190,16 @@ class MonthStep:
             not held
             or not news
             or self._monthly in {*held, *files.good}
-            or files.problems
+            or files.bad
             or report.get("problems")
             or {f: files.good[f].sha256 for f in held if f in files.good} != held
             or min(f.period.start for f in news) < max(f.period.end for f in held)
         ):
             return None
-        unreadable: list[tuple[str, str]] = []
-        parts = self._read(archive, files, unreadable, skip=len(held))
-        if unreadable:
-            files.problems.clear()
+        parts = self._read(archive, files, skip=len(held))
+        if files.unreadable:
+            files.bad.clear()
+            files.unreadable.clear()
             return None
         try:
             frame = pl.read_parquet(self.path)
@@ -207,7 +210,7 @@ class MonthStep:
             return None
         present = days_held(frame, self.series).union(*(part.days() for part in parts))
         rows = int(report["read"]) + sum(part.rows for part in parts)
-        return _Made(made, present, rows, [], [])
+        return _Made(made, present, rows, [])
 
     def _write(
         self,
@@ -218,7 +221,7 @@ class MonthStep:
         made: _Made,
         commit: Committing,
     ) -> Outcome:
-        holes = self._holes(available, made.present)
+        holes = self._holes(available, made.present, files)
         for day in holes:
             archive.record_hole(self.series, day, "no row in any file of the source")
         absent = len(holes)
@@ -235,7 +238,7 @@ class MonthStep:
             files=len(files.good),
             absent=absent,
             notes=notes,
-            problems=tuple(files.problems),
+            problems=files.problems,
         )
         report = {
             **made.month.report,
@@ -244,7 +247,7 @@ class MonthStep:
             "missing_days": [f"{day}" for day in made.missing],
             "holes": [f"{day}" for day in holes],
             "absent": absent,
-            "unreadable": made.unreadable,
+            "unreadable": files.unreadable,
             "notes": notes,
             "problems": files.problems,
         }
@@ -253,33 +256,41 @@ class MonthStep:
         )
         return outcome
 
-    def _read(
-        self,
-        archive: Archive,
-        files: _Files,
-        unreadable: list[tuple[str, str]],
-        skip: int = 0,
-    ) -> list[Part]:
+    def _read(self, archive: Archive, files: _Files, skip: int = 0) -> list[Part]:
         """Read the files after the first `skip`; what cannot be read is a problem, not a stop.
 
         Unless the month file at hand holds an earlier, readable version of it: then that is kept.
         """
         held = self._held(self._footer())
         parts = []
-        for file, item in list(files.good.items())[skip:]:
+        for file in list(files.good)[skip:]:
             try:
-                part = read_part(item.path, file)
+                part = self._read_file(files, file)
             except RawError as error:
                 if file in held:
                     raise
-                unreadable.append((file.key, item.sha256))
-                files.problems.append(str(error))
+                files.unreadable.append((file.key, files.good[file].sha256))
+                files.bad[file] = f"{error}"
                 continue
             archive.record_read(
                 file, part.rows, *part.ends(), missing_days(file.period, part.days())
             )
             parts.append(part)
         return parts
+
+    def _read_file(self, files: _Files, file: ArchiveFile) -> Part:
+        """Read a file of the cache; one that is not what was verified once is fetched anew."""
+        item = files.good[file]
+        try:
+            return read_part(item.path, file)
+        except RawError:
+            if sha256_of(item.path) == item.sha256:
+                raise
+            item.path.unlink()
+            files.take([file])
+            if file in files.bad:
+                raise
+            return read_part(files.good[file].path, file)
 
     @property
     def _monthly(self) -> ArchiveFile:
@@ -310,8 +321,8 @@ class MonthStep:
         """The days of the run in this month."""
         return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
 
-    def _holes(self, available: Available, present: set[date]) -> list[date]:
-        """Days of the run without a row, inside the life of the series."""
+    def _holes(self, available: Available, present: set[date], files: _Files) -> list[date]:
+        """Days of the run without a row, inside the life of the series, that no bad file has."""
         if Partition.DAILY not in spec_of(self.series.type).partitions:
             return []
         born = min(period.start for period in available)
@@ -319,7 +330,9 @@ class MonthStep:
         days = [
             day
             for day in missing_days(self.month, present)
-            if born <= day < gone and day in self._days()
+            if born <= day < gone
+            and day in self._days()
+            and self.series.file(Period.day(day)) not in files.bad
         ]
         if born == self.month.start and present:  # it was listed within its first month
             days = [day for day in days if day > min(present)]

@@ -10,8 +10,10 @@ from data_collection.errors import UsageError
 from data_collection.settings import RunSettings, types_of
 from data_collection.sources import OFFICIAL_SOURCE
 from data_collection.universe import add_symbol_options, chosen_symbols
+from pipeline.errors import BadName
 from pipeline.hourly import Span
-from pipeline.registry import Market, parse_market
+from pipeline.keys import Period
+from pipeline.registry import Market, Partition, parse_market
 
 DEFAULT_ROOT = Path("AlphaQCM_data")
 
@@ -127,8 +129,11 @@ def run_settings(arguments: argparse.Namespace) -> RunSettings:
 
 def _day(text: str, option: str) -> date:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
+        period = Period.parse(text)
+    except BadName:
+        period = None
+    if period is None or period.partition is not Partition.DAILY:
         raise UsageError(
             f"{option} {text}", expected="a day as YYYY-MM-DD", next_step="write it so: 2024-02-29"
-        ) from None
+        )
+    return period.start

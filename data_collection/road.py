@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -133,7 +133,7 @@ def travel(
     if not left:
         say("everything is current: nothing to download, nothing to build")
         return progress
-    say(f"{len(progress.outcomes)} of {len(progress.outcomes) + len(left)} steps are current")
+    say(f"{len(left):,} steps to do, {len(progress.outcomes):,} are current or absent")
     queue = Queue.open(settings.layout.temp / DEFAULT_STATE)
     queue.sync(planned_tasks(steps, set(left)), settings.to_dict(), look_again=True)
     queue.retry_failed()
@@ -143,8 +143,8 @@ def travel(
             progress.built += entry.built
             progress.downloaded += entry.downloaded
             # what a file's footer tells (its notes, what cannot be used) is read back from it
-            outcome = steps.current(entry.task)
-            progress.outcomes[entry.task] = outcome or Outcome(Result(entry.state.value))
+            outcome = steps.current(entry.task) or Outcome(Result(entry.state.value))
+            progress.outcomes[entry.task] = replace(outcome, problems=entry.problems)
         elif entry.state is State.FAILED:
             progress.failures[entry.task] = entry.reason
         else:

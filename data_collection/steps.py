@@ -17,7 +17,6 @@ from data_collection.settings import RunSettings, parse_typed, series_of, typed
 from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
 from pipeline import hourly
 from pipeline.aggtrades import warm_up
-from pipeline.columns import STAGE_COLUMNS
 from pipeline.errors import layer_error
 from pipeline.keys import Period, Symbol, months_between
 from pipeline.layers import Fingerprint, layer_inputs, read_footer
@@ -25,6 +24,7 @@ from pipeline.registry import DataType
 from pipeline.symbol_table import (
     build_symbol_table,
     read_inputs,
+    stages_whole,
     table_fingerprint,
     write_symbol_table,
 )
@@ -155,7 +155,7 @@ class Steps:
         fingerprint = table_fingerprint(layout, symbol, settings.span).to_dict()
         if footer is None or footer["fingerprint"] != fingerprint:
             return None
-        if not all(layout.stage_file(stage, symbol).exists() for stage in STAGE_COLUMNS):
+        if not stages_whole(layout, symbol, footer["report"]):
             return None
         return Outcome(Result.DONE, rows=int(footer["report"]["rows"]), output=str(path))
 

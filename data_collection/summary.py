@@ -62,7 +62,7 @@ def _absent(progress: Progress) -> Iterator[str]:
     """`type month: symbols` of every month that the source has nothing of."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for task, outcome in progress.outcomes.items():
-        if task.kind is TaskKind.MONTH and outcome.result is Result.ABSENT:
+        if task.kind is TaskKind.MONTH and outcome.result is Result.ABSENT and outcome.absent:
             groups[task.type, task.month].append(task.symbol)
     for (name, month), symbols in groups.items():
         yield f"{name} {month}: {', '.join(symbols)}"

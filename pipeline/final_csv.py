@@ -50,6 +50,7 @@ def write_final_csvs(
             path.unlink()
     with atomic_write(folder / SUMMARY) as temp:
         write_csv(summary(held), temp)
+        sizes[SUMMARY] = temp.stat().st_size
     if left_out is not None:
         with atomic_write(folder / LEFT_OUT) as temp:
             write_csv(

@@ -154,7 +154,7 @@ REGISTRY: dict[DataType, TypeSpec] = {
             columns=(
                 Column("calc_time", Kind.EPOCH),
                 Column("funding_interval_hours", Kind.DECIMAL, nullable=True),
-                Column("last_funding_rate", Kind.DECIMAL),
+                Column("last_funding_rate", Kind.DECIMAL, nullable=True),
             ),
             time_column="calc_time",
             time_rule=TimeRule.START,

@@ -34,6 +34,8 @@ from pipeline.layers import (
 from pipeline.registry import DataType, Market
 
 LAYER = "symbol_table"
+STAGE_BYTES = "stage_bytes"
+"""Entry of a table's report: the size of each stage's CSV, written with it."""
 
 INPUT_TYPES: dict[str, tuple[DataType, str]] = {
     "klines": (DataType.KLINES, "1m"),
@@ -189,14 +191,15 @@ def write_symbol_table(
     """
     path = layout.symbol_table(symbol)
     with Batch() as batch:
-        _add_stages(table.frame, layout, symbol, batch)
+        stages = _add_stages(table.frame, layout, symbol, batch)
+        report = {**table.report, STAGE_BYTES: stages}
         temp = batch.add(path)
         try:
             table.frame.write_parquet(
                 temp,
                 compression="zstd",
                 row_group_size=max(1, table.frame.height),
-                metadata={FOOTER_KEY: footer_of(fingerprint, table.report)},
+                metadata={FOOTER_KEY: footer_of(fingerprint, report)},
             )
         except pl.exceptions.PolarsError as error:
             raise LayerError(path, expected="a table to write", found=str(error)) from error
@@ -208,9 +211,9 @@ def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
     """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
     frame = read_symbol_table(layout.symbol_table(symbol), OWN)
     with Batch() as batch:
-        paths = _add_stages(frame, layout, symbol, batch)
+        sizes = _add_stages(frame, layout, symbol, batch)
         batch.commit()
-    return paths
+    return [layout.stage_file(stage, symbol) for stage in sizes]
 
 
 def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
@@ -232,9 +235,24 @@ def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         ) from error
 
 
-def _add_stages(frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch) -> list[Path]:
-    paths = []
+def _add_stages(
+    frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch
+) -> dict[str, int]:
+    """Write the stages into the batch; returns the bytes of each."""
+    sizes = {}
     for stage, columns in stage_frames(frame).items():
-        paths.append(layout.stage_file(stage, symbol))
-        write_csv(columns, batch.add(paths[-1]))
-    return paths
+        temp = batch.add(layout.stage_file(stage, symbol))
+        write_csv(columns, temp)
+        sizes[stage] = temp.stat().st_size
+    return sizes
+
+
+def stages_whole(layout: Layout, symbol: Symbol, report: Mapping[str, Any]) -> bool:
+    """Whether every stage's CSV is there with the size that the table's report tells."""
+    try:
+        return all(
+            layout.stage_file(stage, symbol).stat().st_size == size
+            for stage, size in report[STAGE_BYTES].items()
+        )
+    except (OSError, KeyError):
+        return False

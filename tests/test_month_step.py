@@ -200,3 +200,37 @@ def test_a_bar_without_a_price_or_volume_is_left_out(settings: RunSettings) -> N
     write_zip(Path(settings.source), file, csv_text(file, rows))
     perform(settings)
     assert pl.read_parquet(path_of(settings)).height == 1
+
+
+def test_a_bad_day_is_told_and_is_no_hole(settings: RunSettings) -> None:
+    source = Path(settings.source)
+    daily(source, 4)
+    bad = daily(source, 5)
+    daily(source, 6)
+    bad.with_name(bad.name + ".CHECKSUM").write_text("0" * 64 + f"  {bad.name}\n")
+    for _ in range(2):  # told again by a run that has nothing to build
+        outcome = perform(settings)
+        assert [bad.name in problem for problem in outcome.problems] == [True]
+        assert outcome.notes == ()
+    assert made_of(settings) == ["2024-02-04", "2024-02-06"]
+
+
+def test_an_unreadable_only_file_is_a_problem_and_not_absent(settings: RunSettings) -> None:
+    write_zip(Path(settings.source), SERIES.file(MONTH), "open_time,nonsense\n1,2\n")
+    for _ in range(2):
+        outcome = perform(settings)
+        assert outcome.absent == 0
+        assert "open_time,nonsense" in outcome.problems[0]
+
+
+def test_a_file_damaged_in_the_cache_is_fetched_anew(settings: RunSettings) -> None:
+    monthly(Path(settings.source))
+    perform(settings)
+    cached = settings.layout.cache / SERIES.file(MONTH).key
+    torn = bytearray(cached.read_bytes())
+    torn[100:110] = bytes(10)
+    cached.write_bytes(torn)
+    path_of(settings).unlink()
+    outcome = perform(settings)
+    assert (outcome.built, outcome.problems) == (True, ())
+    assert outcome.downloaded == len(torn)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -43,8 +45,8 @@ def files_below(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if not path.is_file() or name.startswith("_tmp"):
-            continue
+        if not path.is_file() or name.startswith("_tmp") or name.endswith(".manifest.json"):
+            continue  # working files, and a catalogue that tells source and time
         data = path.read_bytes()
         if name.endswith(".meta.json"):
             meta = json.loads(data)
@@ -284,6 +286,44 @@ def test_a_wrong_checksum_fails_the_run_and_keeps_the_rest(tmp_path: Path) -> No
     unknown = eth.filter(pl.col("oi_open_interest").is_null())["datetime"].dt.date().unique()
     assert unknown.to_list() == [date(2024, 2, 28)]
     assert alphaqcm(*words).returncode == 1  # it stays told, though nothing is built again
+
+
+@pytest.mark.parametrize("bad", ["aggTrades", "klines/BTCUSDT/1m"])
+def test_a_file_that_cannot_be_read_is_named_and_fails_the_run(bad: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_sample(source, SampleSpec(symbols=universe(1), trades_per_day=2_000))
+    for path in source.rglob("*.zip"):
+        if bad in str(path):
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr("second.csv", "1,2,3\n")
+            path.with_name(path.name + ".CHECKSUM").unlink()
+    words = ["run", "--symbols", "BTCUSDT", "--start", DAYS[0], "--end", DAYS[1]]
+    words += ["--source", str(source), "--data-root", str(tmp_path / "root")]
+    for _ in range(2):
+        done = alphaqcm(*words)
+        assert done.returncode == 1
+        assert "second.csv" in done.stdout.partition("FAILED")[2]
+        assert f"{bad.partition('/')[0]} 2024-02" not in done.stdout  # not called absent
+
+
+def test_outputs_that_were_deleted_or_cut_are_written_again(
+    sample: Path, built: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(built, root)
+    whole = files_below(root)
+    assert alphaqcm(*road(sample, root)).returncode == 0
+    (root / "final_dataset" / "dataset_summary.csv").unlink()
+    for name in (
+        "binance_metrics/BTCUSDT_metrics.csv",
+        "crypto_hourly_basic/ETH_USDT:USDT_hourly.csv",
+        "final_dataset/SOL_USDT:USDT_final.csv",
+        "final_dataset_all.parquet",
+    ):
+        path = root / name
+        path.write_bytes(path.read_bytes()[:-100])
+    assert alphaqcm(*road(sample, root)).returncode == 0
+    assert files_below(root) == whole
 
 
 def test_markets_without_a_wide_table_say_so(sample: Path, tmp_path: Path) -> None:
