@@ -59,9 +59,11 @@ class FetchOptions:
     listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
 
     def __post_init__(self) -> None:
-        for name, value in (("connections", self.connections), ("stall", self.stall)):
-            if value <= 0:
-                raise UsageError(f"--{name} {value}", expected="more than 0")
+        if self.connections < 1 or self.stall <= 0 or self.retries < 0:
+            raise UsageError(
+                f"--connections {self.connections} --stall {self.stall} --retries {self.retries}",
+                expected="at least one connection, a stall above 0 s, no fewer than 0 retries",
+            )
         if self.downloader not in DOWNLOADERS:
             raise UsageError(
                 f"--downloader {self.downloader}", expected="one of " + ", ".join(DOWNLOADERS)
@@ -131,17 +133,17 @@ class Archive:
     def list_many(self, series: Iterable[Series]) -> dict[Series, dict[Period, Listed]]:
         """The listings of many series, many prefixes at once."""
         wanted = list(dict.fromkeys(series))
-        self.weather.stop.clear()
         if len(wanted) == 1:
             return {wanted[0]: self.periods(wanted[0])}
-        with ThreadPoolExecutor(min(self.options.connections, max(1, len(wanted)))) as pool:
-            try:
-                found = list(pool.map(self.periods, wanted))
-            except BaseException:
-                self.weather.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-        return dict(zip(wanted, found, strict=True))
+        pool = ThreadPoolExecutor(self.options.connections, thread_name_prefix="list")
+        try:
+            return dict(zip(wanted, pool.map(self.periods, wanted), strict=True))
+        except BaseException:
+            self.weather.stop.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self.weather.stop.clear()
 
     def records(self, files: Sequence[ArchiveFile]) -> dict[str, Record]:
         """The ledger's records of the files, without those whose file is gone from the disk."""
@@ -192,7 +194,8 @@ class Archive:
             if record is not None:
                 absent.append(record)
             progress(step.file, missing)
-        self.ledger.put(absent)
+        if absent:
+            self.ledger.put(absent)
         if orders:
             self._bring(orders, results, progress)
         return {file: results[file] for file in files}
@@ -222,7 +225,6 @@ class Archive:
         progress: Progress,
     ) -> None:
         """Work off the orders with as many threads as connections."""
-        self.weather.stop.clear()
         used = self.ledger.verified_bytes() if self.options.max_disk is not None else 0
         budget = DiskBudget(self.options.max_disk, used)
         pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
@@ -254,9 +256,11 @@ class Archive:
                     progress(order.file, result)
 
         count = min(self.options.connections, len(orders))
-        with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
-            threads = [pool.submit(work) for _ in range(count)]
-            self._watch(threads)
+        try:
+            with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
+                self._watch([pool.submit(work) for _ in range(count)])
+        finally:
+            self.weather.stop.clear()
         if failed:
             raise _failures(failed, len(orders))
 

@@ -197,6 +197,25 @@ def test_451_stops_at_once_and_says_why(tmp_path: Path, options: FetchOptions) -
     assert leftovers(tmp_path / "cache") == []
 
 
+def test_an_archive_that_was_refused_once_can_still_be_asked(
+    tmp_path: Path, options: FetchOptions
+) -> None:
+    files = days(KLINES, "2024-01-01", 5)
+    truth = publish_all(tmp_path / "tree", files)
+    # aria2 does not tell the answer's meaning, so the source is asked a second time
+    times = 2 if options.downloader == "aria2" else 1
+    plan = FaultPlan((Fault(FaultKind.STATUS, files[0].key, times=times, status=451),))
+    with (
+        Mirror(tmp_path / "tree", faults=plan) as mirror,
+        Archive.open(mirror.url, cache=tmp_path / "cache", options=options) as archive,
+    ):
+        with pytest.raises(Refused):
+            archive.fetch(files)
+        assert archive.periods(replace(KLINES, symbol="ETHUSDT")) == {}
+        archive.fetch(files)
+    assert digests(tmp_path / "cache") == truth
+
+
 def test_a_file_that_never_comes_fails_and_the_others_are_there(
     tmp_path: Path, options: FetchOptions
 ) -> None:
