@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import polars as pl
 import pyarrow.parquet as pq
 
 from data_collection.errors import UsageError
@@ -23,6 +22,7 @@ from pipeline import __version__
 from pipeline.columns import VERSION as COLUMNS_VERSION
 from pipeline.growth import table_inputs
 from pipeline.layers import write_bytes
+from pipeline.table_file import held_symbols
 
 FORMAT = 1
 
@@ -87,31 +87,18 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
 
 
-def describe(settings: RunSettings, table: Path, created_at: str) -> Catalogue:
-    """Look at `table` and tell everything about it; `created_at` is ISO 8601."""
+def describe(
+    settings: RunSettings, table: Path, created_at: str, sha256: str | None = None
+) -> Catalogue:
+    """Tell everything about `table`; `created_at` is ISO 8601, `sha256` its checksum if known."""
     made_of = table_inputs(table)
-    keys = (
-        pl.scan_parquet(table)
-        .group_by("symbol")
-        .agg(
-            pl.len().alias("rows"),
-            pl.col("datetime").min().alias("first"),
-            pl.col("datetime").max().alias("last"),
-        )
-        .sort("symbol")
-        .collect()
-    )
-    entries = {}
-    for row in keys.iter_rows(named=True):
-        entries[row["symbol"]] = SymbolEntry(
-            row["rows"],
-            row["first"].isoformat(),
-            row["last"].isoformat(),
-            made_of.get(row["symbol"], ""),
-        )
+    entries = {
+        held.symbol: SymbolEntry(held.rows, held.first, held.last, made_of.get(held.symbol, ""))
+        for held in held_symbols(table)
+    }
     return Catalogue(
         table=table.name,
-        sha256=sha256_of(table),
+        sha256=sha256 or sha256_of(table),
         bytes=table.stat().st_size,
         rows=sum(entry.rows for entry in entries.values()),
         columns=tuple(pq.read_schema(table).names),

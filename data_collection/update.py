@@ -316,10 +316,11 @@ def _publish(settings: RunSettings, results: Sequence[Done]) -> WideTable | None
     parameters = dict(held.parameters) if held else {}
     if unchanged and parameters.get("end") == settings.span.end.isoformat():
         return None
-    table = write_grown(settings.layout, growths, settings.span, DEFAULTS)
+    grown = write_grown(settings.layout, growths, settings.span, DEFAULTS)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_catalogue(table.path, describe(settings, table.path, now))
-    return table
+    path = grown.table.path
+    write_catalogue(path, describe(settings, path, now, grown.sha256))
+    return grown.table
 
 
 def _fresh_marks(

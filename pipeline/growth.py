@@ -8,28 +8,43 @@ is, byte for byte, the one that a full build gives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.columns import TAIL_ROWS, VERSION, schema
-from pipeline.cross_section import cross_section
-from pipeline.errors import LayerError
+from pipeline.columns import COLUMNS, CROSS_SECTION, OWN, TAIL_ROWS, VERSION, schema
+from pipeline.cross_section import NEEDED, CrossSection, cross_section
+from pipeline.errors import LayerError, layer_error
 from pipeline.factors.assemble import Days, moment, own_columns
 from pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
 from pipeline.factors.segments import floats
 from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Period, Symbol
-from pipeline.layers import Fingerprint, Input, Layout, read_footer
+from pipeline.layers import (
+    FOOTER_KEY,
+    Fingerprint,
+    Input,
+    Layout,
+    atomic_write,
+    footer_of,
+    read_fingerprint,
+    read_footer,
+)
+from pipeline.parquet_splice import Encoded, Make, Place, Splice
 from pipeline.symbol_table import read_inputs
-from pipeline.table_file import TableOptions, write_table
-from pipeline.wide import LAYER, WideTable, wide_frames
+from pipeline.table_file import (
+    SymbolRows,
+    TableOptions,
+    arrow_schema,
+    open_writer,
+    to_arrow,
+)
+from pipeline.wide import LAYER, WideTable
 
 
 class OldTable:
@@ -39,21 +54,45 @@ class OldTable:
         self.path = path
 
     @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        return pq.read_metadata(self.path)
+
+    @cached_property
     def _groups(self) -> dict[str, list[int]]:
-        metadata = pq.read_metadata(self.path)
         groups: dict[str, list[int]] = {}
-        for number in range(metadata.num_row_groups):
-            name = metadata.row_group(number).column(0).statistics.min
+        for number in range(self._metadata.num_row_groups):
+            name = self._metadata.row_group(number).column(0).statistics.min
             groups.setdefault(str(name), []).append(number)
         return groups
 
-    def read(self, symbol: str, columns: Sequence[str]) -> pl.DataFrame | None:
-        """A symbol's rows; None where the table has none of it. Raises `LayerError`."""
+    def groups(self, symbol: str) -> list[int]:
+        """Numbers of the symbol's row groups, in order."""
+        return self._groups.get(symbol, [])
+
+    def rows_in(self, group: int) -> int:
+        """Rows of a row group."""
+        return int(self._metadata.row_group(group).num_rows)
+
+    def encoded_as(self, options: TableOptions) -> bool:
+        """Whether a chunk of it has the bytes that one written now has."""
+        told = read_fingerprint(self.path)
+        return (
+            told is not None
+            and dict(told.parameters).items() >= dict(options.parameters).items()
+            and tuple(self._metadata.schema.to_arrow_schema().names) == COLUMNS
+            and self._metadata.created_by.endswith(f" {pa.__version__}")
+        )
+
+    def read(self, symbol: str, columns: Sequence[str], skip: int = 0) -> pl.DataFrame | None:
+        """A symbol's rows after the first `skip` groups; None where the table has none of it.
+
+        Raises `LayerError`.
+        """
         try:
-            groups = self._groups.get(symbol)
-            if groups is None:
+            groups = self.groups(symbol)[skip:]
+            if not groups:
                 return None
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, metadata=self._metadata) as file:
                 frame = pl.from_arrow(file.read_row_groups(groups, columns=list(columns)))
         except (OSError, pa.ArrowException) as error:
             raise LayerError(
@@ -112,48 +151,116 @@ class GrownPart:
         return self.growth.symbol
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """These own columns, in order of time."""
-        wanted = list(dict.fromkeys([*columns, "datetime", "volume"]))
-        frame = self.old.read(self.symbol, wanted)
+        """These own columns, in order of time; volume_clean is the old table's."""
+        return self.read_after(0, columns)
+
+    def read_after(self, skip: int, columns: Sequence[str]) -> pl.DataFrame:
+        """The same for the rows after the old table's first `skip` groups of the symbol."""
+        wanted = list(dict.fromkeys([*columns, "datetime"]))
+        frame = self.old.read(self.symbol, wanted, skip)
         new = self.growth.rows
         if new is not None and self.growth.since is not None:
-            new = new.select(wanted)
             cut = moment(self.growth.since)
-            frame = (
-                new if frame is None else pl.concat([frame.filter(pl.col("datetime") < cut), new])
-            )
+            kept = [] if frame is None else [frame.filter(pl.col("datetime") < cut)]
+            frame = pl.concat([*kept, new.select(wanted)])
         if frame is None:
             return pl.DataFrame(schema=schema(tuple(columns)))
-        if "volume_clean" in columns:
-            frame = with_volume_clean(frame)
         return frame.select(columns)
+
+    def whole_groups(self, group_rows: int) -> int:
+        """How many of the symbol's first groups keep all their rows."""
+        full = 0
+        since = self.growth.since
+        kept = None if since is None else self._rows_before(since)
+        for group in self.old.groups(self.symbol):
+            rows = self.old.rows_in(group)
+            if rows != group_rows or (kept is not None and (full + 1) * group_rows > kept):
+                break
+            full += 1
+        return full
+
+    def _rows_before(self, day: date) -> int:
+        times = self.old.read(self.symbol, ["datetime"])
+        return 0 if times is None else times.filter(pl.col("datetime") < moment(day)).height
+
+
+@dataclass(frozen=True, slots=True)
+class GrownTable:
+    """The table written, and the SHA-256 of its bytes."""
+
+    table: WideTable
+    sha256: str
 
 
 def write_grown(
     layout: Layout, growths: Iterable[Growth], span: Span, options: TableOptions
-) -> WideTable:
+) -> GrownTable:
     """Write the grown table in the old one's place; who reads the old one keeps it.
 
-    Symbols without a row are left out, as a full build leaves them out.
+    Row groups whose rows stay are copied as they are, but for the columns that look over the whole
+    range or at other symbols. Symbols without a row are left out, as a full build leaves them out.
     """
     path = layout.final_table()
     old = OldTable(path)
     ordered = sorted(growths, key=lambda growth: growth.symbol.encode())
-    parts = [
-        part for growth in ordered if (part := GrownPart(old, growth)).read(["datetime"]).height
-    ]
+    every = [GrownPart(old, growth) for growth in ordered]
+    parts = [part for part in every if part.read(["datetime"]).height]
     fingerprint = Fingerprint(
         LAYER,
         VERSION,
         tuple(Input(part.symbol, part.growth.fingerprint.digest) for part in parts),
         (*options.parameters, ("end", span.end.isoformat()), ("start", span.start.isoformat())),
     )
-    report: Mapping[str, Any] = {
-        "metrics_last": {part.symbol: part.growth.metrics_last for part in parts}
-    }
     section = cross_section(parts)
-    held = write_table(wide_frames(parts, section), path, fingerprint, options, report)
-    return WideTable(path, held, built=True)
+    make = partial(open_writer, options=options)
+    try:
+        with path.open("rb") as base_file, atomic_write(path) as temp, temp.open("wb") as out:
+            base = Encoded.of_file(base_file, path) if old.encoded_as(options) else None
+            splice = Splice(out)
+            splice.start()
+            held = tuple(_add(splice, base, part, section, options, make) for part in parts)
+            last = {part.symbol: part.growth.metrics_last for part in parts}
+            report = {"metrics_last": last, "symbols": [asdict(rows) for rows in held]}
+            metadata = {FOOTER_KEY: footer_of(fingerprint, report)}
+            splice.finish(arrow_schema(), make, metadata)
+    except OSError as error:
+        raise layer_error(path, error) from error
+    return GrownTable(WideTable(path, held, built=True), splice.sha256.hexdigest())
+
+
+_WHOLE_RANGE = ("volume_clean", *CROSS_SECTION)
+"""Columns of old rows that later days or other symbols can change."""
+
+
+def _add(
+    splice: Splice,
+    base: Encoded | None,
+    part: GrownPart,
+    section: CrossSection,
+    options: TableOptions,
+    make: Make,
+) -> SymbolRows:
+    """Add one symbol: its groups that stay, with the columns that may differ, and the rest."""
+    rows = options.row_group_size
+    stay = part.whole_groups(rows) if base is not None else 0
+    light = part.read(NEEDED)
+    changing = with_volume_clean(light).select("volume_clean").hstack(section.columns(light))
+    if base is not None and stay:
+        head = changing.select(_WHOLE_RANGE).head(stay * rows)
+        encoded = Encoded.of_table(to_arrow(head), make, rows)
+        for number, group in enumerate(part.old.groups(part.symbol)[:stay]):
+            places = {
+                COLUMNS.index(name): Place(encoded, number, column)
+                for column, name in enumerate(_WHOLE_RANGE)
+            }
+            splice.add(base, group, places)
+    if light.height > stay * rows:
+        own = tuple(name for name in OWN if name != "volume_clean")
+        tail = part.read_after(stay, own).hstack(changing.slice(stay * rows)).select(COLUMNS)
+        encoded = Encoded.of_table(to_arrow(tail), make, rows)
+        for number in range(len(encoded.footer.groups)):
+            splice.add(encoded, number, {})
+    return SymbolRows.of(part.symbol, light)
 
 
 def first_change(old: Mapping[str, str], new: Mapping[str, str], month: Period) -> date | None:

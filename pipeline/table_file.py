@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 import polars as pl
@@ -40,7 +40,7 @@ class TableOptions:
     """How the parquet is cut and packed."""
 
     compression: str = "zstd"
-    row_group_size: int = 65_536  # rows; more than 7 years of hours
+    row_group_size: int = 8_192  # rows; about a year of hours, so that an update rewrites the last
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -92,13 +92,7 @@ def write_table(
     try:
         with (
             atomic_write(path, gate) as temp,
-            pq.ParquetWriter(
-                temp,
-                arrow_schema(),
-                compression=options.compression,
-                use_dictionary=["symbol"],
-                write_statistics=True,
-            ) as writer,
+            open_writer(temp, arrow_schema(), options) as writer,
         ):
             for symbol, frame in _ahead(frames):
                 if held and symbol <= held[-1].symbol:
@@ -107,7 +101,7 @@ def write_table(
                         expected=f"symbols in byte order, each once, after {held[-1].symbol}",
                         found=symbol,
                     )
-                writer.write_table(_to_arrow(frame), row_group_size=options.row_group_size)
+                writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
                 held.append(SymbolRows.of(symbol, frame))
             told = {**(report or {}), "symbols": [asdict(rows) for rows in held]}
             if fingerprint is not None:
@@ -121,8 +115,24 @@ def write_table(
     return tuple(held)
 
 
-def _to_arrow(frame: pl.DataFrame) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(arrow_schema())
+def open_writer(
+    where: Path | IO[bytes], schema: pa.Schema, options: TableOptions
+) -> pq.ParquetWriter:
+    """A writer of the table's rows, or of some of its columns."""
+    return pq.ParquetWriter(
+        where,
+        schema,
+        compression=options.compression,
+        use_dictionary=["symbol"],
+        write_statistics=True,
+    )
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """Columns of the table with the types and words that its schema gives them."""
+    schema = arrow_schema()
+    wanted = pa.schema([schema.field(name) for name in frame.columns])
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(wanted)
 
 
 def _ahead(

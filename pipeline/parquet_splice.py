@@ -1,0 +1,189 @@
+"""A parquet file put together from column chunks of others, copied as they are or encoded anew.
+
+The result is, byte for byte, what one writer gives that encodes every chunk itself: a chunk's bytes
+do not depend on where it lies, and the footer's positions are set to where it lies now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.parquet_footer import (
+    COMPRESSED,
+    DATA,
+    DATA_AT,
+    DATA_END,
+    DICT,
+    DICT_AT,
+    DICT_END,
+    END,
+    G_CHUNKS,
+    G_CHUNKS_END,
+    G_END,
+    G_FIRST,
+    G_ROWS,
+    G_START,
+    MAGIC,
+    PLAIN,
+    START,
+    Footer,
+    list_head,
+    read_footer_of,
+    varint,
+)
+
+Make = Callable[[io.BytesIO, pa.Schema], pq.ParquetWriter]
+"""Opens a writer with the options that all chunks are encoded with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A parquet file's bytes in memory, or on disk, with its footer."""
+
+    footer: Footer
+    read: Callable[[int, int], bytes]  # (position, length)
+
+    @classmethod
+    def of_file(cls, stream: IO[bytes], path: Path) -> Encoded:
+        """A file on disk; `stream` stays open while it is read."""
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - 8))
+        length = int.from_bytes(stream.read(8)[:4], "little") + 8
+        stream.seek(max(0, size - length))
+        footer = read_footer_of(stream.read(length), str(path))
+
+        def read(position: int, count: int) -> bytes:
+            stream.seek(position)
+            return stream.read(count)
+
+        return cls(footer, read)
+
+    @classmethod
+    def of_table(cls, table: pa.Table, make: Make, group_rows: int) -> Encoded:
+        """`table` encoded now, in groups of `group_rows`."""
+        stream = io.BytesIO()
+        with make(stream, table.schema) as writer:
+            writer.write_table(table, row_group_size=group_rows)
+        data = stream.getvalue()
+        return cls(read_footer_of(data, "a table in memory"), lambda at, n: data[at : at + n])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One column chunk."""
+
+    file: Encoded
+    group: int
+    column: int
+
+
+@dataclass(slots=True)
+class Splice:
+    """The file being put together; `groups` are added in order."""
+
+    out: IO[bytes]
+    position: int = 0
+    rows: int = 0
+    groups: list[bytes] = field(default_factory=list)
+    sha256: Any = field(default_factory=hashlib.sha256)
+
+    def start(self) -> None:
+        """Write the head."""
+        self._put(MAGIC)
+
+    def add(self, base: Encoded, group: int, changed: Mapping[int, Place]) -> None:
+        """Add row group `group` of `base`, some columns' chunks from other places instead."""
+        places, chunks = base.footer.groups[group], base.footer.chunks[group]
+        first = self.position
+        told: list[bytes] = []
+        plain = compressed = 0
+        run: list[int] = []  # columns of base that lie one after another
+        for column in range(len(chunks)):
+            place = changed.get(column, Place(base, group, column))
+            source, line = place.file, place.file.footer.chunks[place.group][place.column]
+            if source is base:
+                run.append(column)
+            else:
+                self._copy(base, chunks, run)
+                run = []
+            start = _start(line)
+            at = self.position + (
+                sum(int(chunks[c][COMPRESSED]) for c in run[:-1]) if source is base else 0
+            )
+            told.append(_moved(source.footer.data, line, at - start))
+            if source is not base:
+                self._put(source.read(start, int(line[COMPRESSED])))
+            plain += int(line[PLAIN])
+            compressed += int(line[COMPRESSED])
+        self._copy(base, chunks, run)
+        rows = int(places[G_ROWS])
+        self.rows += rows
+        values = (plain, rows, first, compressed, len(self.groups))
+        self.groups.append(_group(base.footer.data, places, b"".join(told), values))
+
+    def finish(self, schema: pa.Schema, make: Make, metadata: Mapping[str, str]) -> None:
+        """Write the footer: `schema` and `metadata` as a writer without rows tells them."""
+        stream = io.BytesIO()
+        with make(stream, schema) as writer:
+            writer.add_key_value_metadata(dict(metadata))
+        empty = read_footer_of(stream.getvalue(), "an empty table")
+        data, (rows_at, rows_end), (at, end) = empty.data, empty.rows_at, empty.groups_at
+        footer = b"".join(
+            (
+                data[:rows_at],
+                varint(self.rows),
+                data[rows_end:at],
+                list_head(len(self.groups)),
+                *self.groups,
+                data[end:],
+            )
+        )
+        self._put(footer + len(footer).to_bytes(4, "little") + MAGIC)
+
+    def _copy(self, base: Encoded, chunks: Any, run: Sequence[int]) -> None:
+        if run:
+            start, last = _start(chunks[run[0]]), chunks[run[-1]]
+            self._put(base.read(start, _start(last) + int(last[COMPRESSED]) - start))
+
+    def _put(self, data: bytes) -> None:
+        self.out.write(data)
+        self.sha256.update(data)
+        self.position += len(data)
+
+
+def _start(line: Any) -> int:
+    """Where a chunk's first page lies."""
+    return int(line[DICT]) if line[DICT_AT] >= 0 else int(line[DATA])
+
+
+def _moved(data: bytes, line: Any, shift: int) -> bytes:
+    """A chunk's metadata with its positions moved."""
+    start, end = int(line[START]), int(line[END])
+    spots = [(int(line[DATA_AT]), int(line[DATA_END]), int(line[DATA]))]
+    if line[DICT_AT] >= 0:
+        spots.append((int(line[DICT_AT]), int(line[DICT_END]), int(line[DICT])))
+    out = bytearray()
+    for at, after, value in spots:
+        out += data[start:at] + varint(value + shift)
+        start = after
+    return bytes(out + data[start:end])
+
+
+def _group(data: bytes, places: Any, chunks: bytes, values: Sequence[int]) -> bytes:
+    """A row group's metadata around its chunks, with its own numbers set."""
+    out = bytearray(data[int(places[G_START]) : int(places[G_CHUNKS])] + chunks)
+    start = int(places[G_CHUNKS_END])
+    for number, value in enumerate(values):
+        at, after = places[G_FIRST + 2 * number : G_FIRST + 2 * number + 2]
+        if at >= 0:
+            out += data[start : int(at)] + varint(value)
+            start = int(after)
+    return bytes(out + data[start : int(places[G_END])])
