@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -269,6 +270,15 @@ def test_a_listing_that_is_not_xml(tmp_path: Path) -> None:
         server.kill()
     assert done.returncode == 1
     assert "BadListing" in done.stderr
+
+
+def test_a_source_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        done = alphaqcm(*road(f"http://127.0.0.1:{taken.getsockname()[1]}", tmp_path))
+    assert done.returncode == 1
+    assert "Unreachable" in done.stderr
+    assert "next: check the network and --source" in done.stderr
 
 
 def test_a_wrong_checksum_fails_the_run_and_keeps_the_rest(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from data_collection.errors import Refused, Trouble, TroubleKind, Unreachable
 T = TypeVar("T")
 
 _LONGEST_WAIT = 60.0  # seconds between two attempts
+_SILENCE = (TroubleKind.CONNECTION, TroubleKind.NAME)
+_FIRST_CONTACT = 3  # retries of an address that has never answered: most likely it is wrong
 _LONGEST_PAUSE = 900.0  # seconds a source may ask us to stay away before we give up
 
 
@@ -53,6 +55,7 @@ class Weather:
         self._resume_at = 0.0
         self._throttles = 0  # in a row
         self._barren = 0  # things given up in a row
+        self._answered = False
         self._budget_at = time.monotonic()  # when the bytes taken so far will have been earned
 
     def count(self, kind: TroubleKind) -> None:
@@ -82,6 +85,7 @@ class Weather:
 
     def _went_well(self) -> None:
         with self._changed:
+            self._answered = True
             self._throttles = self._barren = 0
             self._width = min(float(self.manners.connections), self._width + 1 / self._width)
 
@@ -125,12 +129,12 @@ class Weather:
         """
         fruitless, had = 0, progress()
 
-        def enough(_: tenacity.RetryCallState) -> bool:
+        def enough(state: tenacity.RetryCallState) -> bool:
             nonlocal fruitless, had
             now = progress()
             fruitless = 0 if now - had >= _GOOD_PROGRESS else fruitless + 1
             had = now
-            return fruitless > self.manners.retries
+            return fruitless > self._patience(state)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -162,10 +166,16 @@ class Weather:
                 self._barren += 1
             raise Unreachable(
                 subject,
-                expected=f"an answer within {self.manners.retries + 1} attempts",
+                expected=f"an answer within {fruitless} attempts",
                 found=f"{trouble.kind.value}: {trouble.found}",
                 next_step="check the network and --source; the same command goes on from here",
             ) from trouble
+
+    def _patience(self, state: tenacity.RetryCallState) -> int:
+        """Fruitless attempts to bear: few while nothing was ever heard from that address."""
+        error = state.outcome.exception() if state.outcome else None
+        unheard = isinstance(error, Trouble) and error.kind in _SILENCE and not self._answered
+        return min(self.manners.retries, _FIRST_CONTACT) if unheard else self.manners.retries
 
     def _met(self, trouble: Trouble) -> None:
         self.count(trouble.kind)
