@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_collection.cli import COMMANDS, load_command
+from pipeline.columns import COLUMNS
 from scripts import commands_page
 from tests.conftest import PROJECT
 
@@ -74,6 +75,14 @@ def test_every_command_explains_itself(name: str) -> None:
     assert module.__doc__
     for action in parser_of(name)._actions:
         assert action.help or not action.option_strings, f"{name} {action.option_strings}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_every_column_shown_exists(page: Path) -> None:
+    text = re.sub(r"\]\([^)]*\)", "", page.read_text(encoding="utf-8"))
+    families = "at|oi|ls|seg|qrs|shape|liq|corr|doc|rv|triad|cs|returns|amihud|volume_clean"
+    for name in re.findall(rf"(?<![\w/.-])((?:{families})_[a-zA-Z0-9_]+)\b(?![*{{.])", text):
+        assert name in COLUMNS, f"{page.name}: {name}"
 
 
 def test_the_changelog_tells_of_this_version() -> None:
