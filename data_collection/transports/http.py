@@ -21,13 +21,14 @@ from data_collection.errors import Refused, Trouble, TroubleKind
 from data_collection.sources import HttpSource
 from data_collection.transports.protocol import Part, Wanted
 from data_collection.transports.weather import Weather
+from pipeline import __version__
 from pipeline.errors import layer_error
 
 _CHUNK = 1 << 18
 _LARGEST_TEXT = 1 << 25  # a listing page is about 0.4 MB
 _THROTTLED = (403, 418, 429)
 _CONNECT_SECONDS = 20.0
-_AGENT = "alphaqcm-data (+https://github.com/binance/binance-public-data reader)"
+_AGENT = f"alphaqcm-data/{__version__}"
 
 
 class HttpDownloader:
@@ -88,14 +89,11 @@ class HttpDownloader:
                 raise Trouble(TroubleKind.RANGE, url, f"status {status} for bytes from {start}")
             elif status not in (200, 206):
                 raise _answer_trouble(url, response)
-            declared = response.headers.get("Content-Length")
-            if declared is not None and start + int(declared) != wanted.size:
+            declared = response.headers.get("Content-Length", "")
+            if declared.isdigit() and start + int(declared) != wanted.size:
                 part.clear()
-                raise Trouble(
-                    TroubleKind.LENGTH,
-                    url,
-                    f"{start + int(declared)} bytes declared, {wanted.size} listed",
-                )
+                found = f"{start + int(declared)} bytes declared, {wanted.size} listed"
+                raise Trouble(TroubleKind.LENGTH, url, found)
             self._pour(url, response, part)
         return True
 
@@ -130,7 +128,7 @@ class HttpDownloader:
 
     def _pour(self, url: str, response: requests.Response, part: Part) -> None:
         try:
-            with part.path.open("ab", buffering=0) as target:
+            with part.path.open("ab") as target:
                 while piece := _next_piece(url, response):
                     target.write(piece)
                     self._weather.spend(len(piece))
