@@ -154,7 +154,7 @@ def _minute(trades: list[Row], whale: float, retail: float) -> dict[str, Any]:
             sums["quote_volume"] += amount
             sums[f"taker_{side}_qty"] += row[5]
             sums[f"taker_{side}_quote"] += amount
-            sums[f"taker_{side}_quote_sq"] += amount * amount
+            sums[f"taker_{side}_quote_sq"] += Decimal(product * product)
             if product >= whale:
                 sums[f"whale_{side}_quote"] += amount
             if product <= retail:
