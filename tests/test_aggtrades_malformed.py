@@ -291,6 +291,7 @@ def _rows(draw: Callable[..., str]) -> str:
 
 @settings(
     max_examples=1_500 if SOAK else 400,
+    derandomize=not SOAK,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
