@@ -50,6 +50,6 @@ def walk(settings: RunSettings, *, months_only: bool = False) -> None:
         publish(settings, progress, csv=False)
 
 
-def checked(settings: RunSettings) -> Report:
+def checked(settings: RunSettings, *, deep: bool = False) -> Report:
     """The report over what `walk` made."""
-    return gather(settings, NOWHERE, "2024-03-01T00:00:00+00:00")
+    return gather(settings, NOWHERE, "2024-03-01T00:00:00+00:00", deep=deep)

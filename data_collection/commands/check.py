@@ -43,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="exit 1 when there are findings of these severities (comma list; "
         "default of a bare --strict: error)",
     )
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="compare every monthly file with its daily files; downloads those not at hand",
+    )
     add_root_option(parser)
 
 
@@ -60,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         by_series={},
         table_sha256=sha256_of(table) if table.exists() else "",
     )
-    report = gather(settings, provenance, _now())
+    report = gather(settings, provenance, _now(), deep=arguments.deep)
     if arguments.json:
         data = orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2)
         write_bytes(arguments.json, data)

@@ -23,9 +23,14 @@ _FEW = 3
 """Up to so many symbols a pool of processes costs more than it gives."""
 
 
-def gather(settings: RunSettings, provenance: Provenance, created_at: str) -> Report:
-    """Look at everything the settings name; `provenance` is completed with the inputs."""
-    looks = _looks(settings)
+def gather(
+    settings: RunSettings, provenance: Provenance, created_at: str, *, deep: bool = False
+) -> Report:
+    """Look at everything the settings name; `provenance` is completed with the inputs.
+
+    `deep` also compares every monthly file with its daily files, which may download those.
+    """
+    looks = _looks(settings, deep=deep)
     findings = [finding for look in looks for finding in look.findings]
     for name in settings.types:
         findings += map(narrowed, _together(name, looks, settings))
@@ -46,8 +51,8 @@ def gather(settings: RunSettings, provenance: Provenance, created_at: str) -> Re
     )
 
 
-def _looks(settings: RunSettings) -> list[SymbolLook]:
-    look = partial(look_at, settings)
+def _looks(settings: RunSettings, *, deep: bool) -> list[SymbolLook]:
+    look = partial(look_at, settings, deep=deep)
     workers = min(len(os.sched_getaffinity(0)), len(settings.symbols))
     if workers < 2 or len(settings.symbols) <= _FEW:
         return [look(symbol) for symbol in settings.symbols]

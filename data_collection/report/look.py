@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from data_collection.reconciled import reconciled
+from data_collection.report.deep import partition_findings
 from data_collection.report.model import Reconciled
 from data_collection.report.monthfiles import (
     MonthFile,
@@ -58,8 +59,11 @@ class SymbolLook:
     inputs: Mapping[str, Mapping[str, str]]  # series -> archive key -> sha256
 
 
-def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
-    """Read and examine every month file of `symbol` that the settings name."""
+def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> SymbolLook:
+    """Read and examine every month file of `symbol` that the settings name.
+
+    `deep` compares monthly with daily archive files, and fetches those that are not at hand.
+    """
     series = {name: SeriesLook(name) for name in settings.types}
     files = {
         name: list(month_files(settings, name, symbol, gathered))
@@ -77,6 +81,7 @@ def look_at(settings: RunSettings, symbol: str) -> SymbolLook:
         *compared.findings,
         *_own_findings(symbol, series, traded),
         *_cross(symbol, files, hours),
+        *partition_findings(settings, symbol, files, deep=deep),
     ]
     whole = whole_span(settings)
     return SymbolLook(

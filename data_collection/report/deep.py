@@ -1,0 +1,92 @@
+"""Monthly against daily files: those at hand in the cache, or all that the source lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from data_collection.archive import Archive, Fetched, FetchOptions
+from data_collection.report.monthfiles import MonthFile
+from data_collection.settings import RunSettings, parse_typed, series_of
+from pipeline.checks.finding import Finding
+from pipeline.checks.partitions import day_finding
+from pipeline.errors import RawError
+from pipeline.keys import ArchiveFile, Period, Series
+from pipeline.months import assemble, read_part
+from pipeline.registry import DataType, Partition, spec_of
+
+
+def partition_findings(
+    settings: RunSettings, symbol: str, files: dict[str, list[MonthFile]], *, deep: bool
+) -> Iterator[Finding]:
+    """Days that the monthly and the daily file tell differently.
+
+    Without `deep` only what lies in the cache is compared, and no trades: they are long to read.
+    """
+    for name, months in files.items():
+        data_type, _ = parse_typed(name)
+        if set(spec_of(data_type).partitions) != set(Partition):
+            continue
+        if data_type is DataType.AGGTRADES and not deep:
+            continue
+        series = series_of(settings.market, name, symbol)
+        for month in months:
+            yield from _month(settings, symbol, name, series.file(month.month), month, deep=deep)
+
+
+def _month(
+    settings: RunSettings,
+    symbol: str,
+    name: str,
+    monthly: ArchiveFile,
+    month: MonthFile,
+    *,
+    deep: bool,
+) -> Iterator[Finding]:
+    path = settings.layout.cache / monthly.key
+    if monthly.key not in month.inputs or not path.exists():
+        return
+    days = [
+        monthly.series.file(day)
+        for day in map(Period.day, monthly.period.days())
+        if month.span.start <= day.start_us < month.span.end
+    ]
+    days = [day for day in days if day.key not in month.inputs]  # those filled holes of the month
+    found = _fetched(settings, monthly.series, days) if deep else _at_hand(settings, days)
+    if not found:
+        return
+    whole = assemble([read_part(path, monthly)]).frame
+    time = pl.col(whole.columns[0]).dt.epoch("us")
+    for day, place in found:
+        try:
+            own = assemble([read_part(place, day)]).frame
+        except RawError:
+            continue  # not the file that is used; `alphaqcm verify` tells of it
+        mine = whole.filter(time >= day.period.start_us, time < day.period.end_us)
+        finding = day_finding(symbol, name, day, (mine, own))
+        if finding is not None:
+            yield finding
+
+
+def _at_hand(settings: RunSettings, days: Sequence[ArchiveFile]) -> list[tuple[ArchiveFile, Path]]:
+    folder = (settings.layout.cache / days[0].key).parent if days else None
+    if folder is None or not folder.is_dir():
+        return []
+    there = {path.name for path in folder.iterdir()}
+    return [(day, folder / day.name) for day in days if day.name in there]
+
+
+def _fetched(
+    settings: RunSettings, series: Series, days: Sequence[ArchiveFile]
+) -> list[tuple[ArchiveFile, Path]]:
+    with Archive.open(
+        settings.source,
+        cache=settings.layout.cache,
+        listing=settings.listing,
+        options=FetchOptions(**settings.fetch),
+    ) as archive:
+        listed = archive.periods(series)
+        brought = archive.fetch([day for day in days if day.period in listed])
+    return [(day, item.path) for day, item in brought.items() if isinstance(item, Fetched)]

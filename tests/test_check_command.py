@@ -1,0 +1,132 @@
+"""`alphaqcm check` and `alphaqcm info` over a data root: files, exit codes, what they print."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from data_collection.catalogue import catalogue_path, read_catalogue
+from data_collection.cli import main
+from data_collection.road import save_settings
+from data_collection.sample import SampleSpec, traps, write_sample
+from data_collection.sample.traps import Where
+from data_collection.settings import RunSettings
+from pipeline.registry import DataType, Partition
+from tests.walked import checked, settings_of, walk
+
+DAY = date(2024, 2, 28)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> RunSettings:
+    """Four days over two symbols; one day of SOLUSDT's monthly klines tells other volumes."""
+    lie = Where("SOLUSDT", DataType.KLINES, DAY, "1h", Partition.MONTHLY)
+    begin, end = (datetime(2024, 2, 28, hour, tzinfo=UTC) for hour in (4, 6))
+    spec = SampleSpec(
+        symbols=("BTCUSDT", "SOLUSDT"),
+        days=4,
+        trades_per_day=2_000,
+        compression=1,
+        traps=(traps.Altered(lie, ("volume",), begin, end, 3.0),),
+    )
+    write_sample(tmp_path / "source", spec)
+    settings = settings_of(spec, tmp_path / "source", tmp_path / "root")
+    walk(settings)
+    return settings
+
+
+def test_the_command_writes_both_reports_and_the_verdict(
+    made: RunSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html")]
+    root = ["--data-root", str(made.root)]
+    assert main(["check", *files, *root]) == 0
+    told = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert [one["check"] for one in told["findings"]] == ["hours-differ-from-minutes"]
+    assert "hours-differ-from-minutes" in (tmp_path / "r.html").read_text()
+    assert "0 error, 1 warning, 0 info" in capsys.readouterr().out
+
+    verdict = read_catalogue(made.layout.final_table()).checks
+    assert verdict is not None
+    assert (verdict.worst, verdict.counts["warning"]) == ("warning", 1)
+    assert main(["info", *root]) == 0
+    said = capsys.readouterr().out
+    assert "warning (0 error, 1 warning, 0 info)" in said
+    assert "verified" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [([], 0), (["--strict"], 0), (["--strict", "error,warning"], 1), (["--strict", "awful"], 2)],
+)
+def test_strict_turns_chosen_severities_into_an_exit_code(
+    made: RunSettings, words: list[str], code: int
+) -> None:
+    assert main(["check", *words, "--data-root", str(made.root)]) == code
+
+
+def test_chosen_symbols_only_are_checked_and_leave_the_verdict_alone(made: RunSettings) -> None:
+    root = ["--data-root", str(made.root)]
+    assert main(["check", "--symbols", "BTC/USDT:USDT", "--strict", "warning", *root]) == 0
+    assert read_catalogue(made.layout.final_table()).checks is None
+    assert main(["check", "--symbols", "DOGEUSDT", *root]) == 2
+
+
+def test_deep_compares_monthly_with_daily_files(made: RunSettings) -> None:
+    shallow = {finding.check for finding in checked(made).findings}
+    assert shallow == {"hours-differ-from-minutes"}
+    [finding] = [
+        one for one in checked(made, deep=True).findings if one.check == "monthly-daily-differ"
+    ]
+    assert (finding.symbol, finding.series) == ("SOLUSDT", "klines:1h")
+    assert str(finding.period) == "2024-02-28"
+    assert finding.found == "2 rows with other values, the first at 04:00"
+    # the daily files are in the cache now: the next check compares them unasked
+    assert finding in checked(made).findings
+
+
+def test_a_check_before_any_run_says_what_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--data-root", str(tmp_path)]) == 2
+    assert "alphaqcm run" in capsys.readouterr().err
+
+
+def test_a_torn_month_file_is_a_finding(made: RunSettings) -> None:
+    torn = made.layout.months(DataType.MARK, "1h") / "BTCUSDT" / "2024-02.parquet"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    found = {finding.check: finding for finding in checked(made).findings}
+    assert found["layer-unreadable"].evidence == (str(torn),)
+
+
+def test_info_notices_a_changed_table(
+    made: RunSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = made.layout.final_table()
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    assert main(["info", "--data-root", str(made.root)]) == 1
+    assert "NOT the table of its catalogue: expected SHA-256" in capsys.readouterr().out
+    told = ["info", str(table), "--json"]
+    assert main(told) == 1
+    assert orjson.loads(capsys.readouterr().out)["verified"] is False
+
+
+def test_info_without_a_catalogue_says_so(
+    made: RunSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalogue_path(made.layout.final_table()).unlink()
+    assert main(["info", "--data-root", str(made.root)]) == 2
+    assert "manifest.json" in capsys.readouterr().err
+
+
+def test_a_symbol_without_any_file_is_told(made: RunSettings) -> None:
+    more = replace(made, symbols=(*made.symbols, "NOSUCHUSDT"))
+    save_settings(more)
+    absent = [one for one in checked(more).findings if one.symbol == "NOSUCHUSDT"]
+    assert {(one.check, one.series) for one in absent} == {("series-absent", "klines:1m")}
