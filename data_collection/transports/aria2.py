@@ -61,22 +61,28 @@ class Aria2Downloader:
         """See `Downloader`."""
         job = _Job(self._source.url(wanted.key), part.path, Future())
         _control_file(part.path).unlink(missing_ok=True)
-        self._running_pump().put(job)
-        stopping = False
-        while True:
-            try:
-                outcome = job.done.result(_STOP_POLL)
-                break
-            except StillRunning:
-                if self._weather.stop.is_set() and not stopping:
-                    stopping = True  # the pump lets go of all jobs: nobody writes after us
-                    self._running_pump().stop()
+        pump = self._running_pump()
+        pump.put(job)
+        outcome = self._wait(pump, job)
         _control_file(part.path).unlink(missing_ok=True)
-        if stopping:
+        if self._weather.stop.is_set():
             raise Stopped
         if outcome["status"] == "complete":
             return True
         return self._failed(wanted, part, outcome)
+
+    def _wait(self, pump: _Pump, job: _Job) -> dict[str, str]:
+        """aria2's last word on a job; returns only when nobody writes the part any more."""
+        while True:
+            try:
+                return job.done.result(_STOP_POLL)
+            except StillRunning:
+                if self._weather.stop.is_set():
+                    pump.stop()
+                    pump.join()
+                if not pump.is_alive() and not job.done.done():
+                    # it came too late for a pump that was ending
+                    return {"status": "error", "errorMessage": "aria2c has ended"}
 
     def close(self) -> None:
         """See `Downloader`."""
