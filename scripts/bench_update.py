@@ -1,8 +1,9 @@
 """Adding one day to a table of many symbols and years: time and memory, beside a full rebuild.
 
-The years before are noise: a table, and a placeholder for every month file, which an update looks
-at but has no reason to read. The running month is a simulated archive, from which the days to add
-are published one after another. Then the checks' report over the same root.
+The years before are noise: a table, and for every month and type one month file that all symbols
+share (so the report's reading of them is helped by the page cache; nothing else is). The running
+month is a simulated archive, whose days are published one after another. Then the checks' report
+over the same root.
 
     bench_update.py [--symbols 90] [--years 5] [--days 3]
 """
@@ -27,18 +28,21 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from data_collection.reconciled import kept_path, reconciled
 from data_collection.road import load_settings, save_settings
 from data_collection.sample import SampleSpec, universe, write_sample
-from data_collection.settings import RunSettings
+from data_collection.settings import RunSettings, parse_typed, series_of
 from data_collection.steps import open_steps
 from data_collection.tasks import TaskKind
 from data_collection.update import Memory, input_digests, listing_marks, month_file, on_disk
+from pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
 from pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
 from pipeline.factors.assemble import NEEDED, Inputs
+from pipeline.factors.metrics import METRICS
 from pipeline.hourly import Span
-from pipeline.keys import Period, Symbol, epoch_us
+from pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
 from pipeline.layers import Fingerprint, Input, Layout, write_parquet
-from pipeline.registry import Market
+from pipeline.registry import DataType, Market
 from pipeline.symbol_table import build_symbol_table, table_fingerprint
 from pipeline.table_file import write_table
 from pipeline.wide import DEFAULTS, LAYER
@@ -113,25 +117,22 @@ def table_name(name: str) -> str:
 
 def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunSettings:
     """A data root that knows `years` and the first days of the running month."""
+    everything = source.with_name("everything")
+    last = MONTH + timedelta(days=KNOWN - 1)
     spec = SampleSpec(
         symbols=universe(count),
         start=MONTH,
         days=KNOWN + days,
         trades_per_day=1_500,
         compression=1,
-        published=MONTH + timedelta(days=KNOWN),
     )
-    write_sample(source, spec)
+    write_sample(everything, spec)
+    publish(everything, source, last)
     words = ["--symbols", ",".join(spec.symbols), "--source", str(source), "--data-root", str(root)]
-    last = MONTH + timedelta(days=KNOWN - 1)
     alphaqcm("run", *words, "--start", str(MONTH), "--end", str(last), "--workers", "2")
-    for day in range(days):  # the days to add lie there, to be shown later
-        write_sample(
-            source.with_name(f"day-{day}"), replace(spec, published=last + timedelta(day + 2))
-        )
     short = load_settings(root / "_tmp")
     settings = replace(short, span=Span(MONTH.replace(year=MONTH.year - years), last))
-    placeholders(settings)
+    years_before(settings)
     with open_steps(settings) as steps:
         marks = listing_marks(steps)
     prints = {
@@ -144,11 +145,10 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
         ("end", settings.span.end.isoformat()),
         ("start", settings.span.start.isoformat()),
     )
-    fingerprint = Fingerprint(LAYER, VERSION, inputs, parameters)
     write_table(
         noise_table(settings),
         settings.layout.final_table(),
-        fingerprint,
+        Fingerprint(LAYER, VERSION, inputs, parameters),
         DEFAULTS,
         {"metrics_last": dict.fromkeys(prints)},
     )
@@ -160,17 +160,78 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
     return settings
 
 
-def placeholders(settings: RunSettings) -> None:
-    """A month file for every month before the running one."""
-    template = settings.layout.temp / "placeholder.parquet"
-    write_parquet(pl.DataFrame({"minute": [0]}), template, Fingerprint("noise", 1, ()), {})
-    data = template.read_bytes()
-    for symbol in settings.symbols:
-        for task in settings.tasks(symbol):
-            if task.kind is TaskKind.MONTH and Period.parse(task.month).start < MONTH:
-                path = month_file(settings, task)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
+def publish(everything: Path, source: Path, last: date) -> None:
+    """Show in `source` the files of the days up to `last`."""
+    for path in everything.rglob("*.zip*"):
+        key = path.relative_to(everything).as_posix()
+        target = source / key
+        if ArchiveFile.parse(key).period.end <= last + timedelta(days=1) and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, target)
+
+
+def years_before(settings: RunSettings) -> None:
+    """Month files of noise for every month before the running one, shared by all symbols."""
+    first, *others = settings.symbols
+    for task in settings.tasks(first):
+        if task.kind is not TaskKind.MONTH or Period.parse(task.month).start >= MONTH:
+            continue
+        path = month_file(settings, task)
+        series = series_of(settings.market, task.type, first)
+        key = series.file(Period.parse(task.month)).key
+        fingerprint = Fingerprint(f"month/{series.type}", 1, (Input(key, "0" * 64),))
+        frame = noise_month(task.type, Period.parse(task.month))
+        report = {"counters": {}} if series.type is DataType.AGGTRADES else {"files": {}}
+        write_parquet(frame, path, fingerprint, report)
+        for other in others:
+            share(path, month_file(settings, replace(task, symbol=other)))
+    for month in sorted({task.month for task in settings.tasks(first) if task.month}):
+        if Period.parse(month).start < MONTH:
+            reconciled(settings.layout, first, Period.parse(month))
+            path = kept_path(settings.layout, first, Period.parse(month))
+            for other in others:
+                share(path, kept_path(settings.layout, other, Period.parse(month)))
+
+
+def share(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.link(path, target)
+
+
+def noise_month(type_name: str, month: Period) -> pl.DataFrame:
+    """A whole month file of one type."""
+    noise = np.random.default_rng(month.start.toordinal())
+    data_type, interval = parse_typed(type_name)
+    step = {"1m": 60, "1h": 3600}.get(interval, 60) * 1_000_000
+    if data_type is DataType.FUNDING:
+        step = 8 * 3_600_000_000
+    if data_type is DataType.METRICS:
+        step = 300_000_000
+    times = np.arange(month.start_us, month.end_us, step)
+    rows = len(times)
+    moment = pl.Series(times).cast(pl.Datetime("us", "UTC"))
+    price = 100 * np.exp(np.cumsum(noise.normal(0, 1e-4, rows)))
+    if data_type is DataType.FUNDING:
+        rate = noise.normal(0, 1e-4, rows)
+        columns = {"calc_time": moment, "funding_interval_hours": 8.0, "last_funding_rate": rate}
+    elif data_type is DataType.METRICS:
+        known = moment + timedelta(minutes=5)
+        values = {name: noise.lognormal(size=rows) for name in METRICS}
+        columns = {"known_time": known, "file_date": moment.dt.date(), **values}
+    elif data_type is DataType.AGGTRADES:
+        columns = {name: noise.lognormal(size=rows) for name in AGG_MINUTES}
+        ids = np.arange(rows) + times[0] // step
+        named = {"minute": moment, "first_agg_trade_id": ids, "last_agg_trade_id": ids}
+        columns |= named | {"first_ts": moment, "last_ts": moment}
+    else:
+        columns = {"open_time": moment, "open": price, "high": price * 1.0002}
+        columns |= {"low": price * 0.9998, "close": price * 1.0001}
+        if data_type is DataType.KLINES:
+            names = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+            columns |= {name: noise.lognormal(size=rows) for name in names}
+            columns |= {"count": np.full(rows, 5)}
+    frame = pl.DataFrame(columns)
+    return frame.rename({"open_time": "minute"}) if type_name == "klines:1m" else frame
 
 
 def symbol_year() -> float:
@@ -222,11 +283,11 @@ def report(options: argparse.Namespace, settings: RunSettings, source: Path) -> 
     anew = time.perf_counter() - began
     (layout.root / "again.parquet").unlink()
     runs: list[Run] = []
+    root = ["--data-root", str(settings.root)]
     for number in range(options.days):
-        publish(source.with_name(f"day-{number}"), source)
         day = settings.span.end + timedelta(days=number + 1)
-        words = ["--through", str(day), "--data-root", str(settings.root), "--workers", "2"]
-        runs.append(alphaqcm("update", *words))
+        publish(source.with_name("everything"), source, day)
+        runs.append(alphaqcm("update", "--through", str(day), "--workers", "2", *root))
     show("one day added", runs)
     year = symbol_year()
     factors = year * options.years * options.symbols / 2
@@ -234,14 +295,8 @@ def report(options: argparse.Namespace, settings: RunSettings, source: Path) -> 
         f"a full rebuild, from month files at hand: about {factors + anew:.0f} s "
         f"(factors {year:.2f} CPU s a symbol-year on 2 cores, and {anew:.1f} s for the table)"
     )
-
-
-def publish(day: Path, source: Path) -> None:
-    for path in day.rglob("*"):
-        target = source / path.relative_to(day)
-        if path.is_file() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target)
+    page = ["--html", str(layout.root / "report.html"), "--json", str(layout.root / "report.json")]
+    show("the report of the checks", [alphaqcm("check", *page, *root)])
 
 
 def show(what: str, runs: Sequence[Run]) -> None:
