@@ -19,7 +19,7 @@ from data_collection.sample import SampleSpec, write_sample
 from data_collection.settings import RunSettings
 from data_collection.update import Updated, update
 from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile
+from pipeline.keys import ArchiveFile, Symbol
 from pipeline.registry import DataType, Partition
 from tests.walked import settings_of, walk
 
@@ -159,6 +159,31 @@ def test_who_reads_the_old_table_keeps_it(
         update(next_day(settings, everything[1]), workers=1)
         assert beginning + reader.read() == whole
     assert pl.read_parquet(table).height == 2 * 4 * 24
+
+
+def test_an_update_that_died_after_its_month_files_is_completed(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    """What changed in them is not known any more then: their whole months are computed again."""
+    settings = next_day(first_run(everything, tmp_path, 3), everything[1])
+    walk(settings, months_only=True)
+    assert update(settings, workers=1).table is not None
+    rebuilt = replace(settings, root=tmp_path / "rebuilt")
+    walk(rebuilt)
+    assert settings.layout.final_table().read_bytes() == rebuilt.layout.final_table().read_bytes()
+
+
+def test_a_build_after_an_update_keeps_its_table_and_writes_the_rest(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    settings = next_day(first_run(everything, tmp_path, 3), everything[1])
+    update(settings, workers=1)
+    table = settings.layout.final_table()
+    before = table.read_bytes(), table.stat().st_mtime_ns
+    walk(settings)
+    assert (table.read_bytes(), table.stat().st_mtime_ns) == before
+    stage = settings.layout.stage_file("crypto_hourly_full", Symbol(settings.market, "BTCUSDT"))
+    assert len(stage.read_text().splitlines()) == 1 + 4 * 24
 
 
 def test_a_failed_update_leaves_table_and_catalogue_as_they_are(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.checks.finding import Finding, Severity
@@ -96,7 +96,6 @@ class Report:
     reconciled: Mapping[str, Reconciled]
     provenance: Provenance
     table: TableSummary | None = None
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def counts(self) -> dict[str, int]:
