@@ -133,11 +133,15 @@ class Archive:
     def list_many(self, series: Iterable[Series]) -> dict[Series, dict[Period, Listed]]:
         """The listings of many series, many prefixes at once."""
         wanted = list(dict.fromkeys(series))
-        if len(wanted) == 1:
-            return {wanted[0]: self.periods(wanted[0])}
+        unknown = [one for one in wanted if not self.listing.is_known(one)]
+        if len(unknown) > 1:
+            self._list(unknown)
+        return {one: self.periods(one) for one in wanted}
+
+    def _list(self, series: Sequence[Series]) -> None:
         pool = ThreadPoolExecutor(self.options.connections, thread_name_prefix="list")
         try:
-            return dict(zip(wanted, pool.map(self.periods, wanted), strict=True))
+            list(pool.map(self.periods, series))
         except BaseException:
             self.weather.stop.set()
             raise

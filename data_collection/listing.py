@@ -245,13 +245,27 @@ class Listing:
     def _folder_entries(self, prefix: str) -> list[Entry]:
         return [Entry(name, 0, "", "") for name in self._lister.folders(prefix)]
 
+    def is_known(self, series: Series) -> bool:
+        """Whether `files` of the series answers without asking the source."""
+        prefixes = [series.prefix(partition) for partition in spec_of(series.type).partitions]
+        return all(self._known(prefix) for prefix in prefixes)
+
     def _get(self, prefix: str, read: Callable[[str], list[Entry]]) -> tuple[float, list[Entry]]:
+        known = self._known(prefix)
+        if known is None:
+            known = self._read(prefix, read)
+            with self._lock:
+                self._memory[prefix] = known
+        return known
+
+    def _known(self, prefix: str) -> tuple[float, list[Entry]] | None:
         with self._lock:
             known = self._memory.get(prefix)
         if known is None:
-            known = self._kept(prefix) or self._read(prefix, read)
-            with self._lock:
-                self._memory[prefix] = known
+            known = self._kept(prefix)
+            if known is not None:
+                with self._lock:
+                    self._memory[prefix] = known
         return known
 
     def _kept(self, prefix: str) -> tuple[float, list[Entry]] | None:
