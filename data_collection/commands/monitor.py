@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch the whole queue."""
-    return watch(arguments, "alphaqcm queue", _every_task)
+    return watch(arguments, "queue", _every_task)
 
 
 def watch(arguments: argparse.Namespace, title: str, focus: Focus) -> int:
