@@ -122,6 +122,8 @@ def _row(line: bytes, width: int) -> Row:
             raise Rejected("decimal")
         if float(decimal) >= 1e38:
             raise Rejected("too large")
+        if float(decimal) == 0 != Decimal(decimal.decode()):
+            raise Rejected("too small for a double")
     if any(flag.lower() not in (b"true", b"false") for flag in flags) or any(
         flag not in (flag.lower(), flag.upper(), flag.title()) for flag in flags
     ):

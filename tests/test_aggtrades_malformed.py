@@ -84,6 +84,7 @@ FIELD = {
     "not a number": (1, "nan"),
     "infinity": (2, "inf"),
     "larger than any amount": (1, "1e300"),
+    "smaller than any double": (2, "5.3E-759"),
     "blanks": (1, " 1.0"),
     "quotes": (1, '"1.0"'),
     "another script's digits": (1, "١٢"),

@@ -84,7 +84,10 @@ def _value(text: bytes, column: Column) -> float | int | bool:
         return int(text)
     if column.kind is Kind.DECIMAL and len(text) <= MAX_DECIMAL and _DECIMAL.fullmatch(text):
         value = float(text)
-        if value < _TOO_LARGE:
+        vanished = value == 0 and any(
+            digit in b"123456789" for digit in re.split(rb"[eE]", text)[0]
+        )
+        if value < _TOO_LARGE and not vanished:
             return value
     if column.kind is Kind.BOOL and text in _BOOLEANS:
         return _BOOLEANS[text]
