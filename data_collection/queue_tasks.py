@@ -10,7 +10,7 @@ from datetime import timedelta
 import orjson
 
 from data_collection.queue_state import Planned
-from data_collection.settings import RunSettings
+from data_collection.settings import RunSettings, series_of
 from data_collection.steps import Steps
 from data_collection.tasks import Task, TaskKind
 from pipeline.keys import Period
@@ -22,18 +22,26 @@ def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Pl
     A month weighs the bytes of its files; the steps after it weigh what they stand on, so that the
     largest symbol is finished as soon as it can be.
     """
+    settings = steps.settings
+    tasks = [
+        task
+        for symbol in settings.symbols
+        for task in settings.tasks(symbol)
+        if only is None or task in only
+    ]
+    months = [task for task in tasks if task.kind is TaskKind.MONTH]
+    if months:
+        steps.archive.list_many(series_of(settings.market, t.type, t.symbol) for t in months)
+    weights: Counter[tuple[str, str]] = Counter()
     planned = []
-    for symbol in steps.settings.symbols:
-        weights: Counter[str] = Counter()
-        for task in steps.settings.tasks(symbol):
-            if only is not None and task not in only:
-                continue
-            if task.kind is TaskKind.MONTH:
-                size = steps.size(task)
-                weights[task.type] += size
-            else:
-                size = weights[task.type] if task.type else sum(weights.values())
-            planned.append(Planned(task, size, basis_of(task, steps.settings)))
+    for task in tasks:
+        if task.kind is TaskKind.MONTH:
+            size = steps.size(task)
+            weights[task.symbol, task.type] += size
+            weights[task.symbol, ""] += size
+        else:
+            size = weights[task.symbol, task.type]
+        planned.append(Planned(task, size, basis_of(task, settings)))
     return planned
 
 

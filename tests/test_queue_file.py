@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,19 +175,27 @@ def test_a_full_disk_keeps_the_old_state_and_renames_nothing(tmp_path: Path):
         assert queue.snapshot().counts()[State.DONE] == 1
 
 
-def test_a_read_only_directory_is_told_and_loses_nothing(tmp_path: Path):
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
-    queue = Queue.open(tmp_path / "state.json", options=QueueOptions(say=lambda _: None))
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may look into; pytest's own ones are private."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_read_only_directory_is_told_and_loses_nothing(open_folder: Path):
+    queue = Queue.open(open_folder / "state.json", options=QueueOptions(say=lambda _: None))
     queue.sync(plan(1, 2), {})
     before = queue.path.read_bytes()
-    tmp_path.chmod(0o555)
     Path(f"{queue.path}.lock").chmod(0o666)
+    open_folder.chmod(0o555)
     try:
-        with unprivileged(), pytest.raises(LayerError, match="Permission denied"):
-            queue.claim("A")
+        with unprivileged():
+            assert len(queue.snapshot().entries) == 4
+            with pytest.raises(LayerError, match="Permission denied"):
+                queue.claim("A")
     finally:
-        tmp_path.chmod(0o755)
+        open_folder.chmod(0o755)
     assert queue.path.read_bytes() == before
 
 
