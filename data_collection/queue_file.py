@@ -134,12 +134,13 @@ class QueueFile:
         return aside
 
     def _encode(self, book: Book) -> bytes:
-        known = self._entries
-        lines = [
-            line if entry is old else _line(entry)
-            for entry, old, line in zip(book.entries, known, self._lines, strict=False)
-        ]
-        lines += [_line(entry) for entry in book.entries[len(lines) :]]
+        if len(book.entries) == len(self._entries):
+            lines = list(self._lines)
+            both = enumerate(zip(book.entries, self._entries, strict=True))
+            for position in [at for at, (entry, old) in both if entry is not old]:
+                lines[position] = _line(book.entries[position])
+        else:
+            lines = [_line(entry) for entry in book.entries]
         self._entries, self._lines = book.entries, lines
         head = {
             "format": FORMAT,
@@ -161,19 +162,18 @@ class QueueFile:
         lines = data[cut + len(_HEAD_END) + 1 : -len(_TAIL)].removesuffix(b"\n").split(b",\n")
         if lines == [b""]:
             lines = []
-        entries = [
-            entry if line == old else None
-            for line, old, entry in zip(lines, self._lines, self._entries, strict=False)
-        ]
-        entries += [None] * (len(lines) - len(entries))
         try:
             head = orjson.loads(data[:cut] + _HEAD_END + b"}}")
-            read = tuple(
-                entry if entry is not None else _entry(line)
-                for entry, line in zip(entries, lines, strict=True)
-            )
+            if len(lines) == len(self._lines):
+                entries = list(self._entries)
+                both = enumerate(zip(lines, self._lines, strict=True))
+                for position in [at for at, (line, old) in both if line != old]:
+                    entries[position] = _entry(lines[position])
+            else:
+                entries = [_entry(line) for line in lines]
         except ValueError:
             return self._decode_any(data)  # somebody formatted it otherwise, or it is damaged
+        read = tuple(entries)
         book = _book(head, read)
         self._lines, self._entries = lines, read
         return book

@@ -107,8 +107,8 @@ def _unsettle(book: Book) -> tuple[Book, int]:
     """
     stands = standing(book)
     entries = tuple(
-        entry if entry.state not in SETTLED or stands(entry.task) else entry.fresh()
-        for entry in book.entries
+        entry if entry.state not in SETTLED or stands(position) else entry.fresh()
+        for position, entry in enumerate(book.entries)
     )
     count = sum(a is not b for a, b in zip(entries, book.entries, strict=True))
     return replace(book, entries=entries), count

@@ -12,7 +12,7 @@ alone is the very same object in the new book, so that only changed lines are wr
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -158,32 +158,42 @@ def from_stamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def standing(book: Book) -> Callable[[Task], bool]:
-    """Whether all that a task stands on is settled.
+@lru_cache(maxsize=8)
+def _grounds(ids: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each task the positions of those it stands on; the tasks of a queue seldom change.
 
     An hourly step stands on the months of its symbol and type, the factors on every month and
-    hourly step of their symbol. Looks through the book once, when first asked about such a step.
+    hourly step of their symbol.
     """
-    series: set[tuple[str, str]] = set()
-    symbols: set[str] = set()
-    looked = False
-
-    def stands(task: Task) -> bool:
-        nonlocal looked
+    months: dict[tuple[str, str], list[int]] = defaultdict(list)
+    steps: dict[str, list[int]] = defaultdict(list)
+    tasks = [task_of(name) for name in ids]
+    for position, task in enumerate(tasks):
         if task.kind is TaskKind.MONTH:
-            return True
-        if not looked:
-            looked = True
-            open_tasks = [
-                task_of(entry.id)
-                for entry in book.entries
-                if entry.state is not State.DONE and entry.state is not State.ABSENT
-            ]
-            series.update((t.symbol, t.type) for t in open_tasks if t.kind is TaskKind.MONTH)
-            symbols.update(t.symbol for t in open_tasks if t.kind is not TaskKind.FACTORS)
-        if task.kind is TaskKind.HOURLY:
-            return (task.symbol, task.type) not in series
-        return task.symbol not in symbols
+            months[task.symbol, task.type].append(position)
+        if task.kind is not TaskKind.FACTORS:
+            steps[task.symbol].append(position)
+    return tuple(
+        ()
+        if task.kind is TaskKind.MONTH
+        else tuple(
+            months[task.symbol, task.type] if task.kind is TaskKind.HOURLY else steps[task.symbol]
+        )
+        for task in tasks
+    )
+
+
+def standing(book: Book) -> Callable[[int], bool]:
+    """Whether all that the task at a position stands on is settled."""
+    entries = book.entries
+    grounds = _grounds(tuple([entry.id for entry in entries]))
+
+    def stands(position: int) -> bool:
+        for at in grounds[position]:
+            state = entries[at].state
+            if state is not State.DONE and state is not State.ABSENT:
+                return False
+        return True
 
     return stands
 
@@ -193,7 +203,7 @@ def ready(book: Book) -> Iterator[tuple[int, Entry]]:
     stands = standing(book)
     for position, entry in enumerate(book.entries):
         waits = entry.state is State.PENDING or (entry.state is State.FAILED and entry.next_try)
-        if waits and stands(task_of(entry.id)):
+        if waits and stands(position):
             yield position, entry
 
 

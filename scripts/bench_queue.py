@@ -28,13 +28,13 @@ from data_collection.leases import WorkerLife  # noqa: E402
 from data_collection.queue_options import QueueOptions  # noqa: E402
 from data_collection.queue_state import Planned, State  # noqa: E402
 from data_collection.sample import SampleSpec, write_sample  # noqa: E402
+from data_collection.settings import types_of  # noqa: E402
 from data_collection.shared_queue import Queue  # noqa: E402
 from data_collection.tasks import Outcome, Result, Task, TaskKind  # noqa: E402
 from data_collection.worker import work  # noqa: E402
 from pipeline.keys import Period, Series  # noqa: E402
 from pipeline.registry import DataType, Market  # noqa: E402
 
-TASKS = 6_000
 ROUNDS = 60
 WORKERS = 4
 SECONDS = 6.0
@@ -42,18 +42,24 @@ MONTHS = 24
 
 
 def plan() -> list[Planned]:
-    symbols, months = 100, TASKS // 100
-    return [
-        Planned(
-            Task(
-                TaskKind.MONTH, "aggTrades", f"SYM{s:03}USDT", f"{2018 + m // 12}-{m % 12 + 1:02}"
-            ),
-            size=(s + 1) * 1_000_000 + m,
-            basis=f"{2018 + m // 12}-{m % 12 + 1:02}-01..28 0123abcd",
-        )
-        for s in range(symbols)
-        for m in range(months)
-    ]
+    """A run of 85 symbols and 8 months of every type: months, hourly steps, factors."""
+    planned = []
+    for number in range(85):
+        symbol, weights = f"SYM{number:02}USDT", 0
+        for name in types_of(Market.UM):
+            months = [Task(TaskKind.MONTH, name, symbol, f"2024-{m:02}") for m in range(1, 9)]
+            sizes = [(number + 1) * 1_000_000 + m for m in range(8)]
+            planned += [
+                Planned(task, size, f"{task.month}-01..{task.month}-28 0123abcd")
+                for task, size in zip(months, sizes, strict=True)
+            ]
+            weights += sum(sizes)
+            if name != "klines:1m":
+                hourly = Task(TaskKind.HOURLY, name, symbol)
+                planned.append(Planned(hourly, sum(sizes), "2024-01-01..2024-08-31 0123abcd"))
+        factors = Task(TaskKind.FACTORS, "", symbol)
+        planned.append(Planned(factors, weights, "2024-01-01..2024-08-31 0123abcd"))
+    return planned
 
 
 class Timed:
@@ -113,7 +119,7 @@ def lock_held(folder: Path) -> None:
             plain.append(plain_step(state))
     size = state.stat().st_size
     middle = [statistics.median(times) * 1e3 for times in (claims, completions, plain)]
-    print(f"state of {TASKS:,} tasks, {size / 1e6:.2f} MB; lock held, median of {ROUNDS}:")
+    print(f"state of {len(plan()):,} tasks, {size / 1e6:.2f} MB; lock held, median of {ROUNDS}:")
     print(f"  claim      {middle[0]:6.2f} ms   (limit 10 ms)")
     print(f"  completion {middle[1]:6.2f} ms   (limit 10 ms)")
     print(f"  plain json {middle[2]:6.2f} ms   = {middle[2] / max(middle[:2]):.1f} times ours")
