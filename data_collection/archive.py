@@ -302,6 +302,10 @@ class Archive:
             missing_days=",".join(day.isoformat() for day in missing_days),
         )
 
+    def record_unreadable(self, file: ArchiveFile, reason: str) -> None:
+        """Note a file whose checksum holds and whose content cannot be used."""
+        self.ledger.note(file.key, state=State.CORRUPT.value, reason=reason)
+
     def record_hole(self, series: Series, day: date, reason: str) -> None:
         """Note a day for which no file of the archive has rows."""
         self.ledger.note(

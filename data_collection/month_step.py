@@ -271,6 +271,7 @@ class MonthStep:
                     raise
                 files.unreadable.append((file.key, files.good[file].sha256))
                 files.bad[file] = f"{error}"
+                archive.record_unreadable(file, f"{error}")
                 continue
             archive.record_read(
                 file, part.rows, *part.ends(), missing_days(file.period, part.days())

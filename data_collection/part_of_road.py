@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from data_collection.errors import UsageError
 from data_collection.options import add_root_option, add_run_options, run_settings
-from data_collection.road import Progress, check_symbols, load_settings, travel
+from data_collection.road import Progress, load_settings, travel
 from data_collection.root import hold_root
 from data_collection.settings import RunSettings
 from data_collection.steps import open_steps
 from data_collection.summary import print_summary
+from data_collection.wanted import Wish, find_files
 from pipeline.keys import Symbol
 from pipeline.layers import Layout
 
@@ -33,7 +34,7 @@ def fetch_types(arguments: argparse.Namespace, types: tuple[str, ...]) -> tuple[
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_steps(settings) as steps,
     ):
-        check_symbols(steps)
+        find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
         progress = travel(steps, WORKERS, lock)
     print_summary(settings, progress, [], time.monotonic() - began)
     return settings, 1 if progress.problems else 0

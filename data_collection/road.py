@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -21,13 +21,14 @@ from data_collection.errors import CollectionError, UsageError
 from data_collection.queue_options import DEFAULT_STATE
 from data_collection.queue_state import Book, State, is_over
 from data_collection.queue_tasks import planned_tasks
-from data_collection.settings import RunSettings, series_of
+from data_collection.settings import RunSettings
 from data_collection.shared_queue import Queue
 from data_collection.steps import Steps
 from data_collection.tasks import Outcome, Result, Task, TaskKind
 from pipeline.layers import write_bytes
 
 _POLL = 0.2  # seconds between two looks at the queue
+_MANY = 100  # months to fetch from which on small files are brought ahead
 _GRACE = 10.0  # seconds that interrupted workers have to end by themselves
 
 
@@ -68,31 +69,6 @@ def load_settings(temp: Path) -> RunSettings:
             found="none" if isinstance(error, OSError) else "a damaged file",
             next_step="alphaqcm run with --symbols, --start and --end",
         ) from error
-
-
-def check_symbols(steps: Steps) -> None:
-    """Every symbol has something at the source; raises `UsageError` naming those that have not."""
-    settings = steps.settings
-    steps.archive.list_many(
-        series_of(settings.market, name, symbol)
-        for symbol in settings.symbols
-        for name in settings.types
-    )
-    unknown = [
-        symbol
-        for symbol in settings.symbols
-        if not any(
-            steps.archive.periods(series_of(settings.market, name, symbol))
-            for name in settings.types
-        )
-    ]
-    if unknown:
-        raise UsageError(
-            "symbols " + ", ".join(unknown),
-            expected=f"symbols that {settings.source} lists for {settings.market}",
-            found="no file of any type under these names",
-            next_step=f"alphaqcm symbols --market {settings.market} --source {settings.source}",
-        )
 
 
 def survey(steps: Steps, *, offline: bool = False) -> tuple[Progress, list[Task]]:
@@ -137,7 +113,8 @@ def travel(
     queue = Queue.open(settings.layout.temp / DEFAULT_STATE)
     queue.sync(planned_tasks(steps, set(left)), settings.to_dict(), look_again=True)
     queue.retry_failed()
-    book = _run_workers(queue, settings, workers, lock, len(left))
+    held = 0 if offline else steps.archive.ledger.verified_bytes()
+    book = _run_workers(queue, settings, workers, lock, left)
     for entry in book.entries:
         if entry.state in (State.DONE, State.ABSENT):
             progress.built += entry.built
@@ -149,18 +126,26 @@ def travel(
             progress.failures[entry.task] = entry.reason
         else:
             progress.blocked += 1
+    if not offline:  # what was brought ahead of the workers is in none of their counts
+        brought = steps.archive.ledger.verified_bytes() - held
+        progress.downloaded = max(progress.downloaded, brought)
     return progress
 
 
-def _run_workers(queue: Queue, settings: RunSettings, workers: int, lock: int, total: int) -> Book:
+def _run_workers(
+    queue: Queue, settings: RunSettings, workers: int, lock: int, tasks: Sequence[Task]
+) -> Book:
+    months = sum(task.kind is TaskKind.MONTH for task in tasks)
     logs = settings.layout.temp / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_Bar(total))
+        bar = stack.enter_context(_Bar(len(tasks)))
         processes = [
-            stack.enter_context(_Worker(queue.path, logs, f"run-{n}", lock))
-            for n in range(1, workers + 1)
+            stack.enter_context(_Process("run_worker", [str(queue.path), name], logs, name, lock))
+            for name in (f"run-{n}" for n in range(1, workers + 1))
         ]
+        if months >= _MANY:
+            stack.enter_context(_Process("prefetch", [str(queue.path)], logs, "prefetch", lock))
         try:
             while any(process.alive for process in processes):
                 bar.show(queue.snapshot())
@@ -209,15 +194,15 @@ class _Bar:
             print(f"{settled:,} of {self._total:,} steps, {brought} downloaded", flush=True)
 
 
-class _Worker:
-    """A worker process; it ends when this one does: its standard input is then closed."""
+class _Process:
+    """A process of ours; it ends when this one does: its standard input is then closed."""
 
-    def __init__(self, state: Path, logs: Path, name: str, lock: int) -> None:
+    def __init__(self, module: str, words: Sequence[str], logs: Path, name: str, lock: int) -> None:
         here = Path(__file__).resolve().parent.parent
         paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
         with (logs / f"{name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "data_collection.run_worker", str(state), name],
+                [sys.executable, "-m", f"data_collection.{module}", *words],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.PIPE,

@@ -20,30 +20,35 @@ from data_collection.steps import open_steps
 from data_collection.worker import work
 from pipeline.errors import PipelineError
 
-_LISTING_AGE = 86_400.0
+LISTING_AGE = 86_400.0
 """Seconds: the run that started this worker listed the source anew, so its listing is at hand."""
 
 
 def main() -> int:
     """Work; returns the exit code."""
     state, name = Path(sys.argv[1]), sys.argv[2]
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    stop_with_parent()
     log = Log(name)
     queue = Queue.open(state, options=QueueOptions(say=log.say))
     try:
         settings = RunSettings.from_dict(queue.snapshot().settings)
-        with open_steps(settings, listing_age=_LISTING_AGE, say=log.say) as steps:
+        with open_steps(settings, listing_age=LISTING_AGE, say=log.say) as steps:
             return work(queue, name, steps.perform, log=log).exit_code
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
 
 
-def _follow_parent() -> None:
-    # not through sys.stdin: a thread that waits in its buffer upsets the interpreter's end
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+def stop_with_parent() -> None:
+    """End like by SIGTERM once standard input closes."""
+
+    def follow() -> None:
+        # not through sys.stdin: a thread that waits in its buffer upsets the interpreter's end
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 if __name__ == "__main__":

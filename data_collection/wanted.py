@@ -12,7 +12,7 @@ from data_collection.errors import UsageError
 from data_collection.ledger import Record
 from data_collection.options import parse_span
 from data_collection.plan import wanted_files
-from data_collection.settings import parse_typed, series_of, typed, types_of
+from data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
 from data_collection.universe import chosen_symbols
 from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Series
@@ -27,6 +27,11 @@ class Wish:
     symbols: tuple[str, ...]  # exchange names
     types: tuple[str, ...]  # with their interval: klines:1h
     span: Span
+
+    @classmethod
+    def of(cls, settings: RunSettings) -> Wish:
+        """Everything that a run is about."""
+        return cls(settings.market, settings.symbols, settings.types, settings.span)
 
     @property
     def series(self) -> tuple[Series, ...]:

@@ -137,7 +137,8 @@ class Period:
     @property
     def stamp(self) -> str:
         """`YYYY-MM` or `YYYY-MM-DD`, as in the file's name."""
-        return f"{self.start:%Y-%m}" if self.partition is Partition.MONTHLY else f"{self.start}"
+        day = self.start.isoformat()
+        return day[:7] if self.partition is Partition.MONTHLY else day
 
     @property
     def end(self) -> date:

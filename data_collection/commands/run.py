@@ -13,10 +13,11 @@ from dataclasses import replace
 from data_collection.fetch_options import add_fetch_options, fetch_settings
 from data_collection.options import add_run_options, add_table_options, run_settings
 from data_collection.publish import check_complete, publish
-from data_collection.road import check_symbols, save_settings, travel
+from data_collection.road import save_settings, travel
 from data_collection.root import hold_root
 from data_collection.steps import open_steps
 from data_collection.summary import print_summary
+from data_collection.wanted import Wish, find_files
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_steps(settings) as steps,
     ):
-        check_symbols(steps)
+        find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
         save_settings(settings)
         progress = travel(steps, arguments.workers, lock)
         tables = publish(settings, progress, arguments.complete, arguments.name)
