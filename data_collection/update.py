@@ -8,6 +8,7 @@ new rows. The table is then written in the old one's place.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +30,19 @@ from data_collection.steps import Steps, open_steps
 from data_collection.tasks import Outcome, Task, TaskKind
 from pipeline.columns import VERSION
 from pipeline.errors import PipelineError
-from pipeline.growth import Growth, changed_months, first_change, grow, table_inputs, write_grown
+from pipeline.growth import (
+    Growth,
+    OldTable,
+    changed_months,
+    first_change,
+    grow,
+    write_grown,
+)
 from pipeline.keys import Period, Symbol
 from pipeline.layers import (
     Fingerprint,
     Layout,
     read_fingerprint,
-    read_footer,
     write_bytes,
 )
 from pipeline.symbol_table import INPUT_TYPES, require_wide, table_fingerprint
@@ -55,7 +62,6 @@ class Job:
     symbol: str  # exchange name
     tasks: tuple[Task, ...]  # MONTH tasks that may have something to do
     inputs: Mapping[str, str] | None  # what its rows of the table were made of; None: unknown
-    metrics_last: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +158,11 @@ def listing_marks(steps: Steps) -> dict[Task, str]:
 
 
 def _days_of(settings: RunSettings, stamp: str) -> str:
-    month, span = Period.parse(stamp), settings.span
+    month, span = _month(stamp), settings.span
     return f"{max(span.start, month.start)} {min(span.end.isoformat(), month.end.isoformat())}"
+
+
+_month = functools.cache(Period.parse)
 
 
 def _digest(lines: Sequence[str]) -> str:
@@ -163,7 +172,7 @@ def _digest(lines: Sequence[str]) -> str:
 def month_file(settings: RunSettings, task: Task) -> Path:
     """Where the month file of a MONTH task lies."""
     data_type, interval = parse_typed(task.type)
-    month = Period.parse(task.month)
+    month = _month(task.month)
     return settings.layout.month_file(data_type, interval, task.symbol, month)
 
 
@@ -181,18 +190,16 @@ def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> l
     for task, mark in marks.items():
         if memory.marks.get(task.id) != [mark, *on_disk(month_file(settings, task))]:
             open_tasks.setdefault(task.symbol, []).append(task)
-    footer = read_footer(layout.final_table()) or {}
-    last = footer.get("report", {}).get("metrics_last", {})
-    held = read_fingerprint(layout.final_table())
+    held = OldTable(layout.final_table()).fingerprint
     # rows that an older version computed are all computed again
     current = held is not None and held.version == VERSION
-    made_of = table_inputs(layout.final_table()) if current else {}
+    made_of = {one.key: one.sha256 for one in held.inputs} if held and current else {}
     jobs = []
     for name in settings.symbols:
         symbol = Symbol(settings.market, name)
         inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table), settings)
         tasks = tuple(open_tasks.get(name, ()))
-        jobs.append(Job(name, tasks, inputs, last.get(symbol.table)))
+        jobs.append(Job(name, tasks, inputs))
     return jobs
 
 
@@ -226,11 +233,11 @@ def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[D
     do = partial(perform, settings)
     if workers < 2 or len(jobs) <= _FEW:
         with open_steps(settings, listing_age=_LISTING_AGE) as steps:
-            return [_perform_job(steps, job) for job in jobs]
+            return _perform_jobs(steps, jobs)
     # fresh processes: a fork of a process that has used polars may hang
     count = min(workers, len(jobs), os.cpu_count() or 1)
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        chunk = max(1, len(jobs) // (4 * count))
+        chunk = max(1, len(jobs) // (2 * count))
         groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
         return [done for group in pool.map(do, groups) for done in group]
 
@@ -238,7 +245,12 @@ def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[D
 def perform(settings: RunSettings, jobs: Sequence[Job]) -> list[Done]:
     """Do some jobs in this process."""
     with open_steps(settings, listing_age=_LISTING_AGE) as steps:
-        return [_perform_job(steps, job) for job in jobs]
+        return _perform_jobs(steps, jobs)
+
+
+def _perform_jobs(steps: Steps, jobs: Sequence[Job]) -> list[Done]:
+    table = OldTable(steps.settings.layout.final_table())
+    return [_perform_job(steps, table, job) for job in jobs]
 
 
 @contextlib.contextmanager
@@ -247,7 +259,7 @@ def _commit(_outcome: Outcome) -> Iterator[None]:
     yield
 
 
-def _perform_job(steps: Steps, job: Job) -> Done:
+def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
     settings = steps.settings
     outcomes: dict[Task, Outcome] = {}
     failures: dict[Task, str] = {}
@@ -270,7 +282,7 @@ def _perform_job(steps: Steps, job: Job) -> Done:
         return Done(outcomes, failures, None)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
     since = _since(job, input_digests(fingerprint), first, settings)
-    growth = grow(settings.layout, symbol, settings.span, since, fingerprint, job.metrics_last)
+    growth = grow(table, settings.layout, symbol, settings.span, since, fingerprint)
     return Done(outcomes, failures, growth)
 
 
@@ -332,5 +344,9 @@ def _fresh_marks(
         outcome = progress.outcomes.get(task)
         if task in progress.failures or (outcome is not None and outcome.problems):
             continue
-        kept[task.id] = [mark, *on_disk(month_file(settings, task))]
+        known = memory.marks.get(task.id)
+        # a month that was not looked at has the file it had
+        looked_at = outcome is not None or known is None
+        now: Mark = [mark, *on_disk(month_file(settings, task))] if looked_at else known or []
+        kept[task.id] = now
     return kept

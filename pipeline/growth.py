@@ -7,11 +7,13 @@ is, byte for byte, the one that a full build gives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -32,7 +34,6 @@ from pipeline.layers import (
     Layout,
     atomic_write,
     footer_of,
-    read_fingerprint,
     read_footer,
 )
 from pipeline.parquet_splice import Encoded, Make, Place, Splice
@@ -65,6 +66,21 @@ class OldTable:
             groups.setdefault(str(name), []).append(number)
         return groups
 
+    @cached_property
+    def _footer(self) -> dict[str, Any]:
+        return read_footer(self.path) or {}
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """What it was made of."""
+        told = self._footer.get("fingerprint")
+        return None if told is None else Fingerprint.from_dict(told)
+
+    @property
+    def metrics_last(self) -> dict[str, str | None]:
+        """The last hour that has metrics, by symbol."""
+        return dict(self._footer.get("report", {}).get("metrics_last", {}))
+
     def groups(self, symbol: str) -> list[int]:
         """Numbers of the symbol's row groups, in order."""
         return self._groups.get(symbol, [])
@@ -75,7 +91,7 @@ class OldTable:
 
     def encoded_as(self, options: TableOptions) -> bool:
         """Whether a chunk of it has the bytes that one written now has."""
-        told = read_fingerprint(self.path)
+        told = self.fingerprint
         return (
             told is not None
             and dict(told.parameters).items() >= dict(options.parameters).items()
@@ -116,17 +132,18 @@ class Growth:
 
 
 def grow(
+    table: OldTable,
     layout: Layout,
     symbol: Symbol,
     span: Span,
     since: date | None,
     fingerprint: Fingerprint,
-    metrics_last: str | None,
 ) -> Growth:
-    """Compute the rows of `symbol` from day `since` on; `metrics_last` is the old table's."""
+    """Compute the rows of `symbol` from day `since` on, after those of `table` before it."""
+    metrics_last = table.metrics_last.get(symbol.table)
     if since is None:
         return Growth(symbol.table, None, None, fingerprint, metrics_last)
-    old = OldTable(layout.final_table()).read(symbol.table, SEEDS)
+    old = table.read(symbol.table, SEEDS)
     before = NOTHING_BEFORE
     if old is not None and since > span.start:
         kept = old.filter(pl.col("datetime") < moment(since))
@@ -216,35 +233,56 @@ def write_grown(
     try:
         with path.open("rb") as base_file, atomic_write(path) as temp, temp.open("wb") as out:
             base = Encoded.of_file(base_file, path) if old.encoded_as(options) else None
-            splice = Splice(out)
-            splice.start()
-            held = tuple(_add(splice, base, part, section, options, make) for part in parts)
-            last = {part.symbol: part.growth.metrics_last for part in parts}
-            report = {"metrics_last": last, "symbols": [asdict(rows) for rows in held]}
-            metadata = {FOOTER_KEY: footer_of(fingerprint, report)}
-            splice.finish(arrow_schema(), make, metadata)
+            ready = partial(_ready, base=base, section=section, options=options, make=make)
+            held = []
+            with Splice(out) as splice:
+                for rows, groups in in_turn(ready, parts):
+                    held.append(rows)
+                    for group in groups:
+                        splice.add(*group)
+                last = {part.symbol: part.growth.metrics_last for part in parts}
+                report = {"metrics_last": last, "symbols": [asdict(rows) for rows in held]}
+                metadata = {FOOTER_KEY: footer_of(fingerprint, report)}
+                splice.finish(arrow_schema(), make, metadata)
     except OSError as error:
         raise layer_error(path, error) from error
-    return GrownTable(WideTable(path, held, built=True), splice.sha256.hexdigest())
+    return GrownTable(WideTable(path, tuple(held), built=True), splice.sha256)
 
 
 _WHOLE_RANGE = ("volume_clean", *CROSS_SECTION)
 """Columns of old rows that later days or other symbols can change."""
 
+_Group = tuple[Encoded, int, dict[int, Place]]
+_Part = TypeVar("_Part")
+_Made = TypeVar("_Made")
 
-def _add(
-    splice: Splice,
-    base: Encoded | None,
+
+def in_turn(make: Callable[[_Part], _Made], parts: Iterable[_Part]) -> Iterator[_Made]:
+    """What `make` gives of each part, the next one made by a second thread meanwhile."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming: Future[_Made] | None = None
+        for part in parts:
+            before, coming = coming, pool.submit(make, part)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def _ready(
     part: GrownPart,
+    *,
+    base: Encoded | None,
     section: CrossSection,
     options: TableOptions,
     make: Make,
-) -> SymbolRows:
-    """Add one symbol: its groups that stay, with the columns that may differ, and the rest."""
+) -> tuple[SymbolRows, list[_Group]]:
+    """One symbol's groups: those that stay, with the columns that may differ, and the rest."""
     rows = options.row_group_size
     stay = part.whole_groups(rows) if base is not None else 0
     light = part.read(NEEDED)
     changing = with_volume_clean(light).select("volume_clean").hstack(section.columns(light))
+    groups: list[_Group] = []
     if base is not None and stay:
         head = changing.select(_WHOLE_RANGE).head(stay * rows)
         encoded = Encoded.of_table(to_arrow(head), make, rows)
@@ -253,14 +291,13 @@ def _add(
                 COLUMNS.index(name): Place(encoded, number, column)
                 for column, name in enumerate(_WHOLE_RANGE)
             }
-            splice.add(base, group, places)
+            groups.append((base, group, places))
     if light.height > stay * rows:
         own = tuple(name for name in OWN if name != "volume_clean")
         tail = part.read_after(stay, own).hstack(changing.slice(stay * rows)).select(COLUMNS)
         encoded = Encoded.of_table(to_arrow(tail), make, rows)
-        for number in range(len(encoded.footer.groups)):
-            splice.add(encoded, number, {})
-    return SymbolRows.of(part.symbol, light)
+        groups += [(encoded, number, {}) for number in range(len(encoded.footer.groups))]
+    return SymbolRows.of(part.symbol, light), groups
 
 
 def first_change(old: Mapping[str, str], new: Mapping[str, str], month: Period) -> date | None:
@@ -283,5 +320,5 @@ def changed_months(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
 
 def table_inputs(path: Path) -> dict[str, str]:
     """The digests of the symbols' fingerprints that the table at `path` was made of."""
-    footer = read_footer(path) or {}
-    return dict(footer.get("fingerprint", {}).get("inputs", []))
+    fingerprint = OldTable(path).fingerprint
+    return {} if fingerprint is None else {one.key: one.sha256 for one in fingerprint.inputs}

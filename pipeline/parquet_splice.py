@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from queue import Queue
+from threading import Thread
+from typing import IO, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,24 +87,47 @@ class Place:
     column: int
 
 
-@dataclass(slots=True)
+_AHEAD = 8
+"""Pieces that may wait to be hashed: memory is bounded by them."""
+
+
 class Splice:
-    """The file being put together; `groups` are added in order."""
+    """The file being put together, group after group; in a `with` block, ended by `finish`.
 
-    out: IO[bytes]
-    position: int = 0
-    rows: int = 0
-    groups: list[bytes] = field(default_factory=list)
-    sha256: Any = field(default_factory=hashlib.sha256)
+    A second thread hashes what is written.
+    """
 
-    def start(self) -> None:
-        """Write the head."""
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._position = 0
+        self._rows = 0
+        self._groups: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self._pieces: Queue[bytes | None] = Queue(_AHEAD)
+        self._hasher = Thread(target=self._follow, name="hash")
+
+    def __enter__(self) -> Self:
+        self._hasher.start()
         self._put(MAGIC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.put(None)
+        self._hasher.join()
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the file, after the block."""
+        return self._hash.hexdigest()
+
+    def _follow(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._hash.update(piece)
 
     def add(self, base: Encoded, group: int, changed: Mapping[int, Place]) -> None:
         """Add row group `group` of `base`, some columns' chunks from other places instead."""
         places, chunks = base.footer.groups[group], base.footer.chunks[group]
-        first = self.position
+        first = self._position
         told: list[bytes] = []
         plain = compressed = 0
         run: list[int] = []  # columns of base that lie one after another
@@ -115,7 +140,7 @@ class Splice:
                 self._copy(base, chunks, run)
                 run = []
             start = _start(line)
-            at = self.position + (
+            at = self._position + (
                 sum(int(chunks[c][COMPRESSED]) for c in run[:-1]) if source is base else 0
             )
             told.append(_moved(source.footer.data, line, at - start))
@@ -125,9 +150,9 @@ class Splice:
             compressed += int(line[COMPRESSED])
         self._copy(base, chunks, run)
         rows = int(places[G_ROWS])
-        self.rows += rows
-        values = (plain, rows, first, compressed, len(self.groups))
-        self.groups.append(_group(base.footer.data, places, b"".join(told), values))
+        self._rows += rows
+        values = (plain, rows, first, compressed, len(self._groups))
+        self._groups.append(_group(base.footer.data, places, b"".join(told), values))
 
     def finish(self, schema: pa.Schema, make: Make, metadata: Mapping[str, str]) -> None:
         """Write the footer: `schema` and `metadata` as a writer without rows tells them."""
@@ -139,10 +164,10 @@ class Splice:
         footer = b"".join(
             (
                 data[:rows_at],
-                varint(self.rows),
+                varint(self._rows),
                 data[rows_end:at],
-                list_head(len(self.groups)),
-                *self.groups,
+                list_head(len(self._groups)),
+                *self._groups,
                 data[end:],
             )
         )
@@ -154,9 +179,9 @@ class Splice:
             self._put(base.read(start, _start(last) + int(last[COMPRESSED]) - start))
 
     def _put(self, data: bytes) -> None:
-        self.out.write(data)
-        self.sha256.update(data)
-        self.position += len(data)
+        self._out.write(data)
+        self._pieces.put(data)
+        self._position += len(data)
 
 
 def _start(line: Any) -> int:

@@ -211,14 +211,14 @@ def test_a_file_copied_chunk_by_chunk_is_the_same_file(made: tuple[pa.Table, int
     data = encode(table, rows)
     base = Encoded(read_footer_of(data, "made"), lambda at, n: data[at : at + n])
     out = io.BytesIO()
-    splice = Splice(out)
-    splice.start()
     last = len(table.schema) - 1
-    for group in range(len(base.footer.groups)):
-        splice.add(base, group, {last: Place(base, group, last)})
-    make = partial(open_writer, options=OPTIONS)
-    splice.finish(table.schema, make, {"told": "x" * rows})
+    with Splice(out) as splice:
+        for group in range(len(base.footer.groups)):
+            splice.add(base, group, {last: Place(base, group, last)})
+        make = partial(open_writer, options=OPTIONS)
+        splice.finish(table.schema, make, {"told": "x" * rows})
     assert out.getvalue() == data
+    assert splice.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def cuts() -> list[bytes]:
