@@ -52,7 +52,8 @@ _LISTING_AGE = 3600.0  # seconds: the pool's processes use the listing that was 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
 _FIELD_OF = {kind: name for name, kind in INPUT_TYPES.items()}
 
-Mark = list[Any]  # [digest of the listing, the month file's mtime in ns, its size]
+Mark = list[Any]
+"""[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Job:
     symbol: str  # exchange name
     tasks: tuple[Task, ...]  # MONTH tasks that may have something to do
     inputs: Mapping[str, str] | None  # what its rows of the table were made of; None: unknown
+    known: Mapping[Path, str]  # digests of the month files that are as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +186,22 @@ def on_disk(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
+def mark_of(listed: str, path: Path) -> Mark:
+    """The mark of a month: its listing's digest, its file's place in time, its fingerprint's."""
+    own = read_fingerprint(path)
+    return [listed, *on_disk(path), "" if own is None else own.digest]
+
+
 def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> list[Job]:
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
+    known: dict[str, dict[Path, str]] = {}
     for task, mark in marks.items():
-        if memory.marks.get(task.id) != [mark, *on_disk(month_file(settings, task))]:
+        path, kept = month_file(settings, task), memory.marks.get(task.id)
+        if kept is None or kept[:3] != [mark, *on_disk(path)]:
             open_tasks.setdefault(task.symbol, []).append(task)
+        elif kept[3]:
+            known.setdefault(task.symbol, {})[path] = kept[3]
     held = OldTable(layout.final_table()).fingerprint
     # rows that an older version computed are all computed again
     current = held is not None and held.version == VERSION
@@ -199,7 +211,7 @@ def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> l
         symbol = Symbol(settings.market, name)
         inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table), settings)
         tasks = tuple(open_tasks.get(name, ()))
-        jobs.append(Job(name, tasks, inputs))
+        jobs.append(Job(name, tasks, inputs, known.get(name, {})))
     return jobs
 
 
@@ -280,7 +292,7 @@ def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
     symbol = Symbol(settings.market, job.symbol)
     if not steps.month_files("klines:1m", job.symbol):
         return Done(outcomes, failures, None)
-    fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
+    fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
     since = _since(job, input_digests(fingerprint), first, settings)
     growth = grow(table, settings.layout, symbol, settings.span, since, fingerprint)
     return Done(outcomes, failures, growth)
@@ -347,6 +359,5 @@ def _fresh_marks(
         known = memory.marks.get(task.id)
         # a month that was not looked at has the file it had
         looked_at = outcome is not None or known is None
-        now: Mark = [mark, *on_disk(month_file(settings, task))] if looked_at else known or []
-        kept[task.id] = now
+        kept[task.id] = mark_of(mark, month_file(settings, task)) if looked_at else known or []
     return kept

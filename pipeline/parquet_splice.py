@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ class Place:
     column: int
 
 
+_SEND = 1 << 26
+"""Bytes after which the disk is asked to begin with what is written."""
 _AHEAD = 8
 """Pieces that may wait to be hashed: memory is bounded by them."""
 
@@ -102,6 +105,8 @@ class Splice:
         self._position = 0
         self._rows = 0
         self._groups: list[bytes] = []
+        self._file = out.fileno() if isinstance(out, io.BufferedWriter) else None
+        self._sent = 0
         self._hash = hashlib.sha256()
         self._pieces: Queue[bytes | None] = Queue(_AHEAD)
         self._hasher = Thread(target=self._follow, name="hash")
@@ -130,7 +135,8 @@ class Splice:
         first = self._position
         told: list[bytes] = []
         plain = compressed = 0
-        run: list[int] = []  # columns of base that lie one after another
+        run: list[int] = []  # columns of base that lie one after another, to be copied at once
+        waiting = 0  # bytes of them
         for column in range(len(chunks)):
             place = changed.get(column, Place(base, group, column))
             source, line = place.file, place.file.footer.chunks[place.group][place.column]
@@ -138,11 +144,10 @@ class Splice:
                 run.append(column)
             else:
                 self._copy(base, chunks, run)
-                run = []
+                run, waiting = [], 0
             start = _start(line)
-            at = self._position + (
-                sum(int(chunks[c][COMPRESSED]) for c in run[:-1]) if source is base else 0
-            )
+            at = self._position + waiting
+            waiting += int(line[COMPRESSED]) if source is base else 0
             told.append(_moved(source.footer.data, line, at - start))
             if source is not base:
                 self._put(source.read(start, int(line[COMPRESSED])))
@@ -181,6 +186,10 @@ class Splice:
     def _put(self, data: bytes) -> None:
         self._out.write(data)
         self._pieces.put(data)
+        if self._file is not None and self._position - self._sent >= _SEND:
+            # let the disk begin now: else it would all be waited for at the end
+            os.posix_fadvise(self._file, self._sent, 0, os.POSIX_FADV_DONTNEED)
+            self._sent = self._position
         self._position += len(data)
 
 

@@ -27,6 +27,7 @@ from pipeline.layers import (
     Batch,
     Fingerprint,
     Gate,
+    Input,
     Layout,
     footer_of,
     layer_inputs,
@@ -93,8 +94,14 @@ def input_files(layout: Layout, symbol: Symbol, span: Span) -> dict[str, dict[st
     }
 
 
-def table_fingerprint(layout: Layout, symbol: Symbol, span: Span) -> Fingerprint:
-    """What the symbol's table is made of; raises `LayerError` for a month file without one."""
+def table_fingerprint(
+    layout: Layout, symbol: Symbol, span: Span, known: Mapping[Path, str] | None = None
+) -> Fingerprint:
+    """What the symbol's table is made of; raises `LayerError` for a month file without one.
+
+    `known` are digests of month files' fingerprints, which are then not read.
+    """
+    known = known or {}
     paths = [
         (f"{field}/{stamp}", path)
         for field, months in input_files(layout, symbol, span).items()
@@ -103,7 +110,11 @@ def table_fingerprint(layout: Layout, symbol: Symbol, span: Span) -> Fingerprint
     return Fingerprint(
         LAYER,
         VERSION,
-        layer_inputs(paths),
+        tuple(
+            one
+            for key, path in paths
+            for one in ([Input(key, known[path])] if path in known else layer_inputs([(key, path)]))
+        ),
         (
             ("end", span.end.isoformat()),
             ("start", span.start.isoformat()),
