@@ -1,10 +1,11 @@
 """Who is alive: one OS lock a worker for its whole life, and a heartbeat beside it.
 
 `{lock_dir}/{id}.lock` is locked by the worker's process: the kernel lets go of it the moment the
-process ends, however it ends, and no clock is asked. That decides on one host. Across hosts a lock
-may not be seen, so there the heartbeat decides: `{lock_dir}/{id}.json` carries a counter, and a
-worker is dead when its counter stood still for `stale` seconds *on the watcher's own monotonic
-clock*; wall clocks that are wrong or jump change nothing.
+process ends, however it ends, and no clock is asked. So on one host a death is seen at once. Across
+hosts a lock may not be seen, and a worker that is stopped or hangs keeps its own: there the
+heartbeat decides. `{lock_dir}/{id}.json` carries a counter, and a worker is given up when its
+counter stood still for `stale` seconds *on the watcher's own monotonic clock*; wall clocks that are
+wrong or jump change nothing.
 
 A worker that only slept through all this is kept from committing by its fencing token
 (`queue_steps`).
@@ -35,7 +36,7 @@ BEAT_EVERY = 5.0
 """Seconds between two heartbeats."""
 
 STALE_AFTER = 360.0
-"""Seconds without a heartbeat after which a worker of another host counts as dead."""
+"""Seconds without a heartbeat after which a worker is given up that cannot be seen to be dead."""
 
 _LOCK_PATIENCE = 2.0  # seconds: who looks whether a lock is held holds it for an instant
 _MACHINE_ID = Path("/etc/machine-id")
@@ -110,8 +111,8 @@ class Watch:
 
     def is_dead(self, worker: str, host: str) -> bool:
         """Whether this worker of this host can be given up."""
-        if host == self.host:
-            return not holds_lock(self.lock_dir, worker)
+        if host == self.host and not holds_lock(self.lock_dir, worker):
+            return True
         return self.silence(worker, host) > self.stale
 
     def looks_alive(self, beat: Beat) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.leases import read_beat
+from data_collection.leases import read_beat, this_host
 from data_collection.queue_options import CommitStep, workers_dir
 from data_collection.queue_state import State
 from data_collection.shared_queue import Queue
@@ -52,8 +52,9 @@ def holder(queue: Queue) -> str:
     return next(entry.worker for entry in queue.snapshot().entries if entry.id == HELD)
 
 
-def test_a_worker_asleep_on_another_host_loses_its_task_and_its_late_result_is_refused(queue):
-    asleep = hold(queue, host="elsewhere")
+@pytest.mark.parametrize("host", [this_host(), "elsewhere"])
+def test_a_worker_asleep_loses_its_task_and_its_late_result_is_refused(queue, host: str):
+    asleep = hold(queue, host=host)
     asleep.send_signal(signal.SIGSTOP)
     code, log = workers.finish(workers.start(config(queue, "B", stale=1.0)))
     assert code == 0
@@ -80,10 +81,10 @@ def test_a_worker_with_a_heartbeat_on_another_host_keeps_its_task(queue):
     assert set(commits(queue.path.parent / "out").values()) == {1}
 
 
-def test_on_one_host_a_sleeping_worker_keeps_its_task_and_the_others_wait(queue):
+def test_a_worker_that_sleeps_a_while_keeps_its_task_and_the_others_wait(queue):
     asleep = hold(queue)
     asleep.send_signal(signal.SIGSTOP)
-    near = workers.start(config(queue, "B", stale=0.1))
+    near = workers.start(config(queue, "B", stale=1e9))
     until(lambda: queue.snapshot().counts()[State.DONE] == REST)
     time.sleep(1.0)
     assert near.poll() is None

@@ -58,8 +58,8 @@ def add_queue_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=STALE_AFTER / 3600,
         metavar="H",
-        help="a worker of another host loses its tasks after so long without a heartbeat "
-        "(default: %(default)s; on one host a dead worker loses them at once)",
+        help="a worker loses its tasks after so long without a heartbeat "
+        "(default: %(default)s; a dead one on the same host loses them at once)",
     )
 
 
