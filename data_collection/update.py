@@ -247,6 +247,8 @@ def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[D
         with open_steps(settings, listing_age=_LISTING_AGE) as steps:
             return _perform_jobs(steps, jobs)
     # fresh processes: a fork of a process that has used polars may hang
+    # (as many of them as cores: more threads in each would only stand in each other's way)
+    os.environ["POLARS_MAX_THREADS"] = "1"
     count = min(workers, len(jobs), os.cpu_count() or 1)
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         chunk = max(1, len(jobs) // (2 * count))

@@ -11,6 +11,7 @@ over the same root.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ from data_collection.steps import open_steps
 from data_collection.tasks import TaskKind
 from data_collection.update import Memory, input_digests, listing_marks, mark_of, month_file
 from pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
+from pipeline.checks.cross import hours_of_minutes
 from pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
 from pipeline.factors.assemble import NEEDED, Inputs
 from pipeline.factors.metrics import METRICS
@@ -200,40 +202,70 @@ def share(path: Path, target: Path) -> None:
     os.link(path, target)
 
 
+@functools.cache
+def minutes_of(month: Period) -> pl.DataFrame:
+    """Minutes of noise; everything else of the month follows from them."""
+    noise = np.random.default_rng(month.start.toordinal())
+    times = np.arange(month.start_us, month.end_us, 60_000_000)
+    price = 100 * np.exp(np.cumsum(noise.normal(0, 1e-4, len(times))))
+    volume = noise.lognormal(size=len(times))
+    return pl.DataFrame(
+        {
+            "minute": pl.Series(times).cast(pl.Datetime("us", "UTC")),
+            "open": price,
+            "high": price * 1.0002,
+            "low": price * 0.9998,
+            "close": price * 1.0001,
+            "volume": volume,
+            "quote_volume": volume * price,
+            "count": np.full(len(times), 5),
+            "taker_buy_volume": volume / 2,
+            "taker_buy_quote_volume": volume * price / 2,
+        }
+    )
+
+
 def noise_month(type_name: str, month: Period) -> pl.DataFrame:
     """A whole month file of one type."""
-    noise = np.random.default_rng(month.start.toordinal())
+    minutes = minutes_of(month)
     data_type, interval = parse_typed(type_name)
-    step = {"1m": 60, "1h": 3600}.get(interval, 60) * 1_000_000
-    if data_type is DataType.FUNDING:
-        step = 8 * 3_600_000_000
-    if data_type is DataType.METRICS:
-        step = 300_000_000
+    if type_name == "klines:1m":
+        return minutes
+    if data_type is DataType.AGGTRADES:
+        known = {
+            "base_volume": "volume",
+            "quote_volume": "quote_volume",
+            "taker_buy_qty": "taker_buy_volume",
+            "taker_buy_quote": "taker_buy_quote_volume",
+            "raw_trade_count": "count",
+            "price_first": "open",
+            "price_high": "high",
+            "price_low": "low",
+            "price_last": "close",
+        }
+        ids = pl.col("minute").dt.epoch("s") // 60
+        named = [pl.col(source).alias(name) for name, source in known.items()]
+        times = [pl.col("minute").alias(name) for name in ("first_ts", "last_ts")]
+        ends = [ids.alias(name) for name in ("first_agg_trade_id", "last_agg_trade_id")]
+        there = minutes.select("minute", *named, *times, *ends)
+        others = [name for name in AGG_MINUTES if name not in there.columns]
+        return there.with_columns(pl.lit(1.5).alias(name) for name in others).select(AGG_MINUTES)
+    if interval == "1h":
+        hours = hours_of_minutes(minutes)
+        moment = hours["hour"].cast(pl.Datetime("us", "UTC")).alias("open_time")
+        return hours.drop("hour").insert_column(0, moment)
+    step = 8 * 3_600_000_000 if data_type is DataType.FUNDING else 300_000_000
     times = np.arange(month.start_us, month.end_us, step)
-    rows = len(times)
     moment = pl.Series(times).cast(pl.Datetime("us", "UTC"))
-    price = 100 * np.exp(np.cumsum(noise.normal(0, 1e-4, rows)))
+    noise = np.random.default_rng(1)
     if data_type is DataType.FUNDING:
-        rate = noise.normal(0, 1e-4, rows)
-        columns = {"calc_time": moment, "funding_interval_hours": 8.0, "last_funding_rate": rate}
-    elif data_type is DataType.METRICS:
-        known = moment + timedelta(minutes=5)
-        values = {name: noise.lognormal(size=rows) for name in METRICS}
-        columns = {"known_time": known, "file_date": moment.dt.date(), **values}
-    elif data_type is DataType.AGGTRADES:
-        columns = {name: noise.lognormal(size=rows) for name in AGG_MINUTES}
-        ids = np.arange(rows) + times[0] // step
-        named = {"minute": moment, "first_agg_trade_id": ids, "last_agg_trade_id": ids}
-        columns |= named | {"first_ts": moment, "last_ts": moment}
-    else:
-        columns = {"open_time": moment, "open": price, "high": price * 1.0002}
-        columns |= {"low": price * 0.9998, "close": price * 1.0001}
-        if data_type is DataType.KLINES:
-            names = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
-            columns |= {name: noise.lognormal(size=rows) for name in names}
-            columns |= {"count": np.full(rows, 5)}
-    frame = pl.DataFrame(columns)
-    return frame.rename({"open_time": "minute"}) if type_name == "klines:1m" else frame
+        rate = noise.normal(0, 1e-4, len(times))
+        return pl.DataFrame(
+            {"calc_time": moment, "funding_interval_hours": 8.0, "last_funding_rate": rate}
+        )
+    values = {name: noise.lognormal(size=len(times)) for name in METRICS}
+    known_time = moment + timedelta(minutes=5)
+    return pl.DataFrame({"known_time": known_time, "file_date": moment.dt.date(), **values})
 
 
 def symbol_year() -> float:

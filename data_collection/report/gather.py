@@ -57,6 +57,8 @@ def _looks(settings: RunSettings, *, deep: bool) -> list[SymbolLook]:
     if workers < 2 or len(settings.symbols) <= _FEW:
         return [look(symbol) for symbol in settings.symbols]
     # fresh processes: a fork of a process that has used polars may hang
+    # (as many of them as cores: more threads in each would only stand in each other's way)
+    os.environ["POLARS_MAX_THREADS"] = "1"
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return list(pool.map(look, settings.symbols))
 
