@@ -7,6 +7,7 @@ they also note in `commits.log`, inside the commit gate, so that a test can coun
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -31,6 +32,7 @@ from pipeline.errors import PipelineError, RawError
 from pipeline.layers import Batch
 
 PROJECT = Path(__file__).resolve().parent.parent
+_started: list[subprocess.Popen[str]] = []
 LIMITS = Limits(first_delay=0.1, factor=2.0, deaths=1_000)
 
 
@@ -83,16 +85,23 @@ def file_name(task: Task) -> str:
 
 
 def start(config: Config, log: Path | None = None) -> subprocess.Popen[str]:
-    """Start a worker process; its log goes to `log`, or to a pipe."""
+    """Start a worker process, for `end_all` to end; its log goes to `log`, or to a pipe."""
     command = [sys.executable, "-m", "tests.queue_workers", orjson.dumps(config).decode()]
-    if log is None:
-        return subprocess.Popen(
-            command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-    with log.open("a") as stream:
-        return subprocess.Popen(
+    with contextlib.nullcontext(subprocess.PIPE) if log is None else log.open("a") as stream:
+        process = subprocess.Popen(
             command, cwd=PROJECT, stdout=stream, stderr=subprocess.STDOUT, text=True
         )
+    _started.append(process)
+    return process
+
+
+def end_all() -> None:
+    """Kill what a failed test left running."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def undisturbed(out: Path, symbols: int, months: int) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,9 +59,10 @@ def logged(folder: Path, event: str) -> Counter[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "out").mkdir()
-    return tmp_path
+    yield tmp_path
+    workers.end_all()
 
 
 def test_eight_workers_do_each_task_once_and_the_state_is_whole_at_every_read(place: Path):
@@ -167,7 +168,7 @@ def test_a_clock_that_is_a_day_wrong_takes_no_lease(place: Path, days: float):
     crew = [
         workers.start(
             workers.Config(
-                str(queue.path), name, str(place / "out"), pause=0.1, days_off=off, stale=0.5
+                str(queue.path), name, str(place / "out"), pause=0.1, days_off=off, stale=60.0
             )
         )
         for name, off in (("A", 0.0), ("B", days), ("C", 0.0))
