@@ -72,9 +72,9 @@ def test_a_worker_asleep_loses_its_task_and_its_late_result_is_refused(queue, ho
 
 def test_a_worker_with_a_heartbeat_on_another_host_keeps_its_task(queue):
     far = hold(queue, host="elsewhere")
-    near = workers.start(config(queue, "B", stale=1.0))
+    near = workers.start(config(queue, "B", stale=4.0))
     until(lambda: queue.snapshot().counts()[State.DONE] == REST)
-    time.sleep(2.0)
+    time.sleep(5.0)  # longer than that without a beat it would be given up
     assert holder(queue) == "A"
     let_go(queue)
     assert workers.finish(far)[0] == workers.finish(near)[0] == 0
