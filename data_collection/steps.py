@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock
 
 from data_collection.archive import Archive, FetchOptions
 from data_collection.month_step import MonthStep, peek
@@ -48,7 +49,9 @@ class Steps:
     @cached_property
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
-        warm_up(lambda: self._say("compiling for this machine, once"))
+        # one at a time: the others then load what the first one compiled
+        with FileLock(self.settings.layout.temp / "compile.lock"):
+            warm_up(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: Committing) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
