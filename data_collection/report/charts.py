@@ -26,6 +26,8 @@ SHARES = ListedColormap(
     [*mpl.colormaps["cividis"](np.linspace(0.05, 0.9, 99)), (0.87, 0.93, 0.89, 1.0)]
 )
 """Dark where much is missing, one pale green only for what is complete; no red-green contrast."""
+_TALL = 30
+"""Symbols from which on the months stand above the drawing as well."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: sharp, searchable, small
     "svg.hashsalt": "alphaqcm",  # the same report gives the same bytes
@@ -100,8 +102,10 @@ def _matrix(
             vmax=1,
         )
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
-        step = 1 if turn else max(1, len(columns) // 14)
+        step = 1 if turn else -(-len(columns) // 9)
         axes.set_xticks(range(0, len(columns), step), columns[::step], fontsize=8)
+        if len(rows) > _TALL and not turn:
+            axes.tick_params(axis="x", top=True, labeltop=True)
         if turn:
             axes.tick_params(axis="x", rotation=40)
             for label in axes.get_xticklabels():
@@ -111,7 +115,9 @@ def _matrix(
         axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=0.6)
         axes.tick_params(which="minor", length=0)
-        legend = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.2 / height), aspect=12)
+        legend = figure.colorbar(
+            image, ax=axes, shrink=min(1.0, 2.2 / height), aspect=12, anchor=(0, 1)
+        )
         legend.set_label(bar, fontsize=8)
         legend.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
     return result[0]
