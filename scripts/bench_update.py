@@ -249,7 +249,9 @@ def noise_month(type_name: str, month: Period) -> pl.DataFrame:
         ends = [ids.alias(name) for name in ("first_agg_trade_id", "last_agg_trade_id")]
         there = minutes.select("minute", *named, *times, *ends)
         others = [name for name in AGG_MINUTES if name not in there.columns]
-        return there.with_columns(pl.lit(1.5).alias(name) for name in others).select(list(AGG_MINUTES))
+        return there.with_columns(pl.lit(1.5).alias(name) for name in others).select(
+            list(AGG_MINUTES)
+        )
     if interval == "1h":
         hours = hours_of_minutes(minutes)
         moment = hours["hour"].cast(pl.Datetime("us", "UTC")).alias("open_time")
