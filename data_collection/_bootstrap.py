@@ -11,7 +11,10 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-NEEDED = ("numba", "numpy", "orjson", "polars", "pyarrow", "requests", "tqdm", "filelock", "rich")
+NEEDED = (
+    "aria2p", "duckdb", "filelock", "isal", "jinja2", "matplotlib", "numba", "numpy", "orjson",
+    "polars", "pyarrow", "requests", "rich", "tenacity", "tqdm", "yaml",
+)  # fmt: skip
 
 
 def start() -> None:

@@ -1,8 +1,10 @@
 """The archive as the rest of the project sees it: what there is, and verified files of it.
 
-with Archive.open("https://data.binance.vision", cache=layout.cache) as archive:
-periods = archive.periods(series)
-files = archive.fetch([series.file(period) for period in periods])
+    with Archive.open("https://data.binance.vision", cache=layout.cache) as archive:
+        periods = archive.periods(series)
+        files = archive.fetch([series.file(period) for period in periods])
+
+Nothing else in the project asks a source for anything.
 """
 
 from __future__ import annotations
@@ -92,6 +94,8 @@ class Archive:
         self.listing = Listing(lister, name, self.ledger, max_age=options.listing_age)
         self._intake = Intake(cache, self.ledger, self._downloader, self.weather, f"{source.files}")
         self._fetching = threading.Lock()
+        self._proven: dict[Series, dict[Period, Listed]] = {}  # before this process fetched any
+        self._proven_lock = threading.Lock()
 
     @classmethod
     def open(
@@ -125,6 +129,17 @@ class Archive:
     def periods(self, series: Series) -> dict[Period, Listed]:
         """What the listing has of a series, monthly and daily."""
         return self.listing.files(series)
+
+    def available(self, series: Series) -> dict[Period, Listed]:
+        """What can be had of a series: what the listing has, and what the cache holds proven."""
+        with self._proven_lock:
+            if series not in self._proven:
+                self._proven[series] = {
+                    ArchiveFile.parse(record.key).period: record.listed
+                    for record in self.ledger.of_series(series)
+                    if record.sha256
+                }
+        return self._proven[series] | self.periods(series)
 
     def symbols(self, market: Market, data_type: DataType) -> list[str]:
         """Every symbol that ever had a folder of the type: the survivorship-safe universe."""
@@ -296,6 +311,8 @@ class Archive:
         """Note what reading a file gave: rows, first and last time, days without any row."""
         self.ledger.note(
             file.key,
+            state=State.OK.value,
+            reason="",
             rows=rows,
             first=utc_text(first) if first else "",
             last=utc_text(last) if last else "",
@@ -307,9 +324,13 @@ class Archive:
         self.ledger.note(file.key, state=State.CORRUPT.value, reason=reason)
 
     def record_hole(self, series: Series, day: date, reason: str) -> None:
-        """Note a day for which no file of the archive has rows."""
+        """Note a day for which no file of the archive has rows; a proven file keeps its record."""
+        key = series.file(Period.day(day)).key
+        known = self.ledger.get(key)
+        if known is not None and known.sha256:
+            return
         self.ledger.note(
-            series.file(Period.day(day)).key,
+            key,
             state=State.HOLE.value,
             reason=reason,
             seen_at=utc_text(datetime.now(UTC)),

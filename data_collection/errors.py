@@ -1,17 +1,19 @@
 """Every error the shell raises; the core's own are in `pipeline.errors`.
 
-CollectionError
-UsageError       the command's words do not fit: unknown symbol, start after end, no such file
-RootBusy         another process holds the data root
-SourceError      the archive, a mirror or a directory does not give what it should
-Unreachable      no answer after every retry
-BadListing       a listing that is no S3 listing
-Refused          451, or an answer that will not change by asking again
-Trouble          one attempt went wrong; another may not (never leaves the transports' pool)
-CacheError       the cache or its ledger cannot be trusted or written
-CacheFull        the next file would pass --max-disk
-QueueError       the shared state cannot be used
-LeaseLost        the task was given to another worker: the late result is refused
+    CollectionError
+      UsageError       the command's words do not fit: unknown symbol, start after end, no such file
+      RootBusy         another process holds the data root
+      SourceError      the archive, a mirror or a directory does not give what it should
+        Unreachable      no answer after every retry
+        BadListing       a listing that is no S3 listing
+        Refused          451, or an answer that will not change by asking again
+        Trouble          one attempt went wrong; another may not (never leaves the transports' pool)
+      CacheError       the cache or its ledger cannot be trusted or written
+        CacheFull        the next file would pass --max-disk
+      QueueError       the shared state cannot be used
+        LeaseLost        the task was given to another worker: the late result is refused
+
+A message has the same four parts as the core's.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from data_collection.archive import DOWNLOADERS, Archive, FetchOptions
@@ -75,10 +75,18 @@ def fetch_options(arguments: argparse.Namespace) -> FetchOptions:
     )
 
 
-def fetch_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the options say otherwise than by default, as the settings of a run keep it."""
-    told, usual = asdict(fetch_options(arguments)), asdict(_DEFAULT)
-    return {name: value for name, value in told.items() if value != usual[name]}
+def fetch_settings(arguments: argparse.Namespace, shared_by: int) -> dict[str, Any]:
+    """What the options say otherwise than by default, for each of the processes that share it."""
+    options = fetch_options(arguments)
+    rate = options.rate_limit
+    told = asdict(
+        replace(
+            options,
+            connections=max(1, options.connections // shared_by),
+            rate_limit=None if rate is None else max(1, rate // shared_by),
+        )
+    )
+    return {name: value for name, value in told.items() if value != asdict(_DEFAULT)[name]}
 
 
 def add_refresh_option(parser: argparse.ArgumentParser) -> None:

@@ -127,18 +127,24 @@ class Intake:
         Raises `Unreachable`, `Refused`, `CacheFull`, `LayerError` or `DiskFull`.
         """
         target = self.target(order.file)
-        with self._locked_part(target, wait=wait) as part:
-            if part is None:
-                return None
-            record = self._ledger.get(order.file.key)
-            done = self.settled(order.file, record)
-            if done and record and record.listed == order.listed:
-                return done  # another process was faster
-            done = self._adopt(order, target)
-            if done is not None:
-                return done
-            budget.reserve(order.file.key, order.listed.size)
-            return self._bring(order, part, target)
+        try:
+            with self._locked_part(target, wait=wait) as part:
+                return None if part is None else self._take(order, budget, part, target)
+        except OSError as error:
+            raise layer_error(target, error) from error
+
+    def _take(
+        self, order: Order, budget: DiskBudget, part: Part, target: Path
+    ) -> Fetched | Missing:
+        record = self._ledger.get(order.file.key)
+        done = self.settled(order.file, record)
+        if done and record and record.listed == order.listed:
+            return done  # another process was faster
+        done = self._adopt(order, target)
+        if done is not None:
+            return done
+        budget.reserve(order.file.key, order.listed.size)
+        return self._bring(order, part, target)
 
     @contextlib.contextmanager
     def _locked_part(self, target: Path, *, wait: bool) -> Iterator[Part | None]:

@@ -135,7 +135,7 @@ class MonthStep:
 
     def perform(self, archive: Archive, commit: Committing) -> Outcome:
         """Fetch, read and write what is not current."""
-        available = archive.periods(self.series)
+        available = archive.available(self.series)
         fetch = _Fetch(archive)
         outcome = self.current(available, fetch)
         if outcome is not None:

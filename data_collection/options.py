@@ -35,7 +35,7 @@ def add_market_option(parser: argparse.ArgumentParser) -> None:
         "--market",
         default=Market.UM.value,
         choices=[market.value for market in Market],
-        help="um: USDT-margined, cm: coin-margined futures (default: %(default)s)",
+        help="spot, um: USDT-margined, cm: coin-margined futures (default: %(default)s)",
     )
 
 

@@ -1,13 +1,15 @@
 """The plan: what of the wanted is kept, downloaded, replaced or absent. Pure: no disk, no network.
 
-listed   record            action
-no       with a SHA-256    keep (gone from the source, still proven)
-no       any other, none   absent
-yes      none              download
-yes      with a SHA-256    keep when the listing's words are the same, else replace
-yes      corrupt           absent when they are the same (it stays corrupt), else download
-yes      absent            download when they changed or the record is old, else absent
-yes      hole              download
+    listed   record            action
+    no       with a SHA-256    keep (gone from the source, still proven)
+    no       any other, none   absent
+    yes      none              download
+    yes      with a SHA-256    keep when the listing's words are the same, else replace
+    yes      corrupt           absent when they are the same (it stays corrupt), else download
+    yes      absent            download when they changed or the record is old, else absent
+    yes      hole              download
+
+`decide` is this table.
 """
 
 from __future__ import annotations

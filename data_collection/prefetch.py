@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from data_collection.run_worker import LISTING_AGE, stop_with_parent
+from data_collection.run_worker import LISTING_AGE, stop_with_parent, tell_troubles
 from data_collection.settings import RunSettings
 from data_collection.shared_queue import Queue
 from data_collection.steps import open_steps
@@ -36,6 +36,7 @@ def main() -> int:
             )
             for start in range(0, len(files), _BATCH):
                 steps.archive.fetch(files[start : start + _BATCH])
+            tell_troubles(steps)
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +21,13 @@ from data_collection.errors import CollectionError, UsageError
 from data_collection.queue_options import DEFAULT_STATE
 from data_collection.queue_state import Book, State, is_over
 from data_collection.queue_tasks import planned_tasks
+from data_collection.run_worker import TROUBLES
 from data_collection.settings import RunSettings
 from data_collection.shared_queue import Queue
 from data_collection.steps import Steps
 from data_collection.tasks import Outcome, Result, Task, TaskKind
 from pipeline.layers import write_bytes
+from pipeline.registry import Market
 
 _POLL = 0.2  # seconds between two looks at the queue
 _MANY = 100  # months to fetch from which on small files are brought ahead
@@ -41,6 +43,7 @@ class Progress:
     blocked: int = 0  # tasks that stand on a failed one
     built: int = 0
     downloaded: int = 0  # bytes
+    troubles: Counter[str] = field(default_factory=Counter)  # attempts gone wrong and mended
 
     @property
     def problems(self) -> list[str]:
@@ -52,14 +55,18 @@ class Progress:
 def save_settings(settings: RunSettings) -> None:
     """Keep the settings of the run, for `build` and `update`."""
     write_bytes(
-        settings.layout.temp / "run.json",
+        _settings_path(settings.layout.temp, settings.market),
         orjson.dumps(settings.to_dict(), option=orjson.OPT_INDENT_2),
     )
 
 
-def load_settings(temp: Path) -> RunSettings:
-    """The settings of the last run in a data root; raises `UsageError` where there was none."""
-    path = temp / "run.json"
+def _settings_path(temp: Path, market: Market) -> Path:
+    return temp / ("run.json" if market is Market.UM else f"run-{market}.json")
+
+
+def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
+    """The settings of a market's last run in a data root; raises `UsageError` without one."""
+    path = _settings_path(temp, market)
     try:
         return RunSettings.from_dict(orjson.loads(path.read_bytes()))
     except (OSError, KeyError, orjson.JSONDecodeError) as error:
@@ -114,7 +121,8 @@ def travel(
     queue.sync(planned_tasks(steps, set(left)), settings.to_dict(), look_again=True)
     queue.retry_failed()
     held = 0 if offline else steps.archive.ledger.verified_bytes()
-    book = _run_workers(queue, settings, workers, lock, left)
+    book = _run_workers(queue, settings, workers, lock, left, progress.troubles)
+    progress.troubles += steps.archive.troubles if not offline else Counter()
     for entry in book.entries:
         if entry.state in (State.DONE, State.ABSENT):
             progress.built += entry.built
@@ -133,7 +141,12 @@ def travel(
 
 
 def _run_workers(
-    queue: Queue, settings: RunSettings, workers: int, lock: int, tasks: Sequence[Task]
+    queue: Queue,
+    settings: RunSettings,
+    workers: int,
+    lock: int,
+    tasks: Sequence[Task],
+    troubles: Counter[str],
 ) -> Book:
     months = sum(task.kind is TaskKind.MONTH for task in tasks)
     logs = settings.layout.temp / "logs"
@@ -144,8 +157,10 @@ def _run_workers(
             stack.enter_context(_Process("run_worker", [str(queue.path), name], logs, name, lock))
             for name in (f"run-{n}" for n in range(1, workers + 1))
         ]
+        others = []
         if months >= _MANY:
-            stack.enter_context(_Process("prefetch", [str(queue.path)], logs, "prefetch", lock))
+            words = [str(queue.path)]
+            others.append(stack.enter_context(_Process("prefetch", words, logs, "prefetch", lock)))
         try:
             while any(process.alive for process in processes):
                 bar.show(queue.snapshot())
@@ -157,6 +172,8 @@ def _run_workers(
             raise
         book = queue.snapshot()
         bar.show(book)
+    for process in (*processes, *others):
+        troubles.update(process.troubles)
     if not is_over(book):
         raise CollectionError(
             "the run's workers",
@@ -211,6 +228,7 @@ class _Process:
             )
         self._name = name
         self._last_words: deque[str] = deque(maxlen=1)
+        self.troubles: Counter[str] = Counter()
         # a pipe and not a file: a worker that a full disk ended can still say so
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -226,8 +244,11 @@ class _Process:
 
     def _listen(self) -> None:
         for line in self._process.stderr or ():
-            if line.strip():
-                self._last_words.append(line.decode("utf-8", "replace").strip())
+            text = line.decode("utf-8", "replace").strip()
+            if text.startswith(TROUBLES):
+                self.troubles.update(orjson.loads(text.removeprefix(TROUBLES)))
+            elif text:
+                self._last_words.append(text)
 
     @property
     def alive(self) -> bool:

@@ -12,16 +12,21 @@ import sys
 import threading
 from pathlib import Path
 
+import orjson
+
 from data_collection.event_log import Log
 from data_collection.queue_options import QueueOptions
 from data_collection.settings import RunSettings
 from data_collection.shared_queue import Queue
-from data_collection.steps import open_steps
+from data_collection.steps import Steps, open_steps
 from data_collection.worker import work
 from pipeline.errors import PipelineError
 
 LISTING_AGE = 86_400.0
 """Seconds: the run that started this worker listed the source anew, so its listing is at hand."""
+
+TROUBLES = "troubles: "
+"""Begins the line of standard error that counts attempts gone wrong, as JSON."""
 
 
 def main() -> int:
@@ -33,10 +38,18 @@ def main() -> int:
     try:
         settings = RunSettings.from_dict(queue.snapshot().settings)
         with open_steps(settings, listing_age=LISTING_AGE, say=log.say) as steps:
-            return work(queue, name, steps.perform, log=log).exit_code
+            try:
+                return work(queue, name, steps.perform, log=log).exit_code
+            finally:
+                tell_troubles(steps)
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
+
+
+def tell_troubles(steps: Steps) -> None:
+    """Tell the run, on standard error, what went wrong in single attempts and was mended."""
+    sys.stderr.write(f"{TROUBLES}{orjson.dumps(steps.troubles).decode()}\n")
 
 
 def stop_with_parent() -> None:

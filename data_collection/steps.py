@@ -46,6 +46,11 @@ class Steps:
         """The run's archive, opened when it is first asked for."""
         return self._opener()
 
+    @property
+    def troubles(self) -> dict[str, int]:
+        """What went wrong in single attempts so far, by kind."""
+        return dict(self.archive.troubles) if "archive" in self.__dict__ else {}
+
     @cached_property
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
@@ -71,7 +76,7 @@ class Steps:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
         if task.kind is TaskKind.MONTH:
             step = self._month(task)
-            return step.current(self.archive.periods(step.series), peek(self.archive))
+            return step.current(self.archive.available(step.series), peek(self.archive))
         if task.kind is TaskKind.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)

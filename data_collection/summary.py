@@ -40,6 +40,9 @@ def print_summary(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
     )
+    if progress.troubles:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.troubles.most_common())
+        print(f"attempts that went wrong and were made again: {kinds}")
     if not tables:
         print(f"no table was written: {_why_none(settings, progress)}")
     for table in tables:

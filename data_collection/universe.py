@@ -48,7 +48,12 @@ def read_symbols(name: str, market: Market) -> tuple[Symbol, ...]:
             found="none; symbols/ has " + (", ".join(known) or "no files"),
             next_step="correct the name, or write one with: alphaqcm symbols --write FILE",
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            path, expected="a text file in UTF-8, one symbol a line", found=f"{error}"
+        ) from error
     return _parse((line.partition("#")[0] for line in lines), market, str(path))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from data_collection.errors import UsageError
+from pipeline.columns import REGISTRY, DType
 from pipeline.layers import STAGES, Layout
 from pipeline.registry import DataType
 
@@ -21,6 +22,8 @@ HOURLY = {
     "funding_1h": DataType.FUNDING,
     "metrics_1h": DataType.METRICS,
 }
+
+_SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,28 @@ def _view(name: str, folder: Path, pattern: str, symbol: str) -> Iterator[View]:
     read = (
         f"read_parquet({_text(files)}, filename = true)"
         if pattern.endswith(".parquet")
-        # null is an empty field; all files of a layer have the same columns
-        else f"read_csv({_text(files)}, filename = true, header = true, nullstr = '')"
+        else _read_csv(files, next(folder.glob(pattern)))
     )
     key = f"regexp_extract(filename, {_text(symbol)}, 1) AS symbol"
     yield View(name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+
+
+def _read_csv(files: str, one: Path) -> str:
+    """All files of a layer have the columns of `one`; types are told, never guessed from rows."""
+    with one.open(encoding="utf-8") as stream:
+        time, *names = stream.readline().strip().split(",")
+    types = {time: "TIMESTAMP WITH TIME ZONE"} | {name: _sql_type(name) for name in names}
+    told = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+    # null is an empty field
+    return (
+        f"read_csv({_text(files)}, filename = true, header = true, nullstr = '', "
+        f"auto_detect = false, delim = ',', columns = {{{told}}})"
+    )
+
+
+def _sql_type(column: str) -> str:
+    dtype = REGISTRY[column].dtype if column in REGISTRY else DType.FLOAT
+    return _SQL_TYPES.get(dtype, "BIGINT")
 
 
 def _text(value: str) -> str:

@@ -53,7 +53,7 @@ class Symbol:
         dated = _EXPIRY.match(self.exchange) if self.market is not Market.SPOT else None
         if dated:
             pair, expiry = dated["pair"], dated["expiry"]
-        for currency in QUOTES:
+        for currency in ("USD",) if self.market is Market.CM else QUOTES:
             if pair.endswith(currency) and len(pair) > len(currency):
                 return pair.removesuffix(currency), currency, "" if expiry == "PERP" else expiry
         return None

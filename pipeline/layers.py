@@ -175,7 +175,9 @@ class Batch:
     `add` gives the temp path to write; `commit` syncs and renames all; leaving the block without a
     commit removes what was written. Temp files stay locked by this process while they live, so that
     `clean_temps` can tell the leftovers of dead processes from files at work.
-    Raises `LayerError` or `DiskFull`; the targets are then untouched.
+    Raises `LayerError` or `DiskFull`. Until the first rename all targets are untouched; a crash
+    between two renames leaves new files beside old ones, so the file that says what the others are
+    (a completion marker, a table's footer) is added last.
     """
 
     def __init__(self) -> None:
@@ -200,14 +202,18 @@ class Batch:
         """A fresh temp path beside `path`."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(
-                prefix=f".{path.name}.", suffix=_TEMP_SUFFIX, dir=path.parent
-            )
+            while True:
+                descriptor, name = tempfile.mkstemp(
+                    prefix=f".{path.name}.", suffix=_TEMP_SUFFIX, dir=path.parent
+                )
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    break
+                os.close(descriptor)  # somebody cleaned it away before it was locked
+            os.fchmod(descriptor, 0o644)
         except OSError as error:
             raise layer_error(path, error) from error
         self._files.append((descriptor, Path(name), path))
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.fchmod(descriptor, 0o644)
         return Path(name)
 
     def commit(self, gate: Gate = contextlib.nullcontext) -> None:

@@ -73,11 +73,11 @@ def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> Reading:
     """Read a file's CSV text; `subject` names it in errors (its key when not given)."""
     subject = subject or file.key
     spec = spec_of(file.series.type)
-    columns = spec.columns_in(file.series.market)
-    order, body = _split_header(data, spec, columns, subject)
-    _check_fields(data, body, len(columns), subject)
+    order, body = _split_header(data, spec, file.series.market, subject)
+    _check_fields(data, body, len(order), subject)
     frame = _parse(data, body, order, subject)
-    frame = _typed(frame, order, data, body, subject).select(column.name for column in columns)
+    names = [column.name for column in spec.columns_in(file.series.market) if column in order]
+    frame = _typed(frame, order, data, body, subject).select(names)
     inside = frame.filter(_inside(file, spec))
     outside = frame.height - inside.height
     if outside > OUTSIDE_LIMIT * frame.height:
@@ -101,24 +101,22 @@ def _labels_start(market: Market, period: Period) -> bool:
 
 
 def _split_header(
-    data: bytes, spec: TypeSpec, columns: tuple[Column, ...], subject: str
+    data: bytes, spec: TypeSpec, market: Market, subject: str
 ) -> tuple[tuple[Column, ...], int]:
     """The columns in the file's order, and the byte where its rows begin."""
+    columns = spec.columns_in(market)
     if not data or data[:1].isdigit():
         return columns, 0
     end = data.find(b"\n")
     line = data if end < 0 else data[:end]
     names = tuple(line.rstrip(b"\r").decode("utf-8", "replace").split(","))
     body = len(data) if end < 0 else end + 1
-    expected = tuple(column.name for column in columns)
-    if names == expected or names in spec.header_aliases:
-        return columns, body
-    if spec.header_by_name and sorted(names) == sorted(expected):
-        by_name = {column.name: column for column in columns}
-        return tuple(by_name[name] for name in names), body
+    order = spec.columns_named(names, market)
+    if order is not None:
+        return order, body
     raise BadHeader(
         subject,
-        expected=",".join(expected),
+        expected=",".join(column.name for column in columns),
         found=",".join(names)[:500],
         next_step="a header the archive really uses belongs into the registry; " + _WRONG_FILE,
     )

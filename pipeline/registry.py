@@ -102,6 +102,22 @@ class TypeSpec:
     spot_extra: tuple[Column, ...] = ()
     header_aliases: tuple[tuple[str, ...], ...] = ()
 
+    def columns_named(self, names: tuple[str, ...], market: Market) -> tuple[Column, ...] | None:
+        """The columns that a header's names stand for, in the file's order; None for a foreign one.
+
+        A spot file's header may lack the market's extra column; its rows then lack it too.
+        """
+        expected = self.columns_in(market)
+        for columns in (expected, self.columns):
+            if names == tuple(column.name for column in columns):
+                return columns
+        if names in self.header_aliases:
+            return expected
+        by_name = {column.name: column for column in expected}
+        if self.header_by_name and sorted(names) == sorted(by_name):
+            return tuple(by_name[name] for name in names)
+        return None
+
     def columns_in(self, market: Market) -> tuple[Column, ...]:
         """The file's columns, in file order, in `market`."""
         return self.columns + self.spot_extra if market is Market.SPOT else self.columns

@@ -31,6 +31,8 @@ from pipeline.registry import INTERVALS, REGISTRY, DataType, Market, Partition
         ("BTC/USD:BTC", Market.CM, "BTCUSD_PERP", "BTC/USD:BTC", "BTC_USD:BTC"),
         ("BTCUSD_PERP", Market.CM, "BTCUSD_PERP", "BTC/USD:BTC", "BTC_USD:BTC"),
         ("BTC_USD:BTC", Market.CM, "BTCUSD_PERP", "BTC/USD:BTC", "BTC_USD:BTC"),
+        ("BNBUSD_PERP", Market.CM, "BNBUSD_PERP", "BNB/USD:BNB", "BNB_USD:BNB"),
+        ("DOTUSD_PERP", Market.CM, "DOTUSD_PERP", "DOT/USD:DOT", "DOT_USD:DOT"),
         ("BTCUSD_240628", Market.CM, "BTCUSD_240628", "BTC/USD:BTC-240628", "BTC_USD:BTC-240628"),
     ],
 )

@@ -234,3 +234,33 @@ def test_a_file_damaged_in_the_cache_is_fetched_anew(settings: RunSettings) -> N
     outcome = perform(settings)
     assert (outcome.built, outcome.problems) == (True, ())
     assert outcome.downloaded == len(torn)
+
+
+def test_a_file_that_leaves_the_source_stays_in_use(settings: RunSettings) -> None:
+    source = Path(settings.source)
+    days = [daily(source, day) for day in (3, 4, 5)]
+    perform(settings)
+    before = path_of(settings).read_bytes()
+    days[1].unlink()
+    assert not perform(settings).built
+    assert path_of(settings).read_bytes() == before
+    daily(source, 6)
+    perform(settings)
+    assert made_of(settings) == ["2024-02-03", "2024-02-04", "2024-02-05", "2024-02-06"]
+    with Ledger(settings.layout.cache) as ledger:
+        key = SERIES.file(Period.parse("2024-02-04")).key
+        assert ledger.get_many([key])[key].state == "ok"
+
+
+def test_an_unreadable_file_is_corrupt_in_the_ledger_until_it_can_be_read(
+    settings: RunSettings,
+) -> None:
+    source = Path(settings.source)
+    file = SERIES.file(MONTH)
+    write_zip(source, file, "open_time,nonsense\n1,2\n")
+    perform(settings)
+    with Ledger(settings.layout.cache) as ledger:
+        assert ledger.get_many([file.key])[file.key].state == "corrupt"
+        monthly(source)
+        perform(settings)
+        assert ledger.get_many([file.key])[file.key].state == "ok"

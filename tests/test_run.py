@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,10 +20,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_collection._bootstrap import NEEDED
 from data_collection.mirror import Mirror
 from data_collection.sample import SampleSpec, universe, write_sample
 from pipeline.columns import COLUMNS
 from pipeline.layers import read_fingerprint
+from pipeline.registry import Market
 from tests.command import alphaqcm
 from tests.conftest import PROJECT
 
@@ -247,6 +251,41 @@ def test_a_symbols_file_that_is_not_there(sample: Path, tmp_path: Path) -> None:
     assert "top100_perp_symbols.txt" in done.stderr
 
 
+def test_a_symbols_file_that_is_no_text(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "symbols.txt").write_bytes(b"BTCUSDT\n\xff\xfe\n")
+    words = [
+        "run",
+        "--symbols-file",
+        tmp_path / "symbols.txt",
+        "--start",
+        DAYS[0],
+        "--end",
+        DAYS[1],
+    ]
+    done = alphaqcm(*words, "--source", sample, "--data-root", tmp_path)
+    assert done.returncode == 2
+    assert "UTF-8" in done.stderr
+
+
+def test_a_worker_names_an_unknown_symbol(sample: Path, tmp_path: Path) -> None:
+    words = ["worker", "--id", "A", "--symbols", "NOSUCHUSDT", "--start", DAYS[0], "--end", DAYS[1]]
+    done = alphaqcm(*words, "--source", sample, "--data-root", tmp_path)
+    assert done.returncode == 2
+    assert "NOSUCHUSDT" in done.stderr
+
+
+def test_another_market_leaves_the_settings_of_this_one(sample: Path, tmp_path: Path) -> None:
+    spot = tmp_path / "spot"
+    write_sample(spot, SampleSpec(market=Market.SPOT, symbols=universe(1), trades_per_day=500))
+    root = tmp_path / "root"
+    assert alphaqcm(*road(sample, root)).returncode == 0
+    words = ["--start", DAYS[0], "--end", DAYS[1], "--source", spot, "--data-root", root]
+    done = alphaqcm("run", "--market", "spot", "--symbols", "BTCUSDT", *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 symbols, current" in alphaqcm("build", "--data-root", root).stdout
+    assert "spot ends" in alphaqcm("build", "--market", "spot", "--data-root", root).stdout
+
+
 def test_a_root_that_cannot_be_written(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = alphaqcm(*road(sample, tmp_path / "file" / "root"))
@@ -371,6 +410,13 @@ def test_the_global_table_script_works_by_path(built: Path, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert pl.read_parquet(output).equals(pl.read_parquet(built / "final_dataset_all.parquet"))
+
+
+def test_every_package_of_the_project_is_looked_for_by_the_scripts() -> None:
+    with (PROJECT / "pyproject.toml").open("rb") as stream:
+        wanted = tomllib.load(stream)["project"]["dependencies"]
+    names = {re.split(r"[<>=]", text)[0].replace("pyyaml", "yaml") for text in wanted}
+    assert set(NEEDED) == names
 
 
 def test_scripts_name_the_command_when_packages_are_missing(tmp_path: Path) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import argparse
 import time
 
-from data_collection.options import add_root_option, add_table_options
+from data_collection.options import add_market_option, add_root_option, add_table_options
 from data_collection.publish import check_complete, publish
 from data_collection.road import load_settings, travel
 from data_collection.root import hold_root
 from data_collection.steps import open_steps
 from data_collection.summary import print_summary
 from pipeline.layers import Layout
+from pipeline.registry import parse_market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    add_market_option(parser)
     add_root_option(parser)
     add_table_options(parser)
 
@@ -26,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Build; 0 only when nothing failed."""
     began = time.monotonic()
-    settings = load_settings(Layout(arguments.data_root.resolve()).temp)
+    layout = Layout(arguments.data_root.resolve())
+    settings = load_settings(layout.temp, parse_market(arguments.market))
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,

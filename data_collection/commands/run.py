@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run; 0 only when nothing failed."""
     began = time.monotonic()
-    settings = replace(run_settings(arguments), fetch=fetch_settings(arguments))
+    # the limits hold for all processes of the run together: the workers and the one ahead of them
+    fetch = fetch_settings(arguments, shared_by=arguments.workers + 1)
+    settings = replace(run_settings(arguments), fetch=fetch)
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,

@@ -74,7 +74,7 @@ def read_rows(member: Member, file: ArchiveFile, sink: Sink, piece_size: int = P
                 start, end = _FRONT - len(carry), _FRONT + piece.size
                 piece.buffer[start:_FRONT] = bytearray(carry)
                 if first:
-                    columns, start = _split_header(piece.buffer, end, columns, member.path)
+                    columns, start = _split_header(piece.buffer, end, file, member.path)
                     place.header = int(start > _FRONT)
                     first = False
                 start = _take(piece.buffer, start, end, columns, sink, member.path, place)
@@ -132,18 +132,19 @@ def _take(
 
 
 def _split_header(
-    text: Bytes, end: int, columns: tuple[Column, ...], path: Path
+    text: Bytes, end: int, file: ArchiveFile, path: Path
 ) -> tuple[tuple[Column, ...], int]:
     """The columns of the rows, and where the rows begin."""
+    spec = spec_of(file.series.type)
+    columns = spec.columns_in(file.series.market)
     if chr(text[_FRONT]) in "0123456789":
         return columns, _FRONT
     head = text[_FRONT : min(end, _FRONT + MAX_LINE)].tobytes()
     line, newline, _ = head.partition(b"\n")
-    names = line.removesuffix(b"\r").decode("utf-8", "replace").split(",")
-    # a spot file's header may lack the eighth column; its rows then lack it too
-    for known in (columns, columns[:7]):
-        if names == [column.name for column in known]:
-            return known, _FRONT + len(line) + len(newline)
+    names = tuple(line.removesuffix(b"\r").decode("utf-8", "replace").split(","))
+    order = spec.columns_named(names, file.series.market)
+    if order is not None:
+        return order, _FRONT + len(line) + len(newline)
     raise BadHeader(
         path,
         expected=",".join(column.name for column in columns),
