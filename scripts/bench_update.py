@@ -63,7 +63,7 @@ class Run:
 
 
 def alphaqcm(*words: str) -> Run:
-    began = time.perf_counter()
+    began, before = time.perf_counter(), os.times()
     peak = 0.0
     with subprocess.Popen(
         [sys.executable, "-m", "data_collection.cli", *words],
@@ -76,7 +76,8 @@ def alphaqcm(*words: str) -> Run:
             time.sleep(0.1)
     assert process.returncode == 0, words
     used = os.times()
-    return Run(time.perf_counter() - began, used.children_user + used.children_system, peak)
+    cpu = used.children_user + used.children_system - before.children_user - before.children_system
+    return Run(time.perf_counter() - began, cpu, peak)
 
 
 def _together(own: psutil.Process) -> float:
@@ -339,6 +340,7 @@ def show(what: str, runs: Sequence[Run]) -> None:
     walls = sorted(run.wall for run in runs)
     print(
         f"{what}: {statistics.median(walls):.1f} s ({walls[0]:.1f} to {walls[-1]:.1f}), "
+        f"{statistics.median(run.cpu for run in runs):.1f} CPU s, "
         f"at most {max(run.peak for run in runs):.0f} MB"
     )
 
