@@ -89,6 +89,18 @@ def test_deep_compares_monthly_with_daily_files(made: RunSettings) -> None:
     assert finding in checked(made).findings
 
 
+def test_a_file_damaged_in_the_cache_is_a_finding(made: RunSettings) -> None:
+    checked(made, deep=True)  # brings the daily files, with which a month is then compared
+    [cached] = (
+        path for path in made.layout.cache.rglob("BTCUSDT-1h-2024-02.zip") if "mark" in str(path)
+    )
+    torn = bytearray(cached.read_bytes())
+    torn[80:90] = bytes(10)
+    cached.write_bytes(torn)
+    found = [one for one in checked(made).findings if one.check == "file-unusable"]
+    assert [one.series for one in found] == ["markPriceKlines:1h"]
+
+
 def test_a_check_before_any_run_says_what_to_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -455,6 +455,18 @@ def test_a_mark_price_far_from_the_last_price_is_found() -> None:
     assert "+20.0%" in finding.found
 
 
+def test_a_last_price_of_zero_is_far_from_any_mark_price() -> None:
+    hours = cross.hours_of_minutes(minutes(60))
+    mark = hours.select(
+        pl.from_epoch("hour", time_unit="us").dt.replace_time_zone("UTC").alias("open_time"),
+        "close",
+    )
+    worthless = hours.with_columns(pl.lit(0.0).alias("close"))
+    view = cross.examine_cross(worthless, None, {"markPriceKlines:1h": mark})
+    [finding] = cross.cross_findings("X", MonthOf(MONTH, view, ()))
+    assert finding.check == "price-divergence"
+
+
 def table(rows: int = 100) -> pl.DataFrame:
     times = pl.datetime_range(
         START, START + timedelta(hours=rows - 1), "1h", time_unit="us", time_zone="UTC", eager=True

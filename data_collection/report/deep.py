@@ -10,7 +10,7 @@ import polars as pl
 from data_collection.archive import Archive, Fetched, FetchOptions
 from data_collection.report.monthfiles import MonthFile
 from data_collection.settings import RunSettings, parse_typed, series_of
-from pipeline.checks.finding import Finding
+from pipeline.checks.finding import Finding, Severity, Span
 from pipeline.checks.partitions import day_finding
 from pipeline.errors import RawError
 from pipeline.keys import ArchiveFile, Period, Series
@@ -57,17 +57,35 @@ def _month(
     found = _fetched(settings, monthly.series, days) if deep else _at_hand(settings, days)
     if not found:
         return
-    whole = assemble([read_part(path, monthly)]).frame
+    try:
+        whole = assemble([read_part(path, monthly)]).frame
+    except RawError as error:
+        yield _unreadable(symbol, name, monthly, error)
+        return
     time = pl.col(whole.columns[0]).dt.epoch("us")
     for day, place in found:
         try:
             own = assemble([read_part(place, day)]).frame
-        except RawError:
-            continue  # not the file that is used; `alphaqcm verify` tells of it
+        except RawError as error:
+            yield _unreadable(symbol, name, day, error)
+            continue
         mine = whole.filter(time >= day.period.start_us, time < day.period.end_us)
         finding = day_finding(symbol, name, day, (mine, own))
         if finding is not None:
             yield finding
+
+
+def _unreadable(symbol: str, series: str, file: ArchiveFile, error: RawError) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        "file-unusable",
+        series,
+        symbol,
+        Span(file.period.start_us, file.period.end_us),
+        error.expected or "a file that can be read",
+        f"{error.found}; in the cache: {error.subject}",
+        (file.key,),
+    )
 
 
 def _at_hand(settings: RunSettings, days: Sequence[ArchiveFile]) -> list[tuple[ArchiveFile, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,9 +88,14 @@ def cross_findings(symbol: str, month: MonthOf[dict[str, Any]]) -> Iterator[Find
             hours = (span.end - span.start) // HOUR_US
             mine, other = max(
                 (values[hour] for hour in values if span.start <= hour < span.end),
-                key=lambda pair: abs(pair[1] / pair[0] - 1) if pair[0] else 0.0,
+                key=lambda pair: abs(_apart(*pair)),
             )
             yield _disagreement(symbol, series, span, hours, mine, other, month.evidence)
+
+
+def _apart(mine: float, other: float) -> float:
+    """How far `other` is from `mine`, as a fraction; a price of 0 has no fraction."""
+    return other / mine - 1 if mine else math.inf
 
 
 def _disagreement(
@@ -120,6 +126,6 @@ def _disagreement(
         symbol,
         span,
         f"a close within {LIMIT:.0%} of the last price",
-        f"{hours} h further away; the worst {other:.8g} to {mine:.8g} ({other / mine - 1:+.1%})",
+        f"{hours} h further away; the worst {other:.8g} to {mine:.8g} ({_apart(mine, other):+.1%})",
         where,
     )
