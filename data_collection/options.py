@@ -72,7 +72,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """How many processes, and which tables beside the full one."""
     parser.add_argument(
-        "--workers", type=_positive, default=2, metavar="N", help="processes (default: %(default)s)"
+        "--workers", type=positive, default=2, metavar="N", help="processes (default: %(default)s)"
     )
     parser.add_argument(
         "--complete",
@@ -86,7 +86,8 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")

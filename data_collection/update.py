@@ -24,7 +24,7 @@ import orjson
 
 from data_collection.catalogue import describe, write_catalogue
 from data_collection.errors import UsageError
-from data_collection.road import Progress
+from data_collection.road import Progress, travel
 from data_collection.settings import RunSettings, parse_typed, series_of
 from data_collection.steps import Steps, open_steps
 from data_collection.tasks import Outcome, Task, TaskKind
@@ -46,7 +46,7 @@ from pipeline.layers import (
     write_bytes,
 )
 from pipeline.symbol_table import INPUT_TYPES, require_wide, table_fingerprint
-from pipeline.wide import DEFAULTS, WideTable
+from pipeline.wide import DEFAULTS, WideTable, build_final
 
 _LISTING_AGE = 3600.0  # seconds: the pool's processes use the listing that was just made
 _FEW = 4  # symbols: for so few a pool costs more than it gives
@@ -105,8 +105,11 @@ class Updated:
     table: WideTable | None
 
 
-def update(settings: RunSettings, workers: int) -> Updated:
-    """Do it; the data root is held by the caller. Raises `UsageError`, `PipelineError`."""
+def update(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """Do it; the caller holds the data root, `lock` is its descriptor.
+
+    Raises `UsageError`, `PipelineError`.
+    """
     require_wide(settings.market)
     layout = settings.layout
     if not layout.final_table().exists():
@@ -119,7 +122,11 @@ def update(settings: RunSettings, workers: int) -> Updated:
     memory = Memory.read(layout.temp / "update.json")
     with open_steps(settings) as steps:
         marks = listing_marks(steps)
-    jobs = _jobs(settings, memory, marks)
+    held = OldTable(layout.final_table()).fingerprint
+    jobs = _jobs(settings, memory, marks, held)
+    lost = sum(job.inputs is None for job in jobs)
+    if not _can_grow(held, settings) or lost > max(_FEW, len(jobs) // 4):
+        return _rebuild(settings, workers, lock)
     results = _perform(settings, jobs, workers)
     progress = Progress()
     for done in results:
@@ -135,6 +142,23 @@ def update(settings: RunSettings, workers: int) -> Updated:
         memory.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
     memory.write(layout.temp / "update.json")
     return Updated(progress, looked_at, table)
+
+
+def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
+    with open_steps(settings, listing_age=_LISTING_AGE) as steps:
+        progress = travel(steps, workers, lock)
+    symbols = [
+        Symbol(settings.market, task.symbol)
+        for task, outcome in progress.outcomes.items()
+        if task.kind is TaskKind.FACTORS and outcome.rows
+    ]
+    table = None
+    if not progress.failures:
+        table = build_final(settings.layout, symbols, settings.span)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_catalogue(table.path, describe(settings, table.path, now))
+    return Updated(progress, len(progress.outcomes), table)
 
 
 def listing_marks(steps: Steps) -> dict[Task, str]:
@@ -192,7 +216,15 @@ def mark_of(listed: str, path: Path) -> Mark:
     return [listed, *on_disk(path), "" if own is None else own.digest]
 
 
-def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> list[Job]:
+def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
+    """Whether the table's rows are of this version and begin where they should."""
+    start = settings.span.start.isoformat()
+    return held is not None and held.version == VERSION and dict(held.parameters)["start"] == start
+
+
+def _jobs(
+    settings: RunSettings, memory: Memory, marks: Mapping[Task, str], held: Fingerprint | None
+) -> list[Job]:
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
     known: dict[str, dict[Path, str]] = {}
@@ -202,21 +234,18 @@ def _jobs(settings: RunSettings, memory: Memory, marks: Mapping[Task, str]) -> l
             open_tasks.setdefault(task.symbol, []).append(task)
         elif kept[3]:
             known.setdefault(task.symbol, {})[path] = kept[3]
-    held = OldTable(layout.final_table()).fingerprint
-    # rows that an older version computed are all computed again
-    current = held is not None and held.version == VERSION
-    made_of = {one.key: one.sha256 for one in held.inputs} if held and current else {}
+    made_of = {one.key: one.sha256 for one in held.inputs} if held else {}
     jobs = []
     for name in settings.symbols:
         symbol = Symbol(settings.market, name)
-        inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table), settings)
+        inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table))
         tasks = tuple(open_tasks.get(name, ()))
         jobs.append(Job(name, tasks, inputs, known.get(name, {})))
     return jobs
 
 
 def _known_inputs(
-    layout: Layout, symbol: Symbol, memory: Memory, digest: str | None, settings: RunSettings
+    layout: Layout, symbol: Symbol, memory: Memory, digest: str | None
 ) -> Mapping[str, str] | None:
     """What the table's rows of `symbol` were made of, from the last update or the symbol's table.
 
@@ -226,13 +255,9 @@ def _known_inputs(
         return None
     own = read_fingerprint(layout.symbol_table(symbol))
     if own is not None and own.digest == digest:
-        return input_digests(own) if _same_start(own, settings) else None
+        return input_digests(own)
     kept = memory.inputs.get(symbol.table)
     return kept if kept is not None and kept.get("digest") == digest else None
-
-
-def _same_start(own: Fingerprint, settings: RunSettings) -> bool:
-    return dict(own.parameters).get("start") == settings.span.start.isoformat()
 
 
 def input_digests(fingerprint: Fingerprint) -> dict[str, str]:

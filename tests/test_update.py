@@ -15,7 +15,8 @@ import pytest
 from data_collection.catalogue import catalogue_path, disagreements, read_catalogue, sha256_of
 from data_collection.cli import main
 from data_collection.errors import UsageError
-from data_collection.sample import SampleSpec, write_sample
+from data_collection.root import hold_root
+from data_collection.sample import SampleSpec, universe, write_sample
 from data_collection.settings import RunSettings
 from data_collection.update import Updated, update
 from pipeline.hourly import Span
@@ -54,6 +55,11 @@ def publish_until(source: Path, everything: Path, today: date) -> None:
             os.link(path, source / key)
 
 
+def updated(settings: RunSettings) -> Updated:
+    with hold_root(settings.layout.temp, exclusive=True) as lock:
+        return update(settings, 1, lock)
+
+
 def through(settings: RunSettings, end: date) -> RunSettings:
     return replace(settings, span=Span(settings.span.start, end))
 
@@ -70,13 +76,13 @@ def test_ten_daily_updates_equal_ten_rebuilds(
     for _ in range(10):
         day += timedelta(days=1)
         publish_until(source, archive, day + timedelta(days=1))
-        done = update(through(settings, day), workers=1)
+        done = updated(through(settings, day))
         assert done.table is not None
         rebuilt = replace(through(settings, day), root=tmp_path / f"rebuilt-{day}")
         walk(rebuilt)
-        updated, anew = (one.layout.final_table() for one in (settings, rebuilt))
-        assert updated.read_bytes() == anew.read_bytes(), day
-        assert timeless(updated) == timeless(anew), day
+        grown, anew = (one.layout.final_table() for one in (settings, rebuilt))
+        assert grown.read_bytes() == anew.read_bytes(), day
+        assert timeless(grown) == timeless(anew), day
         assert month_files(settings.root) == month_files(rebuilt.root), day
     late = date(2024, 2, 1) + LATE
     assert FIRST + timedelta(days=5) < late <= day  # the late monthly file was among them
@@ -120,8 +126,8 @@ def test_a_second_update_looks_at_nothing(
     everything: tuple[SampleSpec, Path], tmp_path: Path
 ) -> None:
     settings = next_day(first_run(everything, tmp_path, 3), everything[1])
-    assert update(settings, workers=1).table is not None
-    again = update(settings, workers=1)
+    assert updated(settings).table is not None
+    again = updated(settings)
     assert (again.looked_at, again.table, built(again)) == (0, None, set())
 
 
@@ -130,7 +136,7 @@ def test_a_file_published_anew_rebuilds_its_month_and_its_symbol_only(
 ) -> None:
     spec, archive = everything
     settings = next_day(first_run(everything, tmp_path, 3), archive)
-    update(settings, workers=1)
+    updated(settings)
     day = date(2024, 1, 25)
     other = replace(spec, seed=spec.seed + 1, days=4)
     write_sample(tmp_path / "other", other)
@@ -140,7 +146,7 @@ def test_a_file_published_anew_rebuilds_its_month_and_its_symbol_only(
         target.unlink()
         target.write_bytes((tmp_path / "other" / name).read_bytes())
 
-    done = update(settings, workers=1)
+    done = updated(settings)
 
     assert built(done) == {"month/klines:1m/SOLUSDT/2024-01"}
     rebuilt = replace(settings, root=tmp_path / "rebuilt")
@@ -156,7 +162,7 @@ def test_who_reads_the_old_table_keeps_it(
     whole = table.read_bytes()
     with table.open("rb") as reader:
         beginning = reader.read(1000)
-        update(next_day(settings, everything[1]), workers=1)
+        updated(next_day(settings, everything[1]))
         assert beginning + reader.read() == whole
     assert pl.read_parquet(table).height == 2 * 4 * 24
 
@@ -167,7 +173,7 @@ def test_an_update_that_died_after_its_month_files_is_completed(
     """What changed in them is not known any more then: their whole months are computed again."""
     settings = next_day(first_run(everything, tmp_path, 3), everything[1])
     walk(settings, months_only=True)
-    assert update(settings, workers=1).table is not None
+    assert updated(settings).table is not None
     rebuilt = replace(settings, root=tmp_path / "rebuilt")
     walk(rebuilt)
     assert settings.layout.final_table().read_bytes() == rebuilt.layout.final_table().read_bytes()
@@ -177,7 +183,7 @@ def test_a_build_after_an_update_keeps_its_table_and_writes_the_rest(
     everything: tuple[SampleSpec, Path], tmp_path: Path
 ) -> None:
     settings = next_day(first_run(everything, tmp_path, 3), everything[1])
-    update(settings, workers=1)
+    updated(settings)
     table = settings.layout.final_table()
     before = table.read_bytes(), table.stat().st_mtime_ns
     walk(settings)
@@ -197,12 +203,12 @@ def test_a_failed_update_leaves_table_and_catalogue_as_they_are(
     month.unlink()
     (month / "in the way").mkdir(parents=True)
 
-    done = update(settings, workers=1)
+    done = updated(settings)
 
     assert [task.id for task in done.progress.failures] == ["month/klines:1m/BTCUSDT/2024-01"]
     assert (table.read_bytes(), catalogue_path(table).read_bytes()) == before
     shutil.rmtree(month)
-    assert update(settings, workers=1).table is not None
+    assert updated(settings).table is not None
     assert disagreements(table, read_catalogue(table)) == []
 
 
@@ -221,4 +227,22 @@ def test_the_command_goes_on_from_the_last_run(
 def test_an_update_without_an_earlier_table_says_what_to_run(tmp_path: Path) -> None:
     spec = SampleSpec(symbols=("BTCUSDT",), days=1)
     with pytest.raises(UsageError, match="alphaqcm run"):
-        update(settings_of(spec, tmp_path, tmp_path / "root"), workers=1)
+        updated(settings_of(spec, tmp_path, tmp_path / "root"))
+
+
+@pytest.mark.parametrize("symbols", [2, 6])
+def test_a_table_that_begins_elsewhere_is_computed_anew(symbols: int, tmp_path: Path) -> None:
+    """A few symbols at once, many by the whole road: memory holds no more than a few."""
+    spec = SampleSpec(
+        symbols=universe(symbols), start=FIRST, days=6, trades_per_day=300, compression=1
+    )
+    write_sample(tmp_path / "source", spec)
+    settings = settings_of(spec, tmp_path / "source", tmp_path / "root")
+    walk(through(settings, FIRST + timedelta(days=3)))
+    later = replace(settings, span=Span(FIRST + timedelta(days=2), FIRST + timedelta(days=5)))
+    assert updated(later).table is not None
+    anew = replace(later, root=tmp_path / "anew")
+    walk(anew)
+    # the month files behind them differ: those at hand hold earlier days too
+    tables = [pl.read_parquet(one.layout.final_table()) for one in (later, anew)]
+    assert tables[0].equals(tables[1])

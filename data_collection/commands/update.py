@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from data_collection.errors import UsageError
-from data_collection.options import add_root_option, parse_span
+from data_collection.options import add_root_option, parse_span, positive
 from data_collection.road import load_settings, save_settings
 from data_collection.root import hold_root
 from data_collection.update import Updated, update
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="last day, YYYY-MM-DD or yesterday (default: %(default)s, UTC)",
     )
     parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="processes (default: %(default)s)"
+        "--workers", type=positive, default=2, metavar="N", help="processes (default: %(default)s)"
     )
     add_root_option(parser)
 
@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             next_step="alphaqcm run with an earlier --end makes a shorter table",
         )
     settings = replace(settings, span=span)
-    with hold_root(layout.temp, exclusive=True):
-        done = update(settings, max(1, arguments.workers))
+    with hold_root(layout.temp, exclusive=True) as lock:
+        done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)
     _print(done, time.monotonic() - began)
