@@ -8,26 +8,22 @@ new rows. The table is then written in the old one's place.
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from data_collection.catalogue import describe, write_catalogue
 from data_collection.errors import UsageError
 from data_collection.road import Progress, travel
-from data_collection.settings import RunSettings, parse_typed, series_of
+from data_collection.settings import RunSettings, parse_typed
 from data_collection.steps import Steps, open_steps
 from data_collection.tasks import Outcome, Task, TaskKind
+from data_collection.update_marks import Memory, fresh_marks, listing_marks, month_file, on_disk
 from pipeline.columns import VERSION
 from pipeline.errors import PipelineError
 from pipeline.growth import (
@@ -43,7 +39,6 @@ from pipeline.layers import (
     Fingerprint,
     Layout,
     read_fingerprint,
-    write_bytes,
 )
 from pipeline.symbol_table import INPUT_TYPES, require_wide, table_fingerprint
 from pipeline.wide import DEFAULTS, WideTable, build_final
@@ -51,9 +46,6 @@ from pipeline.wide import DEFAULTS, WideTable, build_final
 _LISTING_AGE = 3600.0  # seconds: the pool's processes use the listing that was just made
 _FEW = 4  # symbols: for so few a pool costs more than it gives
 _FIELD_OF = {kind: name for name, kind in INPUT_TYPES.items()}
-
-Mark = list[Any]
-"""[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +65,6 @@ class Done:
     outcomes: dict[Task, Outcome]
     failures: dict[Task, str]
     growth: Growth | None  # None: failed, or no minutes at all
-
-
-@dataclass(slots=True)
-class Memory:
-    """`_tmp/update.json`: marks of the month files, and what the table was made of."""
-
-    marks: dict[str, Mark] = field(default_factory=dict)
-    inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # symbol -> input -> digest
-
-    @classmethod
-    def read(cls, path: Path) -> Memory:
-        """What was kept; nothing where there is none or it is damaged."""
-        try:
-            data = orjson.loads(path.read_bytes())
-            return cls(dict(data["marks"]), dict(data["inputs"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls()  # everything is looked at again
-
-    def write(self, path: Path) -> None:
-        """Keep it."""
-        write_bytes(path, orjson.dumps({"marks": self.marks, "inputs": self.inputs}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +107,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
     progress.downloaded = sum(outcome.downloaded for outcome in progress.outcomes.values())
     looked_at = sum(len(job.tasks) for job in jobs)
     table = None if progress.failures else _publish(settings, results)
-    memory.marks = _fresh_marks(settings, marks, memory, progress)
+    memory.marks = fresh_marks(settings, marks, memory, progress)
     if not progress.failures:
         growths = [done.growth for done in results if done.growth is not None]
         memory.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
@@ -159,61 +130,6 @@ def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_catalogue(table.path, describe(settings, table.path, now))
     return Updated(progress, len(progress.outcomes), table)
-
-
-def listing_marks(steps: Steps) -> dict[Task, str]:
-    """Of every month of the run a digest of what the source lists for it, and of its days."""
-    settings = steps.settings
-    every = [
-        (task, series_of(settings.market, task.type, symbol))
-        for symbol in settings.symbols
-        for task in settings.tasks(symbol)
-        if task.kind is TaskKind.MONTH
-    ]
-    listed = steps.archive.list_many(series for _, series in every)
-    lines: dict[Any, dict[str, list[str]]] = {}
-    for series, periods in listed.items():
-        months = lines.setdefault(series, {})
-        for period, entry in sorted(periods.items()):
-            line = f"{period.stamp} {entry.size} {entry.etag} {entry.last_modified}"
-            months.setdefault(f"{period.start:%Y-%m}", []).append(line)
-    return {
-        task: _digest([_days_of(settings, task.month), *lines[series].get(task.month, ())])
-        for task, series in every
-    }
-
-
-def _days_of(settings: RunSettings, stamp: str) -> str:
-    month, span = _month(stamp), settings.span
-    return f"{max(span.start, month.start)} {min(span.end.isoformat(), month.end.isoformat())}"
-
-
-_month = functools.cache(Period.parse)
-
-
-def _digest(lines: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-
-
-def month_file(settings: RunSettings, task: Task) -> Path:
-    """Where the month file of a MONTH task lies."""
-    data_type, interval = parse_typed(task.type)
-    month = _month(task.month)
-    return settings.layout.month_file(data_type, interval, task.symbol, month)
-
-
-def on_disk(path: Path) -> tuple[int, int]:
-    """(mtime in ns, size) of a file; zeros where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        found = path.stat()
-        return found.st_mtime_ns, found.st_size
-    return 0, 0
-
-
-def mark_of(listed: str, path: Path) -> Mark:
-    """The mark of a month: its listing's digest, its file's place in time, its fingerprint's."""
-    own = read_fingerprint(path)
-    return [listed, *on_disk(path), "" if own is None else own.digest]
 
 
 def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
@@ -372,19 +288,3 @@ def _publish(settings: RunSettings, results: Sequence[Done]) -> WideTable | None
     path = grown.table.path
     write_catalogue(path, describe(settings, path, now, grown.sha256))
     return grown.table
-
-
-def _fresh_marks(
-    settings: RunSettings, marks: Mapping[Task, str], memory: Memory, progress: Progress
-) -> dict[str, Mark]:
-    """The marks to keep: not of what failed, nor of what has a problem that may heal."""
-    kept = {}
-    for task, mark in marks.items():
-        outcome = progress.outcomes.get(task)
-        if task in progress.failures or (outcome is not None and outcome.problems):
-            continue
-        known = memory.marks.get(task.id)
-        # a month that was not looked at has the file it had
-        looked_at = outcome is not None or known is None
-        kept[task.id] = mark_of(mark, month_file(settings, task)) if looked_at else known or []
-    return kept
