@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_collection.catalogue import catalogue_path
 from data_collection.cli import run_module
 from pipeline.final_csv import read_final_csvs
 from pipeline.table_file import TableOptions, write_table
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or folder.with_name(f"{folder.name}_all.parquet")
     options = TableOptions(arguments.compression, max(1, arguments.row_group_size))
     held = write_table(read_final_csvs(folder), output, None, options)
+    catalogue_path(output).unlink(missing_ok=True)  # it told of the table that was there
     print(f"{output}: {sum(rows.rows for rows in held)} rows of {len(held)} symbols")
     return 0
 

@@ -6,9 +6,9 @@ digest of its own fingerprint, which names the month files, which name the archi
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,17 @@ import orjson
 import pyarrow.parquet as pq
 
 from data_collection.errors import UsageError
+from data_collection.proof import sha256_of
 from data_collection.settings import RunSettings
 from pipeline import __version__
 from pipeline.columns import VERSION as COLUMNS_VERSION
+from pipeline.errors import LayerError
 from pipeline.growth import table_inputs
-from pipeline.layers import write_bytes
+from pipeline.hourly import Span
+from pipeline.keys import Symbol
+from pipeline.layers import Input, Layout, read_fingerprint, write_bytes
+from pipeline.registry import parse_market
+from pipeline.symbol_table import input_files, table_fingerprint
 from pipeline.table_file import held_symbols
 
 FORMAT = 1
@@ -147,6 +153,31 @@ def add_verdict(table: Path, verdict: Verdict) -> bool:
     return True
 
 
+def archive_files(root: Path, catalogue: Catalogue) -> Iterator[tuple[str, Input]]:
+    """Every archive file behind a table: the table's symbol, its key and SHA-256.
+
+    Follows the fingerprints: the table's of each symbol, the month files', the ZIPs'. Raises
+    `LayerError` where a month file is not the one that the table was made from.
+    """
+    market = parse_market(catalogue.market)
+    layout = Layout(root, market)
+    span = Span(date.fromisoformat(catalogue.start), date.fromisoformat(catalogue.end))
+    for name, entry in catalogue.symbols.items():
+        symbol = Symbol.parse(name, market)
+        if table_fingerprint(layout, symbol, span).digest != entry.fingerprint:
+            raise LayerError(
+                f"{name} in {catalogue.table}",
+                expected="the month files that its rows were made from",
+                found="others: they changed since",
+                next_step="alphaqcm update or run, then ask again",
+            )
+        months = input_files(layout, symbol, span).values()
+        for path in (path for paths in months for path in paths.values()):
+            fingerprint = read_fingerprint(path)
+            for item in fingerprint.inputs if fingerprint else ():
+                yield name, item
+
+
 def disagreements(table: Path, catalogue: Catalogue) -> list[str]:
     """How the table differs from its catalogue; empty when it is the very table."""
     size = table.stat().st_size
@@ -162,9 +193,3 @@ def disagreements(table: Path, catalogue: Catalogue) -> list[str]:
     if tuple(metadata.schema.to_arrow_schema().names) != catalogue.columns:
         problems.append(f"expected the {len(catalogue.columns)} columns of the catalogue")
     return problems
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

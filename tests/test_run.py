@@ -145,6 +145,20 @@ def test_a_parquet_names_its_inputs_and_their_checksums(built: Path, sample: Pat
         assert hashlib.sha256((sample / item.key).read_bytes()).hexdigest() == item.sha256
 
 
+def test_every_archive_file_behind_the_table_is_named(built: Path, sample: Path) -> None:
+    done = alphaqcm("info", "--files", "--data-root", built)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
+    assert {row[0] for row in rows} == {"BTC_USDT:USDT", "ETH_USDT:USDT", "SOL_USDT:USDT"}
+    types = {key.split("/")[4] for _, key, _ in rows}
+    assert types == {
+        *("aggTrades", "fundingRate", "indexPriceKlines", "klines", "markPriceKlines"),
+        *("metrics", "premiumIndexKlines"),
+    }
+    for _, key, sha256 in rows:
+        assert hashlib.sha256((sample / key).read_bytes()).hexdigest() == sha256
+
+
 def test_a_second_run_downloads_and_builds_nothing(sample: Path, built: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.rglob("*.parquet")}
     with Mirror(sample) as mirror:

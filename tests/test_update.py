@@ -12,9 +12,10 @@ import orjson
 import polars as pl
 import pytest
 
-from data_collection.catalogue import catalogue_path, disagreements, read_catalogue, sha256_of
+from data_collection.catalogue import catalogue_path, disagreements, read_catalogue
 from data_collection.cli import main
 from data_collection.errors import UsageError
+from data_collection.proof import sha256_of
 from data_collection.root import hold_root
 from data_collection.sample import SampleSpec, universe, write_sample
 from data_collection.settings import RunSettings

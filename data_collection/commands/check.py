@@ -14,13 +14,15 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.catalogue import Verdict, add_verdict, library_versions, sha256_of
-from data_collection.errors import UsageError
+from data_collection.catalogue import Verdict, add_verdict, library_versions
+from data_collection.errors import RootBusy, UsageError
 from data_collection.options import add_root_option
+from data_collection.proof import sha256_of
 from data_collection.report.gather import failing, gather
 from data_collection.report.model import Provenance, Report
 from data_collection.report.page import render
 from data_collection.road import load_settings
+from data_collection.root import hold_root
 from data_collection.settings import RunSettings
 from data_collection.universe import add_symbol_options, chosen_symbols
 from pipeline import __version__
@@ -72,7 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         write_bytes(arguments.html, render(report).encode())
     if settings.symbols == load_settings(settings.layout.temp).symbols and table.exists():
-        add_verdict(table, Verdict(report.verdict, report.counts, report.created_at))
+        verdict = Verdict(report.verdict, report.counts, report.created_at)
+        try:
+            with hold_root(settings.layout.temp, exclusive=True):  # no new table meanwhile
+                add_verdict(table, verdict)
+        except RootBusy as error:
+            print(f"the verdict is not kept beside the table: {error}")
     _print(report)
     return 1 if failing(report, severities) else 0
 

@@ -4,7 +4,7 @@
     stages        crypto_hourly_*: the stages on the way to the final table
     final         final_dataset*/{SYM}_final.csv, of every final table that is there
 
-What is current stays as it is.
+CSVs of `crypto_1min` and `final` that are current stay as they are.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from data_collection.root import hold_root
 from pipeline.final_csv import write_final_csvs
 from pipeline.hourly import Span
 from pipeline.keys import Period, Symbol
-from pipeline.layers import Layout
+from pipeline.layers import Layout, read_fingerprint
 from pipeline.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
 from pipeline.registry import parse_market
-from pipeline.symbol_table import require_wide, write_stages
+from pipeline.symbol_table import require_wide, table_fingerprint, write_stages
 
 _T = TypeVar("_T")
 
@@ -91,9 +91,23 @@ def _stages(layout: Layout, named: list[Symbol]) -> int:
             missing += 1
             print(f"{symbol.exchange}: no symbol table; build it with: alphaqcm build")
             continue
+        _warn_if_old(layout, symbol)
         for path in write_stages(layout, symbol):
             print(path)
     return 1 if missing else 0
+
+
+def _warn_if_old(layout: Layout, symbol: Symbol) -> None:
+    own = read_fingerprint(layout.symbol_table(symbol))
+    told = {} if own is None else dict(own.parameters)
+    if own is None or not told.get("start"):
+        return
+    span = parse_span(told["start"], told["end"])
+    if own.digest != table_fingerprint(layout, symbol, span).digest:
+        print(
+            f"{symbol.exchange}: its stages are those of {span.start}..{span.end} as last built; "
+            "alphaqcm build makes newer ones"
+        )
 
 
 def _final(layout: Layout) -> int:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.catalogue import Catalogue, catalogue_path, disagreements, read_catalogue
+from data_collection.catalogue import (
+    Catalogue,
+    archive_files,
+    catalogue_path,
+    disagreements,
+    read_catalogue,
+)
 from data_collection.errors import UsageError
 from data_collection.options import add_root_option
 from pipeline.layers import Layout
@@ -28,6 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a parquet table (default: the data root's final_dataset_all.parquet)",
     )
     parser.add_argument("--json", action="store_true", help="print the whole catalogue as JSON")
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="print every archive file behind the table as CSV: symbol, key, sha256",
+    )
     add_root_option(parser)
 
 
@@ -39,6 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
             table, expected="a table", found="none", next_step="alphaqcm run or build makes it"
         )
     catalogue = read_catalogue(table)
+    if arguments.files:
+        print("symbol,key,sha256")
+        for symbol, item in archive_files(arguments.data_root, catalogue):
+            print(f"{symbol},{item.key},{item.sha256}")
+        return 0
     problems = disagreements(table, catalogue)
     if arguments.json:
         told = {**asdict(catalogue), "verified": not problems, "problems": problems}
