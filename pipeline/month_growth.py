@@ -12,8 +12,8 @@ import polars as pl
 from pipeline.aggtrades import AggMinutes, Counters, merge
 from pipeline.keys import Series
 from pipeline.months import MonthFrame, Part, month_frame
-from pipeline.raw import METRICS_CADENCE, METRICS_START_LABELS_FROM, Reading
-from pipeline.registry import DataType, Market
+from pipeline.raw import Reading
+from pipeline.registry import METRICS_CADENCE, METRICS_START_LABELS_FROM, DataType, Market
 
 
 def grow_month(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,22 @@ import polars as pl
 from pipeline.errors import BadHeader, BadRow, OutsidePeriod
 from pipeline.keys import ArchiveFile, Period
 from pipeline.member import Member, open_member, read_member
-from pipeline.registry import EPOCH_US_FROM, Column, Kind, Market, TimeRule, TypeSpec, spec_of
+from pipeline.registry import (
+    EPOCH_US_FROM,
+    METRICS_CADENCE,
+    METRICS_START_LABELS_FROM,
+    OUTSIDE_LIMIT,
+    Column,
+    Kind,
+    Market,
+    TimeRule,
+    TypeSpec,
+    spec_of,
+)
 
 __all__ = ["Member", "Reading", "known_delay", "open_member", "read_archive", "read_csv"]
 
 UTC_US = pl.Datetime("us", "UTC")
-
-METRICS_START_LABELS_FROM = date(2026, 6, 25)
-"""um metrics files of this day and later label a row with its period's start, not its end."""
-
-METRICS_CADENCE = timedelta(minutes=5)
-
-OUTSIDE_LIMIT = 0.01
-"""More of a file's rows than this outside its period: a wrong file or unit, not an accident."""
 
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")

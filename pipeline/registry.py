@@ -7,6 +7,7 @@ one more `TypeSpec`. Source: the archive's own files and https://github.com/bina
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 
 from pipeline.errors import BadName
@@ -75,6 +76,14 @@ class HourRule(StrEnum):
 
 EPOCH_US_FROM = 10**14
 """Epoch numbers from here on are microseconds, smaller ones milliseconds."""
+
+METRICS_START_LABELS_FROM = date(2026, 6, 25)
+"""um metrics files of this day and later label a row with its period's start, not its end."""
+
+METRICS_CADENCE = timedelta(minutes=5)
+
+OUTSIDE_LIMIT = 0.01
+"""More of a file's rows than this outside its period: a wrong file or unit, not an accident."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data_collection.sample import SampleSpec, write_sample
-from pipeline.aggtrades import AggMinutes, Thresholds, aggregate_file, merge
+from pipeline.aggtrades import AggMinutes, Thresholds, aggregate_file, merge, parse
 from pipeline.aggtrades.exact import RowSink, sum_sorted
 from pipeline.aggtrades.minutes import MinuteSink
 from pipeline.aggtrades.model import SCHEMA
@@ -28,7 +28,7 @@ from pipeline.keys import ArchiveFile, Period, Series
 from pipeline.layers import Fingerprint, write_parquet
 from pipeline.member import open_member
 from pipeline.raw import read_archive
-from pipeline.registry import DataType, Market
+from pipeline.registry import EPOCH_US_FROM, DataType, Market
 from tests.aggtrades_oracle import (
     HEADER,
     as_text,
@@ -316,6 +316,10 @@ def test_every_market_unit_and_line_end(
     assert bare.counters.sorted_files == 0
     assert_frame_equal(bare.frame, headed.frame, check_exact=True)
     assert_frame_equal(bare.frame, unended.frame, check_exact=True)
+
+
+def test_the_compiled_code_tells_units_as_the_registry_does() -> None:
+    assert parse._MS_BELOW == EPOCH_US_FROM
 
 
 def test_units_are_told_row_by_row(tmp_path: Path) -> None:

@@ -15,11 +15,6 @@ from scripts import commands_page
 from tests.conftest import PROJECT
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("*/README.md")])
-SCRIPTS = sorted(
-    path.name
-    for path in (PROJECT / "data_collection").glob("*.py")
-    if path.read_text().startswith("#!")
-)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -83,7 +78,3 @@ def test_every_column_shown_exists(page: Path) -> None:
     families = "at|oi|ls|seg|qrs|shape|liq|corr|doc|rv|triad|cs|returns|amihud|volume_clean"
     for name in re.findall(rf"(?<![\w/.-])((?:{families})_[a-zA-Z0-9_]+)\b(?![*{{.])", text):
         assert name in COLUMNS, f"{page.name}: {name}"
-
-
-def test_the_changelog_tells_of_this_version() -> None:
-    assert "## Unreleased" in (PROJECT / "CHANGELOG.md").read_text()

@@ -11,12 +11,10 @@ from data_collection.sample.fate import Fate, inside
 from data_collection.sample.instruments import Instrument
 from data_collection.sample.table import NULL, Cells, Floats, Ints, Style, Table
 from data_collection.sample.walk import MINUTE_US, Grid, rng
-from pipeline.registry import Market
+from pipeline.registry import METRICS_START_LABELS_FROM, Market
 
 HOUR_US = 60 * MINUTE_US
 FIVE_MINUTES = 5
-STARTS_LABELLED_FROM = date(2026, 6, 25)
-"""um metrics files from this date on are labelled with the period's start, older with its end."""
 
 _RATIOS = {
     "count_toptrader_long_short_ratio": 1.6,
@@ -74,7 +72,7 @@ def metrics(
     last = slice(FIVE_MINUTES - 1, None, FIVE_MINUTES)
     label = start.copy()
     by_end = np.array(
-        [market is not Market.UM or day < STARTS_LABELLED_FROM for day in grid.days]
+        [market is not Market.UM or day < METRICS_START_LABELS_FROM for day in grid.days]
     ).repeat(len(start) // len(grid.days))
     label[by_end] += FIVE_MINUTES * MINUTE_US
     price = marks[last] / 10.0**REFERENCE_DECIMALS

@@ -17,10 +17,7 @@ from pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
 from pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
 from pipeline.keys import ArchiveFile, Period
 from pipeline.member import Member
-from pipeline.registry import Column, spec_of
-
-OUTSIDE_LIMIT = 0.01
-"""More of a file's rows than this outside its period: a wrong file or unit, not an accident."""
+from pipeline.registry import OUTSIDE_LIMIT, Column, spec_of
 
 SHORTEST_LINE = 20
 """Bytes; a shorter line has no seven fields with a time of any archive file's period."""
