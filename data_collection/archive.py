@@ -327,7 +327,7 @@ class Archive:
         """Note a day for which no file of the archive has rows; a proven file keeps its record."""
         key = series.file(Period.day(day)).key
         known = self.ledger.get(key)
-        if known is not None and known.sha256:
+        if known is not None and (known.sha256 or known.state is State.HOLE):
             return
         self.ledger.note(
             key,

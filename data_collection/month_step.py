@@ -123,14 +123,15 @@ class MonthStep:
             return Outcome(Result.ABSENT, absent=not files.bad, problems=files.problems)
         if self._fingerprint(files).to_dict() != footer.get("fingerprint"):
             return None
+        empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
         return Outcome(
             Result.DONE,
             rows=int(report.get("rows", 0)),
             output=str(self.path),
             files=len(files.good),
-            absent=int(report.get("absent", 0)),
-            notes=tuple(report.get("notes", [])),
-            problems=tuple(report.get("problems", [])),
+            absent=self._absent(available, empty, files),
+            holes=self._holes(available, empty, files),
+            problems=tuple(dict.fromkeys([*report.get("problems", []), *files.problems])),
         )
 
     def perform(self, archive: Archive, commit: Committing) -> Outcome:
@@ -140,6 +141,7 @@ class MonthStep:
         outcome = self.current(available, fetch)
         if outcome is not None:
             outcome = replace(outcome, downloaded=fetch.downloaded)
+            self.record_holes(archive, outcome)
             with commit(outcome):
                 return outcome
         return self._build(archive, available, fetch, commit)
@@ -149,9 +151,25 @@ class MonthStep:
     ) -> Outcome:
         files = _Files(fetch)
         self._take_base(files, available)
-        grown = self._grow(archive, files)
-        if grown is not None:
-            return self._write(archive, available, fetch, files, grown, commit)
+        made = self._grow(archive, files) or self._gather(archive, available, files)
+        if made is not None:
+            outcome = self._write(available, fetch, files, made, commit)
+            self.record_holes(archive, outcome)
+            return outcome
+        outcome = Outcome(
+            Result.ABSENT,
+            downloaded=fetch.downloaded,
+            absent=not files.bad,
+            notes=("kept: what it was made of is gone at the source",)
+            if self.path.exists()
+            else (),
+            problems=files.problems,
+        )
+        with commit(outcome):
+            return outcome
+
+    def _gather(self, archive: Archive, available: Available, files: _Files) -> _Made | None:
+        """Read every file, and those that stand in for what the monthly one lacks."""
         parts = self._read(archive, files)
         missing: list[date] = []
         if self._monthly in files.good:
@@ -163,23 +181,18 @@ class MonthStep:
             known = len(files.good)
             files.take(more)
             parts += self._read(archive, files, skip=known)
-        present = {day for part in parts for day in part.days()}
         for key, _ in files.unreadable:
             files.good.pop(ArchiveFile.parse(key), None)
         if not parts:
-            outcome = Outcome(
-                Result.ABSENT,
-                downloaded=fetch.downloaded,
-                absent=not files.bad,
-                notes=("kept: what it was made of is gone at the source",)
-                if self.path.exists()
-                else (),
-                problems=files.problems,
-            )
-            with commit(outcome):
-                return outcome
-        made = _Made(assemble(parts), present, sum(part.rows for part in parts), missing)
-        return self._write(archive, available, fetch, files, made, commit)
+            return None
+        present = {day for part in parts for day in part.days()}
+        return _Made(assemble(parts), present, sum(part.rows for part in parts), missing)
+
+    def record_holes(self, archive: Archive, outcome: Outcome) -> None:
+        """Tell the ledger of the days that stay without a row."""
+        for day in outcome.holes:
+            reason = "no row in any file of the source"
+            archive.record_hole(self.series, date.fromisoformat(day), reason)
 
     def _grow(self, archive: Archive, files: _Files) -> _Made | None:
         """The month file at hand and only the later days read; None where all must be read."""
@@ -214,20 +227,13 @@ class MonthStep:
 
     def _write(
         self,
-        archive: Archive,
         available: Available,
         fetch: _Fetch,
         files: _Files,
         made: _Made,
         commit: Committing,
     ) -> Outcome:
-        holes = self._holes(available, made.present, files)
-        for day in holes:
-            archive.record_hole(self.series, day, "no row in any file of the source")
-        absent = len(holes)
-        if self._monthly not in files.good:
-            absent = len(set(self._days()) - {file.period.start for file in files.good})
-        notes = (f"no rows on {', '.join(map(str, holes))}",) if holes else ()
+        empty = set(missing_days(self.month, made.present))
         outcome = Outcome(
             Result.DONE,
             built=True,
@@ -236,8 +242,8 @@ class MonthStep:
             downloaded=fetch.downloaded,
             output=str(self.path),
             files=len(files.good),
-            absent=absent,
-            notes=notes,
+            absent=self._absent(available, empty, files),
+            holes=self._holes(available, empty, files),
             problems=files.problems,
         )
         report = {
@@ -245,10 +251,8 @@ class MonthStep:
             "rows": made.month.frame.height,
             "read": made.rows,
             "missing_days": [f"{day}" for day in made.missing],
-            "holes": [f"{day}" for day in holes],
-            "absent": absent,
+            "empty_days": sorted(f"{day}" for day in empty),
             "unreadable": files.unreadable,
-            "notes": notes,
             "problems": files.problems,
         }
         write_parquet(
@@ -322,24 +326,40 @@ class MonthStep:
         """The days of the run in this month."""
         return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
 
-    def _holes(self, available: Available, present: set[date], files: _Files) -> list[date]:
-        """Days of the run without a row, inside the life of the series, that no bad file has."""
-        if Partition.DAILY not in spec_of(self.series.type).partitions:
-            return []
+    def _holes(self, available: Available, empty: set[date], files: _Files) -> tuple[str, ...]:
+        """Days of the run without a row, inside the life of the series, that no bad file may have.
+
+        `empty` are the days of the month in which no file has a row.
+        """
+        if (
+            Partition.DAILY not in spec_of(self.series.type).partitions
+            or self._monthly in files.bad
+        ):
+            return ()
+        present = set(self.month.days()) - empty
         born = min(period.start for period in available)
         gone = max(period.end for period in available)
         days = [
             day
-            for day in missing_days(self.month, present)
-            if born <= day < gone
-            and day in self._days()
+            for day in self._days()
+            if day in empty
+            and born <= day < gone
             and self.series.file(Period.day(day)) not in files.bad
         ]
         if born == self.month.start and present:  # it was listed within its first month
             days = [day for day in days if day > min(present)]
         if gone == self.month.end and present:  # and delisted within its last
             days = [day for day in days if day < max(present)]
-        return days
+        return tuple(f"{day}" for day in days)
+
+    def _absent(self, available: Available, empty: set[date], files: _Files) -> int:
+        """Days of the run that the source has no file for."""
+        if self._monthly in files.bad:
+            return 0
+        if self._monthly in files.good:
+            return len(self._holes(available, empty, files))
+        told = {file.period.start for file in (*files.good, *files.bad)}
+        return len(set(self._days()) - told)
 
     def _fingerprint(self, files: _Files) -> Fingerprint:
         return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)

@@ -11,7 +11,7 @@ from data_collection.queue_options import QueueOptions
 from data_collection.queue_state import Book, State
 from data_collection.queue_tasks import planned_tasks
 from data_collection.root import hold_root
-from data_collection.settings import RunSettings
+from data_collection.settings import RunSettings, types_of
 from data_collection.shared_queue import Queue
 from data_collection.steps import Steps, open_steps
 from data_collection.wanted import Wish, find_files
@@ -57,7 +57,8 @@ class Session:
         What the source did not have is looked at again each time; what is done only without
         `skip_existing` (where its layer is current, that costs a look).
         """
-        find_files(steps.archive, Wish.of(settings))  # names unknown symbols
+        if set(settings.types) == set(types_of(settings.market)):
+            find_files(steps.archive, Wish.of(settings))  # names unknown symbols
         told, again = settings.to_dict(), not self.skip_existing
         settled = queue.resume(told, look_again=again)
         return str(settled or queue.sync(planned_tasks(steps), told, look_again=again))

@@ -68,7 +68,8 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
     try:
-        return RunSettings.from_dict(orjson.loads(path.read_bytes()))
+        kept = RunSettings.from_dict(orjson.loads(path.read_bytes()))
+        return replace(kept, root=temp.parent)  # it may have been moved or copied since
     except (OSError, KeyError, orjson.JSONDecodeError) as error:
         raise UsageError(
             path,

@@ -76,7 +76,10 @@ class Steps:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
         if task.kind is TaskKind.MONTH:
             step = self._month(task)
-            return step.current(self.archive.available(step.series), peek(self.archive))
+            outcome = step.current(self.archive.available(step.series), peek(self.archive))
+            if outcome is not None:
+                step.record_holes(self.archive, outcome)
+            return outcome
         if task.kind is TaskKind.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)

@@ -33,6 +33,7 @@ def print_summary(
         "worth knowing",
         [f"{t.id}: {note}" for t, o in progress.outcomes.items() for note in o.notes],
     )
+    _print_some("days without a row in any file", _holes(progress))
     _print_some("FAILED", progress.problems)
     if progress.blocked:
         print(f"  and {progress.blocked:,} steps that stand on these were not done")
@@ -69,6 +70,14 @@ def _absent(progress: Progress) -> Iterator[str]:
             groups[task.type, task.month].append(task.symbol)
     for (name, month), symbols in groups.items():
         yield f"{name} {month}: {', '.join(symbols)}"
+
+
+def _holes(progress: Progress) -> list[str]:
+    return [
+        f"{task.type} {task.symbol}: {', '.join(outcome.holes)}"
+        for task, outcome in progress.outcomes.items()
+        if outcome.holes
+    ]
 
 
 def _print_some(title: str, lines: list[str]) -> None:

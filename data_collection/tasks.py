@@ -70,7 +70,8 @@ class Outcome:
     output: str = ""  # path of what was made, for the monitor
     files: int = 0  # archive files that the output was made from
     absent: int = 0  # archive files, or days of one, that the source does not have
-    notes: tuple[str, ...] = field(default=())  # what a person should know: holes, kept files
+    holes: tuple[str, ...] = field(default=())  # days (ISO) without a row in any file
+    notes: tuple[str, ...] = field(default=())  # what else a person should know
     problems: tuple[str, ...] = field(default=())  # archive files that cannot be used, and why
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from data_collection.catalogue import describe, write_catalogue
 from data_collection.errors import UsageError
+from data_collection.pool import process_pool
 from data_collection.road import Progress, travel
 from data_collection.settings import RunSettings, parse_typed
 from data_collection.steps import Steps, open_steps
@@ -187,11 +186,8 @@ def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[D
     if workers < 2 or len(jobs) <= _FEW:
         with open_steps(settings, listing_age=_LISTING_AGE) as steps:
             return _perform_jobs(steps, jobs)
-    # fresh processes: a fork of a process that has used polars may hang
-    # (as many of them as cores: more threads in each would only stand in each other's way)
-    os.environ["POLARS_MAX_THREADS"] = "1"
     count = min(workers, len(jobs), os.cpu_count() or 1)
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with process_pool(count) as pool:
         chunk = max(1, len(jobs) // (2 * count))
         groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
         return [done for group in pool.map(do, groups) for done in group]
@@ -236,7 +232,7 @@ def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
     if not steps.month_files("klines:1m", job.symbol):
         return Done(outcomes, failures, None)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
-    since = _since(job, input_digests(fingerprint), first, settings)
+    since = _since(job, input_digests(fingerprint), first, settings, table)
     growth = grow(table, settings.layout, symbol, settings.span, since, fingerprint)
     return Done(outcomes, failures, growth)
 
@@ -264,14 +260,20 @@ def _note_change(
 
 
 def _since(
-    job: Job, now: Mapping[str, str], first: Mapping[str, date], settings: RunSettings
+    job: Job,
+    now: Mapping[str, str],
+    first: Mapping[str, date],
+    settings: RunSettings,
+    table: OldTable,
 ) -> date | None:
     """The first day whose rows must be computed; None where none must."""
     if job.inputs is None:
         return settings.span.start
     changed = changed_months(job.inputs, now) - {"digest"}
     if not changed:
-        return None
+        # a file read before can tell of the first moment of a day that is new
+        end = date.fromisoformat(dict(table.fingerprint.parameters)["end"])  # type: ignore[union-attr]
+        return None if end >= settings.span.end else end + timedelta(days=1)
     days = (first.get(key) or Period.parse(key.partition("/")[2]).start for key in changed)
     return max(settings.span.start, min(days))
 

@@ -105,7 +105,7 @@ def test_days_that_the_month_lacks_come_from_their_daily_files(settings: RunSett
     assert made_of(settings) == ["2024-02", "2024-02-05"]
     assert prices(settings)[5] == 2.0
     assert 6 not in prices(settings)
-    assert outcome.notes == ("no rows on 2024-02-06",)
+    assert outcome.holes == ("2024-02-06",)
 
 
 def test_a_confirmed_hole_is_in_the_ledger(settings: RunSettings) -> None:
@@ -147,7 +147,7 @@ def test_nothing_new_builds_nothing(settings: RunSettings) -> None:
     first = perform(settings)
     again = perform(settings)
     assert (first.built, again.built) == (True, False)
-    assert again.notes == first.notes
+    assert again.holes == first.holes == ("2024-02-07",)
 
 
 def test_a_month_that_the_source_does_not_have_is_absent(settings: RunSettings) -> None:
@@ -157,7 +157,7 @@ def test_a_month_that_the_source_does_not_have_is_absent(settings: RunSettings) 
 
 def test_days_before_the_listing_and_after_the_end_are_no_holes(settings: RunSettings) -> None:
     monthly(Path(settings.source), lacks={1, 2, 3, 28, 29})
-    assert perform(settings).notes == ()
+    assert perform(settings).holes == ()
 
 
 def test_an_unreadable_month_is_told_and_its_days_stand_in(settings: RunSettings) -> None:
@@ -211,7 +211,7 @@ def test_a_bad_day_is_told_and_is_no_hole(settings: RunSettings) -> None:
     for _ in range(2):  # told again by a run that has nothing to build
         outcome = perform(settings)
         assert [bad.name in problem for problem in outcome.problems] == [True]
-        assert outcome.notes == ()
+        assert (outcome.holes, outcome.absent) == ((), 26)
     assert made_of(settings) == ["2024-02-04", "2024-02-06"]
 
 
@@ -264,3 +264,22 @@ def test_an_unreadable_file_is_corrupt_in_the_ledger_until_it_can_be_read(
         monthly(source)
         perform(settings)
         assert ledger.get_many([file.key])[file.key].state == "ok"
+
+
+def test_a_wider_run_tells_the_holes_of_its_own_days(settings: RunSettings) -> None:
+    monthly(Path(settings.source), lacks={15})
+    narrow = replace(settings, span=Span(date(2024, 2, 2), date(2024, 2, 3)))
+    assert perform(narrow).holes == ()
+    outcome = perform(settings)
+    assert (outcome.built, outcome.holes, outcome.absent) == (False, ("2024-02-15",), 1)
+    with Ledger(settings.layout.cache) as ledger:
+        key = SERIES.file(Period.parse("2024-02-15")).key
+        assert ledger.get_many([key])[key].state == "hole"
+
+
+def test_an_unreadable_month_leaves_open_what_its_days_hold(settings: RunSettings) -> None:
+    source = Path(settings.source)
+    write_zip(source, SERIES.file(MONTH), "open_time,nonsense\n1,2\n")
+    daily(source, 5)
+    outcome = perform(settings)
+    assert (outcome.holes, outcome.absent) == ((), 0)

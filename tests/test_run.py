@@ -288,6 +288,17 @@ def test_a_worker_names_an_unknown_symbol(sample: Path, tmp_path: Path) -> None:
     assert "NOSUCHUSDT" in done.stderr
 
 
+def test_a_copied_root_is_the_one_that_is_worked_on(built: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(built, copy)
+    (copy / "final_dataset_all.parquet").unlink()
+    before = files_below(built)
+    done = alphaqcm("build", "--data-root", copy)
+    assert done.returncode == 0, done.stderr
+    assert f"{copy / 'final_dataset_all.parquet'}" in done.stdout
+    assert files_below(copy) == files_below(built) == before
+
+
 def test_another_market_leaves_the_settings_of_this_one(sample: Path, tmp_path: Path) -> None:
     spot = tmp_path / "spot"
     write_sample(spot, SampleSpec(market=Market.SPOT, symbols=universe(1), trades_per_day=500))

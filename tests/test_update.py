@@ -231,6 +231,23 @@ def test_an_update_without_an_earlier_table_says_what_to_run(tmp_path: Path) -> 
         updated(settings_of(spec, tmp_path, tmp_path / "root"))
 
 
+def test_a_day_without_any_file_gives_what_a_rebuild_gives(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    """The last metrics row of a day is known at the next midnight: it comes with the next day."""
+    spec, archive = everything
+    day = FIRST + timedelta(days=4)
+    publish_until(tmp_path / "source", archive, day + timedelta(days=1))
+    settings = settings_of(spec, tmp_path / "source", tmp_path / "root", day)
+    walk(settings)
+    later = through(settings, day + timedelta(days=1))
+    updated(later)
+    anew = replace(later, root=tmp_path / "anew")
+    walk(anew)
+    assert later.layout.final_table().read_bytes() == anew.layout.final_table().read_bytes()
+    assert month_files(later.root) == month_files(anew.root)
+
+
 @pytest.mark.parametrize("symbols", [2, 6])
 def test_a_table_that_begins_elsewhere_is_computed_anew(symbols: int, tmp_path: Path) -> None:
     """A few symbols at once, many by the whole road: memory holds no more than a few."""

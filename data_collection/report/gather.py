@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 
+from data_collection.pool import process_pool
 from data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
 from data_collection.report.model import Coverage, Provenance, Report
 from data_collection.report.monthfiles import whole_span
@@ -56,10 +55,7 @@ def _looks(settings: RunSettings, *, deep: bool) -> list[SymbolLook]:
     workers = min(len(os.sched_getaffinity(0)), len(settings.symbols))
     if workers < 2 or len(settings.symbols) <= _FEW:
         return [look(symbol) for symbol in settings.symbols]
-    # fresh processes: a fork of a process that has used polars may hang
-    # (as many of them as cores: more threads in each would only stand in each other's way)
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         return list(pool.map(look, settings.symbols))
 
 
