@@ -69,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_module(module: ModuleType, words: Sequence[str], prog: str) -> int:
     """Parse `words` with a command's own parser, run it, map errors to exit codes."""
     parser = argparse.ArgumentParser(
-        prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     module.configure(parser)
     arguments = parser.parse_args(words)

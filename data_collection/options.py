@@ -113,16 +113,20 @@ def parse_span(start: str, end: str) -> Span:
     return Span(first, last)
 
 
+def source_word(text: str) -> str:
+    """A `--source` as settings keep it: a directory by its whole path."""
+    return text if "://" in text else str(Path(text).resolve())
+
+
 def run_settings(arguments: argparse.Namespace) -> RunSettings:
     """The settings that the options of `add_run_options` make up; raises `UsageError`."""
     market = parse_market(arguments.market)
-    source = arguments.source
     return RunSettings(
         market=market,
         symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
         span=parse_span(arguments.start, arguments.end),
         root=arguments.data_root.resolve(),
-        source=source if "://" in source else str(Path(source).resolve()),
+        source=source_word(arguments.source),
         listing=arguments.listing,
         types=types_of(market),
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from data_collection.errors import UsageError
 from data_collection.options import add_root_option, add_run_options, run_settings
-from data_collection.road import Progress, load_settings, travel
+from data_collection.road import Progress, has_settings, load_settings, save_settings, travel
 from data_collection.root import hold_root
 from data_collection.settings import RunSettings
 from data_collection.steps import open_steps
@@ -36,7 +36,9 @@ def fetch_types(arguments: argparse.Namespace, types: tuple[str, ...]) -> tuple[
     ):
         find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
         progress = travel(steps, WORKERS, lock)
-    print_summary(settings, progress, [], time.monotonic() - began)
+        if not has_settings(settings.layout.temp, settings.market):
+            save_settings(every)  # the stage scripts then know the days and symbols
+    print_summary(settings, progress, None, time.monotonic() - began)
     return settings, 1 if progress.problems else 0
 
 

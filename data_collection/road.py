@@ -64,6 +64,11 @@ def _settings_path(temp: Path, market: Market) -> Path:
     return temp / ("run.json" if market is Market.UM else f"run-{market}.json")
 
 
+def has_settings(temp: Path, market: Market) -> bool:
+    """Whether there was a run of `market` in the data root."""
+    return _settings_path(temp, market).exists()
+
+
 def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
@@ -115,7 +120,9 @@ def travel(
     settings = steps.settings
     progress, left = survey(steps, offline=offline)
     if not left:
-        say("everything is current: nothing to download, nothing to build")
+        nothing = all(outcome.result is Result.ABSENT for outcome in progress.outcomes.values())
+        current = "everything is current: nothing to download, nothing to build"
+        say("the source has nothing for these symbols and days" if nothing else current)
         return progress
     say(f"{len(left):,} steps to do, {len(progress.outcomes):,} are current or absent")
     queue = Queue.open(settings.layout.temp / DEFAULT_STATE)

@@ -32,6 +32,7 @@ from data_collection.options import (
 )
 from data_collection.queue_options import DEFAULT_STATE
 from data_collection.queue_session import Session
+from data_collection.settings import RunSettings
 from data_collection.universe import DEFAULT_FILE
 from pipeline.layers import Layout
 from pipeline.registry import DataType
@@ -68,14 +69,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_queue_options(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Work until the queue is over."""
+def settings_of(arguments: argparse.Namespace) -> RunSettings:
+    """What the options make up; raises `UsageError`."""
     if arguments.max_symbols is not None and arguments.max_symbols < 1:
         raise UsageError("--max-symbols", expected="1 or more", found=f"{arguments.max_symbols}")
     arguments.symbols = None
     arguments.data_root = DEFAULT_ROOT
     asked = run_settings(arguments)
-    settings = dataclasses.replace(
+    return dataclasses.replace(
         asked,
         symbols=asked.symbols[: arguments.max_symbols],
         types=(DataType.AGGTRADES.value,),
@@ -85,10 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
             "temp": arguments.temp_dir.resolve(),
         },
     )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Work until the queue is over."""
     return Session(
         worker=arguments.worker_id,
         state=arguments.state.resolve(),
-        settings=settings,
+        settings=settings_of(arguments),
         stale=arguments.stale_hours * 3600,
         skip_existing=arguments.skip_existing,
         retry_failed=arguments.retry_failed,

@@ -70,6 +70,13 @@ def _parse_one(text: str, option: str) -> HttpSource | DirectorySource:
                 found="no such directory",
                 next_step="correct the path, or add http:// in front of an address",
             )
+        if not (root / "data").is_dir():
+            raise UsageError(
+                f"{option} {text}",
+                expected="a directory that holds the archive's own tree, data/spot or data/futures",
+                found="no data/ in it",
+                next_step="name the directory above data/",
+            )
         return DirectorySource(root.resolve())
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.netloc:

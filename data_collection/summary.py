@@ -16,9 +16,9 @@ _LINES = 20
 
 
 def print_summary(
-    settings: RunSettings, progress: Progress, tables: list[Table], seconds: float
+    settings: RunSettings, progress: Progress, tables: list[Table] | None, seconds: float
 ) -> None:
-    """Files by type, what was absent, what failed, the tables, and the time it took."""
+    """Files by type, what was absent, what failed, the tables (None: none asked for), the time."""
     months = {t for t in (*progress.outcomes, *progress.failures) if t.kind is TaskKind.MONTH}
     if months:
         print(f"\n{'data type':<22}{'files ok':>10}{'absent':>10}{'failed':>10}")
@@ -44,6 +44,8 @@ def print_summary(
     if progress.troubles:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.troubles.most_common())
         print(f"attempts that went wrong and were made again: {kinds}")
+    if tables is None:
+        return
     if not tables:
         print(f"no table was written: {_why_none(settings, progress)}")
     for table in tables:

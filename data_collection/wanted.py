@@ -18,6 +18,8 @@ from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Series
 from pipeline.registry import Market, parse_market
 
+_FEW = 5  # unknown symbols that are named one by one
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -89,16 +91,18 @@ def _check_known(archive: Archive, wish: Wish, known: set[str]) -> None:
     ]
     if not unknown:
         return
-    near = _similar(archive, wish, unknown)
+    near = _similar(archive, wish, unknown) if len(unknown) <= _FEW else []
+    more = "" if len(unknown) <= _FEW else f" and {len(unknown) - _FEW} more"
     raise UsageError(
-        "symbols " + ", ".join(unknown),
+        "symbols " + ", ".join(unknown[:_FEW]) + more,
         expected=f"symbols that the source lists for {wish.market} and {', '.join(wish.types)}",
         found="no file under these names" + (f"; near: {', '.join(near)}" if near else ""),
-        next_step=f"alphaqcm symbols --market {wish.market}",
+        next_step=f"alphaqcm symbols --market {wish.market}, with the same --source",
     )
 
 
 def _similar(archive: Archive, wish: Wish, unknown: Sequence[str]) -> list[str]:
     data_type, _ = parse_typed(wish.types[0])
     there = archive.symbols(wish.market, data_type)
-    return [name for symbol in unknown for name in difflib.get_close_matches(symbol, there, 3)]
+    found = (name for symbol in unknown for name in difflib.get_close_matches(symbol, there, 3))
+    return list(dict.fromkeys(found))

@@ -13,7 +13,7 @@ from pipeline.aggtrades import AggMinutes, Counters, merge
 from pipeline.keys import Series
 from pipeline.months import MonthFrame, Part, month_frame
 from pipeline.raw import Reading
-from pipeline.registry import METRICS_CADENCE, METRICS_START_LABELS_FROM, DataType, Market
+from pipeline.registry import DataType
 
 
 def grow_month(
@@ -60,10 +60,7 @@ def _grow_trades(
 
 
 def days_held(held: pl.DataFrame, series: Series) -> set[date]:
-    """The UTC days in which the files behind a month file have rows."""
-    times = pl.col(held.columns[0])
-    if series.type is DataType.METRICS and series.market is Market.UM:
-        # the moment a row became known is not always the time that its file gives it
-        late = pl.col("file_date") >= METRICS_START_LABELS_FROM
-        times = pl.when(late).then(times - METRICS_CADENCE).otherwise(times)
-    return set(held.select(times.dt.date().unique()).to_series())
+    """The UTC days in which the files behind a month file have rows, as `Part.days` tells them."""
+    if series.type is DataType.METRICS:
+        return set(held["file_date"].unique())
+    return set(held[held.columns[0]].dt.date().unique())

@@ -19,7 +19,7 @@ from pipeline.aggtrades import AggMinutes, aggregate_file, merge
 from pipeline.factors.metrics import METRICS
 from pipeline.keys import ArchiveFile, Period
 from pipeline.raw import UTC_US, Reading, known_delay, read_archive
-from pipeline.registry import DataType, spec_of
+from pipeline.registry import DataType, Partition, spec_of
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
@@ -67,7 +67,9 @@ class Part:
         return None, None
 
     def days(self) -> set[date]:
-        """The UTC days that have rows."""
+        """The UTC days that have rows; of a type with daily files only, the file's own day."""
+        if spec_of(self.file.series.type).partitions == (Partition.DAILY,):
+            return {self.file.period.start} if self.frame.height else set()
         return set(self.times.dt.date().unique())
 
 

@@ -6,8 +6,14 @@ cd "$(dirname "$0")/.."
 
 root="${1:-AlphaQCM_data/demo}"
 archive="$root/sample_archive"
+marker="$root/.made_by_demo"
+if [ -e "$root" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$root")" ]; then
+    echo "$root is not empty and was not made by an earlier demo: name another directory" >&2
+    exit 2
+fi
 rm -rf "$root"
 mkdir -p "$root"
+touch "$marker"
 
 echo "== a sample archive: 3 symbols, 3 days"
 alphaqcm sample "$archive" --symbols 3 --days 3 --seed 7

@@ -16,7 +16,7 @@ if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
     count="$1"
     shift
 fi
-if [ "$#" -eq 0 ] || [ "$count" -lt 1 ]; then
+if [ "$#" -eq 0 ] || [ "$count" -lt 1 ] || [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
     sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 fi
@@ -41,9 +41,28 @@ mkdir -p "$logs"
 
 worker=("$python" "$project/data_collection/run_aggtrades_queue.py")
 monitor=("$python" "$project/data_collection/monitor_aggtrades_progress.py" "${watched[@]}")
-"${worker[@]}" --worker-id check "$@" --help >/dev/null # the python has what it needs
+# the python has what it needs, and the words fit: a worker would only say so in its own pane
+"${worker[@]}" --help >/dev/null
+"$python" - "$project" --worker-id W1 "$@" <<'CHECK' || exit 2
+import sys
+from types import SimpleNamespace
+
+sys.path.insert(0, sys.argv[1])
+from data_collection import cli, run_aggtrades_queue as script
+
+check = SimpleNamespace(
+    __doc__=script.__doc__,
+    configure=script.configure,
+    run=lambda words: int(script.settings_of(words) is None),
+)
+sys.exit(cli.run_module(check, sys.argv[2:], prog="start_workers.sh"))
+CHECK
 
 if command -v tmux >/dev/null 2>&1; then
+    if tmux has-session -t "=$session" 2>/dev/null &&
+        ! tmux list-panes -t "=$session:0" -F '#{pane_index} #{pane_dead}' | grep -q '^[1-9].* 0$'; then
+        tmux kill-session -t "=$session" # its workers have all ended
+    fi
     if tmux has-session -t "=$session" 2>/dev/null; then
         echo "the tmux session $session is there already." >&2
         echo "look at it: tmux attach -t $session; stop it: tmux kill-session -t $session" >&2
@@ -66,6 +85,7 @@ if command -v tmux >/dev/null 2>&1; then
     echo "look:  tmux attach -t $session      (leave it again: Ctrl-b d)"
     echo "logs:  tail -f $logs/worker-*.log"
     echo "stop:  tmux kill-session -t $session  (the same command goes on later)"
+    echo "next:  when they are done, alphaqcm run with the same symbols and days makes the table"
 else
     pids=()
     for ((n = 1; n <= count; n++)); do

@@ -239,5 +239,6 @@ def test_ffill_limit_needs_ffill(built: data.SmallRoot, capsys: pytest.CaptureFi
 
 
 def test_a_training_set_needs_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["training-set", "--data-root", str(tmp_path)]) == 1
+    assert main(["training-set", "--data-root", str(tmp_path)]) == 2
     assert "final_dataset_all.parquet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

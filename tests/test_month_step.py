@@ -51,7 +51,7 @@ def monthly(source: Path, lacks: Collection[int] = (), price: float = 1.0) -> Pa
 
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
-    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "data").mkdir(parents=True)
     return RunSettings(
         market=Market.UM,
         symbols=("BTCUSDT",),

@@ -229,8 +229,10 @@ def without_tmux(tmp_path: Path) -> str:
     return str(tools)
 
 
-def launch(place: Place, count: str, path: str, **more: str) -> subprocess.CompletedProcess[str]:
-    words = ["--symbols-file", "symbols.txt", *SPAN, "--source", str(place.archive)]
+def launch(
+    place: Place, count: str, path: str, *others: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    words = ["--symbols-file", "symbols.txt", *SPAN, "--source", str(place.archive), *others]
     return subprocess.run(
         [str(PROJECT / "scripts" / "start_workers.sh"), count, *words, "--skip-existing"],
         cwd=place.folder,
@@ -270,6 +272,7 @@ def test_the_launcher_opens_a_pane_a_worker_and_one_for_the_monitor(place: Place
     done = launch(place, "2", os.environ["PATH"], **tmux)
     assert done.returncode == 0, done.stderr
     assert "tmux attach -t alphaqcm" in done.stdout
+    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 1  # it is at work already
     env = {**os.environ, **tmux}
 
     def pane(number: int) -> str:
@@ -279,8 +282,15 @@ def test_the_launcher_opens_a_pane_a_worker_and_one_for_the_monitor(place: Place
     until(lambda: "every task is done" in pane(0))
     until(lambda: "event=finished" in pane(1) and "event=finished" in pane(2))
     assert max(map(len, pane(0).splitlines())) <= 82
-    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 1  # it is there already
     assert place.tables() == calm
+    # workers that have all ended do not stand in the way of new ones
+    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 0
+
+
+def test_the_launcher_refuses_words_that_do_not_fit(place: Place, tmux):
+    done = launch(place, "2", os.environ["PATH"], "--no-such-word", **tmux)
+    assert done.returncode == 2
+    assert "--no-such-word" in done.stderr
 
 
 def test_a_worker_whose_terminal_is_closed_hands_its_task_back(place: Place):

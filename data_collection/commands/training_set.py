@@ -56,7 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     options = TrainingOptions(arguments.filter_quality, impute, limit or 1)
     layout = Layout(arguments.data_root.resolve())
+    table = layout.final_table(arguments.name)
+    if not table.exists():
+        raise UsageError(
+            table, expected="a final table", found="none", next_step="alphaqcm run makes it"
+        )
     with hold_root(layout.temp, exclusive=False):
-        made = write_training_set(layout.final_table(arguments.name), layout.training, options)
+        made = write_training_set(table, layout.training, options)
     print(f"{made.path}: {made.rows} rows of {made.symbols} symbols, {made.labelled} with a label")
     return 0

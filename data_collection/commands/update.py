@@ -14,11 +14,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from data_collection.errors import UsageError
-from data_collection.options import add_root_option, parse_span, positive
+from data_collection.options import add_root_option, parse_span, positive, source_word
 from data_collection.road import load_settings, save_settings
 from data_collection.root import hold_root
 from data_collection.update import Updated, update
 from pipeline.layers import Layout
+from pipeline.table_file import held_symbols
 
 _LINES = 20
 
@@ -34,6 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive, default=2, metavar="N", help="processes (default: %(default)s)"
     )
+    parser.add_argument(
+        "--source", metavar="URL|DIR", help="another source than the last run's, from now on"
+    )
+    parser.add_argument("--listing", metavar="URL", help="where that source is listed")
     add_root_option(parser)
 
 
@@ -49,15 +54,22 @@ def run(arguments: argparse.Namespace) -> int:
     if span.end < settings.span.end:
         raise UsageError(
             f"--through {span.end}",
-            expected=f"a day not before the table's last, {settings.span.end}",
+            expected=f"a day not before the last one asked for, {settings.span.end}",
             next_step="alphaqcm run with an earlier --end makes a shorter table",
         )
+    if arguments.source is not None:
+        settings = replace(settings, source=source_word(arguments.source), listing=None)
+    if arguments.listing is not None:
+        settings = replace(settings, listing=arguments.listing)
     settings = replace(settings, span=span)
     with hold_root(layout.temp, exclusive=True) as lock:
         done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)
     _print(done, time.monotonic() - began)
+    last = max(rows.last for rows in held_symbols(layout.final_table()))
+    if last < span.end.isoformat():
+        print(f"the table's last hour is {last}: the source has nothing newer yet")
     return 1 if done.progress.problems else 0
 
 

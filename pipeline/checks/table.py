@@ -14,9 +14,17 @@ from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 SERIES = "final"
 KEYS = ("symbol", "datetime")
 CONSTANT_WHEN_WELL = frozenset(
-    {"doc_vol50_ratio", "cs_coverage_frac", "cs_coverage_frac_pit", "gap_seconds"}
+    {
+        "doc_vol50_ratio",
+        "cs_coverage_frac",
+        "cs_coverage_frac_pit",
+        "gap_seconds",
+        "vol_top20_frac",  # 12 of 60 minutes, unless volumes are equal
+    }
 )
 """Columns that are constant by definition, or where nothing is missing."""
+CONSTANT_ALONE = frozenset({"funding_pressure", "relative_volume"})
+"""Columns that compare symbols: constant where there is only one."""
 ENOUGH_ROWS = 48
 """With fewer rows a constant or empty column says nothing."""
 
@@ -154,6 +162,7 @@ def _told(
     if facts.off_hour:
         yield Severity.ERROR, "table-off-hour", "times on the hour", f"{facts.off_hour} are not"
     longest = max((symbol.rows for symbol in facts.symbols.values()), default=0)
+    well = CONSTANT_WHEN_WELL | (CONSTANT_ALONE if len(facts.symbols) == 1 else frozenset())
     for name, column in facts.columns.items():
         if column.infinite:
             found = f"{name}: {column.infinite} infinite or NaN values"
@@ -162,7 +171,7 @@ def _told(
             continue
         if column.nulls == facts.rows:
             yield Severity.WARNING, "column-all-null", "values", f"{name}: null in every row"
-        elif name in floats and name not in CONSTANT_WHEN_WELL and column.low == column.high:
+        elif name in floats and name not in well and column.low == column.high:
             found = f"{name}: {column.low:.10g} in every row"
             yield Severity.WARNING, "column-constant", "values that change", found
 
