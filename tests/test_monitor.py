@@ -186,7 +186,7 @@ def wide_picture() -> Picture:
         Planned(Task(TaskKind.MONTH, "markPriceKlines:1h", f"1000000MOGUSDT{n}", "2024-01"))
         for n in range(30)
     ]
-    book = done(book_of(*planned), NOON, 60, output="/root/" + "deep/" * 40 + "2024-01.parquet")
+    book = done(book_of(*planned), NOON, 60, output="/data/" + "deep/" * 40 + "2024-01.parquet")
     for _ in range(20):
         book, lease = claim(book, "W" * 32, "here", NOON, LIMITS) or (book, None)
         book = fail(book, lease, "a long reason " * 20, NOON, LIMITS, final=True)
