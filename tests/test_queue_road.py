@@ -272,7 +272,6 @@ def test_the_launcher_opens_a_pane_a_worker_and_one_for_the_monitor(place: Place
     done = launch(place, "2", os.environ["PATH"], **tmux)
     assert done.returncode == 0, done.stderr
     assert "tmux attach -t alphaqcm" in done.stdout
-    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 1  # it is at work already
     env = {**os.environ, **tmux}
 
     def pane(number: int) -> str:
@@ -283,7 +282,11 @@ def test_the_launcher_opens_a_pane_a_worker_and_one_for_the_monitor(place: Place
     until(lambda: "event=finished" in pane(1) and "event=finished" in pane(2))
     assert max(map(len, pane(0).splitlines())) <= 82
     assert place.tables() == calm
-    # workers that have all ended do not stand in the way of new ones
+    # a pane at work stands in the way of new workers, panes that have all ended do not
+    split = ["tmux", "split-window", "-t", "alphaqcm:0", "-P", "-F", "#{pane_id}", "sleep 300"]
+    busy = subprocess.run(split, env=env, capture_output=True, text=True, check=True).stdout.strip()
+    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 1
+    subprocess.run(["tmux", "kill-pane", "-t", busy], env=env, check=True)
     assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 0
 
 
