@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import orjson
+from filelock import FileLock
 
 from data_collection.errors import CacheError
 from pipeline.errors import DiskFull
@@ -112,7 +113,9 @@ class Ledger:
             self._base = sqlite3.connect(
                 self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
             )
-            self._base.execute("PRAGMA journal_mode = WAL")
+            # SQLite does not wait where two processes turn a new store to WAL at once: it fails
+            with FileLock(f"{self.path}.lock", poll_interval=0.002):
+                self._base.execute("PRAGMA journal_mode = WAL")
             # a killed process loses nothing; a power cut may lose the last records, and the files
             # they told of are then proven again against their published checksums
             self._base.execute("PRAGMA synchronous = NORMAL")
