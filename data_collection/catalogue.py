@@ -141,13 +141,16 @@ def read_catalogue(table: Path) -> Catalogue:
         ) from error
 
 
-def add_verdict(table: Path, verdict: Verdict) -> bool:
-    """Add what the checks found; False where there is no catalogue of this very table."""
+def add_verdict(table: Path, sha256: str, verdict: Verdict) -> bool:
+    """Add what the checks found of the table with this SHA-256.
+
+    False where the catalogue is of another table, or there is none.
+    """
     try:
         catalogue = read_catalogue(table)
     except UsageError:
         return False
-    if catalogue.bytes != table.stat().st_size or catalogue.sha256 != sha256_of(table):
+    if catalogue.sha256 != sha256:
         return False
     write_catalogue(table, replace(catalogue, checks=verdict))
     return True

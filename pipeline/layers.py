@@ -294,11 +294,15 @@ def footer_of(fingerprint: Fingerprint, report: Mapping[str, Any]) -> str:
 def read_footer(path: Path) -> dict[str, Any] | None:
     """`{"fingerprint": …, "report": …}` of a layer's parquet; None when it is none of ours."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
-        text = metadata.get(FOOTER_KEY.encode())
-        return None if text is None else dict(orjson.loads(text))
-    except (OSError, ValueError, orjson.JSONDecodeError):
+        return footer_in(pq.read_metadata(path))
+    except (OSError, ValueError):
         return None  # absent, torn or foreign: not current, so it is made again
+
+
+def footer_in(metadata: pq.FileMetaData) -> dict[str, Any] | None:
+    """`read_footer` of a file whose metadata are read; raises `ValueError` for a damaged one."""
+    text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
+    return None if text is None else dict(orjson.loads(text))
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:

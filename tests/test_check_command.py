@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from data_collection.catalogue import catalogue_path, read_catalogue
+from data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
 from data_collection.cli import main
+from data_collection.proof import sha256_of
 from data_collection.road import save_settings
 from data_collection.sample import SampleSpec, traps, write_sample
 from data_collection.sample.traps import Where
@@ -113,6 +114,23 @@ def test_a_torn_month_file_is_a_finding(made: RunSettings) -> None:
     torn.write_bytes(torn.read_bytes()[:-20])
     found = {finding.check: finding for finding in checked(made).findings}
     assert found["layer-unreadable"].evidence == (str(torn),)
+
+
+def test_a_month_file_with_damaged_pages_is_a_finding_too(made: RunSettings) -> None:
+    torn = made.layout.months(DataType.MARK, "1h") / "BTCUSDT" / "2024-02.parquet"
+    data = torn.read_bytes()
+    torn.write_bytes(data[:4] + bytes(600) + data[604:])  # its footer still reads well
+    found = {finding.check: finding for finding in checked(made).findings}
+    assert found["layer-unreadable"].evidence == (str(torn),)
+
+
+def test_a_verdict_is_not_kept_for_another_table(made: RunSettings) -> None:
+    table = made.layout.final_table()
+    verdict = Verdict("info", {}, "2024-03-01T00:00:00+00:00")
+    assert not add_verdict(table, "0" * 64, verdict)
+    assert read_catalogue(table).checks is None
+    assert add_verdict(table, sha256_of(table), verdict)
+    assert read_catalogue(table).checks == verdict
 
 
 def test_info_notices_a_changed_table(

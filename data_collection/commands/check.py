@@ -25,6 +25,7 @@ from data_collection.road import load_settings
 from data_collection.root import hold_root
 from data_collection.settings import RunSettings
 from data_collection.universe import add_symbol_options, chosen_symbols
+from data_collection.update_marks import on_disk
 from pipeline import __version__
 from pipeline.checks.finding import Finding, Severity
 from pipeline.layers import write_bytes
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     severities = _severities(arguments.strict)
     settings = _chosen(load_settings(arguments.data_root.resolve() / "_tmp"), arguments)
     table = settings.layout.final_table()
+    seen = on_disk(table)
     provenance = Provenance(
         command="alphaqcm " + " ".join(sys.argv[1:]),
         versions={"alphaqcm": __version__, **library_versions()},
@@ -65,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         inputs=0,
         inputs_sha256="",
         by_series={},
-        table_sha256=sha256_of(table) if table.exists() else "",
+        table_sha256=sha256_of(table) if any(seen) else "",
     )
     report = gather(settings, provenance, _now(), deep=arguments.deep)
     if arguments.json:
@@ -73,15 +75,24 @@ def run(arguments: argparse.Namespace) -> int:
         write_bytes(arguments.json, data)
     if arguments.html:
         write_bytes(arguments.html, render(report).encode())
-    if settings.symbols == load_settings(settings.layout.temp).symbols and table.exists():
-        verdict = Verdict(report.verdict, report.counts, report.created_at)
-        try:
-            with hold_root(settings.layout.temp, exclusive=True):  # no new table meanwhile
-                add_verdict(table, verdict)
-        except RootBusy as error:
-            print(f"the verdict is not kept beside the table: {error}")
+    if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):
+        _keep_verdict(settings, seen, report)
     _print(report)
     return 1 if failing(report, severities) else 0
+
+
+def _keep_verdict(settings: RunSettings, seen: tuple[int, int], report: Report) -> None:
+    """Write the verdict beside the table, where it is still the one that was looked at."""
+    table = settings.layout.final_table()
+    verdict = Verdict(report.verdict, report.counts, report.created_at)
+    try:
+        with hold_root(settings.layout.temp, exclusive=True):  # no new table meanwhile
+            if on_disk(table) == seen:
+                add_verdict(table, report.provenance.table_sha256, verdict)
+            else:
+                print("the verdict is not kept beside the table: it was replaced meanwhile")
+    except RootBusy as error:
+        print(f"the verdict is not kept beside the table: {error}")
 
 
 def _severities(text: str | None) -> tuple[Severity, ...]:

@@ -11,7 +11,7 @@ from data_collection.pool import process_pool
 from data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
 from data_collection.report.model import Coverage, Provenance, Report
 from data_collection.report.monthfiles import whole_span
-from data_collection.report.tables import look_at_table
+from data_collection.report.tables import TableLook, look_at_table
 from data_collection.settings import RunSettings, parse_typed
 from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
 from pipeline.checks.gaps import gap_findings, life_findings
@@ -29,11 +29,10 @@ def gather(
 
     `deep` also compares every monthly file with its daily files, which may download those.
     """
-    looks = _looks(settings, deep=deep)
+    looks, table = _looks(settings, deep=deep)
     findings = [finding for look in looks for finding in look.findings]
     for name in settings.types:
         findings += map(narrowed, _together(name, looks, settings))
-    table = look_at_table(settings)
     if table is not None:
         findings += table.findings
     return Report(
@@ -50,13 +49,14 @@ def gather(
     )
 
 
-def _looks(settings: RunSettings, *, deep: bool) -> list[SymbolLook]:
+def _looks(settings: RunSettings, *, deep: bool) -> tuple[list[SymbolLook], TableLook | None]:
     look = partial(look_at, settings, deep=deep)
     workers = min(len(os.sched_getaffinity(0)), len(settings.symbols))
     if workers < 2 or len(settings.symbols) <= _FEW:
-        return [look(symbol) for symbol in settings.symbols]
+        return [look(symbol) for symbol in settings.symbols], look_at_table(settings)
     with process_pool(workers) as pool:
-        return list(pool.map(look, settings.symbols))
+        table = pool.submit(look_at_table, settings)  # the longest piece goes first
+        return list(pool.map(look, settings.symbols)), table.result()
 
 
 def _together(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> list[Finding]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from data_collection.reconciled import reconciled
 from data_collection.report.deep import partition_findings
@@ -18,6 +18,7 @@ from data_collection.report.model import Reconciled
 from data_collection.report.monthfiles import (
     MonthFile,
     MonthView,
+    Seen,
     SeriesLook,
     month_files,
     whole_span,
@@ -34,11 +35,12 @@ from pipeline.registry import DataType
 
 BASE = "klines:1m"
 STEPS = {"1m": 60_000_000, "1h": HOUR_US}
+_OWN_HOURS = "klines:1h"
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6
 NEIGHBOURS = 2
 _BAR_COLUMNS = ("open", "high", "low", "close")
-_Hours = dict[str, pl.DataFrame]
+_Frames = dict[str, dict[str, pl.DataFrame]]  # series -> month stamp -> rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +66,26 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
 
     `deep` compares monthly with daily archive files, and fetches those that are not at hand.
     """
-    series = {name: SeriesLook(name) for name in settings.types}
-    files = {
-        name: list(month_files(settings, name, symbol, gathered))
-        for name, gathered in series.items()
-    }
-    hours: _Hours = {}
-    covered: dict[str, dict[str, int]] = {}
-    for name in sorted(series, key=lambda name: name != BASE):
-        examine = _EXAMINERS.get(parse_typed(name)[0], _examine_bars)
-        covered[name] = examine(series[name], files[name], hours)
+    series = {name: SeriesLook(name, symbol) for name in settings.types}
+    files = {name: list(month_files(settings, gathered)) for name, gathered in series.items()}
+    frames: _Frames = {name: {} for name in settings.types}
+    for name, gathered in series.items():
+        look = _examiner(name, frames[name])
+        for file in files[name]:
+            gathered.examine(file, look)
     compared = _reconcile(settings, symbol, files.get(DataType.AGGTRADES, []))
     traded = _traded(series[BASE].months) if BASE in series else []
     findings = [
         *(finding for gathered in series.values() for finding in gathered.findings),
         *compared.findings,
         *_own_findings(symbol, series, traded),
-        *_cross(symbol, files, hours),
+        *_cross(symbol, files, frames),
         *partition_findings(settings, symbol, files, deep=deep),
     ]
     whole = whole_span(settings)
     return SymbolLook(
         symbol,
-        covered,
+        {name: gathered.covered for name, gathered in series.items()},
         compared.shares,
         {name: life for name in series if (life := _life(symbol, series[name])) is not None},
         Span(traded[0].start, traded[-1].end) if traded else None,
@@ -100,90 +99,60 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
     )
 
 
-def _examine_bars(
-    gathered: SeriesLook, files: Sequence[MonthFile], hours: _Hours
-) -> dict[str, int]:
-    data_type, interval = parse_typed(gathered.name)
-    time = "minute" if gathered.name == BASE else "open_time"
-    columns = [time, *_BAR_COLUMNS, *(("volume",) if data_type is DataType.KLINES else ())]
-    covered = {}
-    for file in files:
-        frame = file.read(columns)
-        view = bars.examine_bars(frame, time, STEPS[interval])
-        if gathered.name == BASE:
-            hours[file.month.stamp] = cross.hours_of_minutes(frame)
-        if view is not None:
-            gathered.months.append(file.of(view))
-            covered[file.month.stamp] = view.rows * STEPS[interval]
-    return covered
+def _examiner(name: str, frames: dict[str, pl.DataFrame]) -> Callable[[MonthFile], Seen | None]:
+    """How to look at a month file of a series; `frames` takes the hours that are compared later."""
+    data_type, _ = parse_typed(name)
+    if data_type is DataType.AGGTRADES:
+        return _examine_aggtrades
+    if data_type is DataType.FUNDING:
+        return _examine_settlements
+    if data_type is DataType.METRICS:
+        return _examine_metrics
+    return partial(_examine_bars, name, frames)
 
 
-def _examine_aggtrades(
-    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, int]:
-    for file in files:
-        month = _trade_month(file)
-        if month is not None:
-            gathered.months.append(file.of(month))
-    return {}  # what should be there is known from the klines: see _reconcile
+def _examine_bars(name: str, frames: dict[str, pl.DataFrame], file: MonthFile) -> Seen | None:
+    data_type, interval = parse_typed(name)
+    time = "minute" if name == BASE else "open_time"
+    volume = ("volume",) if data_type is DataType.KLINES else ()
+    frame = file.read((time, *_BAR_COLUMNS, *volume))
+    frames[file.month.stamp] = cross.hours_of_minutes(frame) if name == BASE else frame
+    view = bars.examine_bars(frame, time, STEPS[interval])
+    return None if view is None else Seen(view, view.rows * STEPS[interval])
 
 
-def _examine_settlements(
-    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, int]:
-    covered = {}
-    for file in files:
-        frame = file.read(("calc_time", "funding_interval_hours", "last_funding_rate"))
-        view = settlements.examine_settlements(frame)
-        gathered.months.append(file.of(view))
-        covered[file.month.stamp] = sum(item.interval for item in view) * HOUR_US
-    return covered
-
-
-def _examine_metrics(
-    gathered: SeriesLook, files: Sequence[MonthFile], _hours: _Hours
-) -> dict[str, int]:
-    covered = {}
-    for file in files:
-        # a day's file belongs to the day whole: its last row is known at the next midnight
-        frame = pl.read_parquet(file.path, columns=["known_time", "file_date", "sum_open_interest"])
-        day = pl.col("file_date").cast(pl.Datetime("us")).dt.epoch("us")
-        frame = frame.filter(day >= file.span.start, day < file.span.end)
-        view = openinterest.examine_metrics(frame)
-        gathered.months.append(file.of(view))
-        rows = sum(day.distinct for day in view)
-        covered[file.month.stamp] = rows * openinterest.STEP_US
-    return covered
-
-
-_EXAMINERS: Mapping[
-    DataType,
-    Callable[[SeriesLook, Sequence[MonthFile], _Hours], dict[str, int]],
-] = {
-    DataType.AGGTRADES: _examine_aggtrades,
-    DataType.FUNDING: _examine_settlements,
-    DataType.METRICS: _examine_metrics,
-}
-
-
-def _trade_month(file: MonthFile) -> TradeMonth | None:
+def _examine_aggtrades(file: MonthFile) -> Seen | None:
     """The month's ends from the parquet's own statistics, its counters from the footer."""
-    metadata = pq.read_metadata(file.path)
-    if metadata.num_rows == 0:
+    if file.metadata.num_rows == 0:
         return None
-    group = metadata.row_group(0)
+    group = file.metadata.row_group(0)
     found = {
         column.path_in_schema: column.statistics
         for column in (group.column(index) for index in range(group.num_columns))
     }
     minute = found["minute"]
-    return TradeMonth(
+    month = TradeMonth(
         int(minute.min.timestamp()) * 1_000_000,
         int(minute.max.timestamp()) * 1_000_000,
         int(found["first_agg_trade_id"].min),
         int(found["last_agg_trade_id"].max),
         file.report.get("counters", {}),
     )
+    return Seen(month, 0)  # what should be there is known from the klines: see _reconcile
+
+
+def _examine_settlements(file: MonthFile) -> Seen:
+    frame = file.read(("calc_time", "funding_interval_hours"))
+    view = settlements.examine_settlements(frame)
+    return Seen(view, sum(item.interval for item in view) * HOUR_US)
+
+
+def _examine_metrics(file: MonthFile) -> Seen:
+    # a day's file belongs to the day whole: its last row is known at the next midnight
+    frame = file.read_all(("known_time", "file_date", "sum_open_interest"))
+    day = pl.col("file_date").cast(pl.Datetime("us")).dt.epoch("us")
+    view = openinterest.examine_metrics(frame.filter(day >= file.span.start, day < file.span.end))
+    return Seen(view, sum(day.distinct for day in view) * openinterest.STEP_US)
 
 
 def _hours_in(pairs: Sequence[Sequence[int]]) -> int:
@@ -261,26 +230,21 @@ def _traded(months: Sequence[MonthView]) -> list[Span]:
     return [*spans, Span(start, whole.end)] if start < whole.end else spans
 
 
-def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], hours: _Hours) -> list[Finding]:
+def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], frames: _Frames) -> list[Finding]:
     """Mark and index prices, and the archive's own 1h bars, against the minutes' hours."""
     others = {
-        name: {file.month.stamp: file for file in files[name]}
-        for name in ("klines:1h", *REFERENCES)
+        name: {file.month.stamp: file for file in files[name] if file.month.stamp in frames[name]}
+        for name in (_OWN_HOURS, *REFERENCES)
         if name in files
     }
     findings: list[Finding] = []
-    for stamp, own in hours.items():
-        there = {name: months[stamp] for name, months in others.items() if stamp in months}
-        bars_1h = there.pop("klines:1h", None)
-        view = cross.examine_cross(
-            own,
-            None if bars_1h is None else bars_1h.read(("open_time", *_BAR_COLUMNS, "volume")),
-            {name: file.read(("open_time", "close")) for name, file in there.items()},
-        )
-        used = [*there.values(), *([bars_1h] if bars_1h else [])]
+    for stamp, own in frames.get(BASE, {}).items():
+        used = {name: months[stamp] for name, months in others.items() if stamp in months}
+        there = {name: frames[name][stamp] for name in used}
+        view = cross.examine_cross(own, there.pop(_OWN_HOURS, None), there)
         if view:
-            evidence = tuple(key for file in used for key in file.inputs)
-            month = bars.MonthOf(used[0].span, view, evidence)
+            evidence = tuple(key for file in used.values() for key in file.inputs)
+            month = bars.MonthOf(next(iter(used.values())).span, view, evidence)
             findings += cross.cross_findings(symbol, month)
     return findings
 

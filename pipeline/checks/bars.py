@@ -82,7 +82,7 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
     """
     if frame.is_empty():
         return None
-    ordered = frame.sort(time)
+    ordered = frame if frame[time].is_sorted() else frame.sort(time, maintain_order=True)
     times = ordered[time].dt.epoch("us").to_numpy()
     o, h, lo, c = (ordered[name].to_numpy() for name in ("open", "high", "low", "close"))
     impossible = ~((h >= np.maximum(o, c)) & (lo <= np.minimum(o, c)))

@@ -18,11 +18,12 @@ RELATIVE = 1e-9
 ABSOLUTE = 1e-6
 
 HOURLY = ("open", "high", "low", "close", "volume")
+_Row = tuple[int, float, float]
 
 
 def hours_of_minutes(minutes: pl.DataFrame) -> pl.DataFrame:
     """One row an hour of 1m klines: `hour` (microseconds), OHLC, volume; sorted."""
-    ordered = minutes.sort("minute")
+    ordered = minutes if minutes["minute"].is_sorted() else minutes.sort("minute")
     times = ordered["minute"].dt.epoch("us").to_numpy()
     hours = times // HOUR_US * HOUR_US
     starts = np.flatnonzero(np.diff(hours, prepend=-1))
@@ -44,40 +45,51 @@ def hours_of_minutes(minutes: pl.DataFrame) -> pl.DataFrame:
 
 def examine_cross(
     hours: pl.DataFrame, bars: pl.DataFrame | None, references: Mapping[str, pl.DataFrame]
-) -> dict[str, list[tuple[int, float, float]]]:
+) -> dict[str, list[_Row]]:
     """Hours of one month in which prices disagree, by what they were compared with.
 
     `hours` as `hours_of_minutes` gives them; `bars` the archive's own 1h klines (`open_time`,
     OHLC, volume); `references` mark and index 1h klines by series. Gives `{series: [(hour,
     last, other)]}`, for the 1h klines the first quantity that differs.
     """
-    found: dict[str, list[tuple[int, float, float]]] = {}
+    mine, own = hours["hour"].to_numpy(), {name: hours[name].to_numpy() for name in HOURLY}
+    found: dict[str, list[_Row]] = {}
     if bars is not None:
-        found["klines:1h"] = _differing(hours, _hourly(bars, HOURLY))
+        found["klines:1h"] = _differing(mine, own, bars)
     for series, frame in references.items():
-        joined = hours.select("hour", "close").join(
-            _hourly(frame, ("close",)), on="hour", suffix="_other"
-        )
-        away = (pl.col("close_other") / pl.col("close") - 1).abs() > LIMIT
-        found[series] = list(joined.filter(away).sort("hour").iter_rows())
+        found[series] = _away(mine, own["close"], frame)
     return {series: rows for series, rows in found.items() if rows}
 
 
-def _hourly(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    hour = pl.col("open_time").dt.epoch("us").alias("hour")
-    return frame.select(hour, *columns).unique("hour", keep="last", maintain_order=True)
+def _matched(hours: np.ndarray, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Where the hours that both have stand in either; of several rows of an hour the last."""
+    theirs = frame["open_time"].dt.epoch("us").to_numpy() // HOUR_US * HOUR_US
+    unique, from_end = np.unique(theirs[::-1], return_index=True)
+    _, ours, place = np.intersect1d(hours, unique, assume_unique=True, return_indices=True)
+    return ours, theirs.size - 1 - from_end[place]
 
 
-def _differing(hours: pl.DataFrame, bars: pl.DataFrame) -> list[tuple[int, float, float]]:
-    joined = hours.join(bars, on="hour", suffix="_other").sort("hour")
-    rows = []
+def _away(hours: np.ndarray, close: np.ndarray, frame: pl.DataFrame) -> list[_Row]:
+    ours, theirs = _matched(hours, frame)
+    mine, other = close[ours], frame["close"].to_numpy()[theirs]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.flatnonzero(np.abs(other / mine - 1) > LIMIT)
+    return _rows(hours[ours], mine, other, away)
+
+
+def _differing(hours: np.ndarray, own: Mapping[str, np.ndarray], bars: pl.DataFrame) -> list[_Row]:
+    ours, theirs = _matched(hours, bars)
+    first: dict[int, _Row] = {}
     for name in HOURLY:
-        away = (pl.col(name) - pl.col(f"{name}_other")).abs() > pl.max_horizontal(
-            pl.lit(ABSOLUTE), RELATIVE * pl.col(name).abs()
-        )
-        rows += list(joined.filter(away).select("hour", name, f"{name}_other").iter_rows())
-    first = {hour: (mine, other) for hour, mine, other in reversed(rows)}
-    return [(hour, *first[hour]) for hour in sorted(first)]
+        mine, other = own[name][ours], bars[name].to_numpy()[theirs]
+        away = np.abs(mine - other) > np.maximum(ABSOLUTE, RELATIVE * np.abs(mine))
+        for row in _rows(hours[ours], mine, other, np.flatnonzero(away)):
+            first.setdefault(row[0], row)
+    return [first[hour] for hour in sorted(first)]
+
+
+def _rows(hours: np.ndarray, mine: np.ndarray, other: np.ndarray, chosen: np.ndarray) -> list[_Row]:
+    return [(int(hours[i]), float(mine[i]), float(other[i])) for i in chosen]
 
 
 def cross_findings(symbol: str, month: MonthOf[dict[str, Any]]) -> Iterator[Finding]:

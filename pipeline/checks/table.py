@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 from polars import selectors as cs
@@ -67,10 +67,14 @@ class TableFacts:
             return
         self.rows += frame.height
         self._keys(frame)
-        for name, facts in _column_facts(frame).items():
+        nulls = frame.null_count().row(0, named=True)
+        for name, facts in _column_facts(frame, nulls).items():
             _merge(self.columns.setdefault(name, ColumnFacts()), facts)
+        if frame["symbol"].n_unique() == 1:
+            self._symbol(frame, nulls)
+            return
         for part in frame.partition_by("symbol", maintain_order=True):
-            self._symbol(part)
+            self._symbol(part, part.null_count().row(0, named=True))
 
     def _keys(self, frame: pl.DataFrame) -> None:
         time = pl.col("datetime").dt.epoch("us")
@@ -85,37 +89,42 @@ class TableFacts:
         self.unordered += self._last is not None and first <= self._last
         self._last = last
 
-    def _symbol(self, part: pl.DataFrame) -> None:
+    def _symbol(self, part: pl.DataFrame, nulls: Mapping[str, int]) -> None:
         facts = self.symbols.setdefault(part["symbol"][0], SymbolFacts())
         times = part["datetime"].dt.epoch("us")
         facts.first = times[0] if not facts.rows else facts.first
         facts.last = times[-1]
         facts.rows += part.height
-        values = part.select(cs.exclude(*KEYS))
-        nulls = values.null_count().row(0, named=True)
-        valid = values.select(pl.all().is_not_null())
-        first = valid.select(pl.all().arg_max()).row(0, named=True)
-        last = valid.reverse().select(pl.all().arg_max()).row(0, named=True)
         for name, count in nulls.items():
+            if name in KEYS:
+                continue
             facts.nulls[name] = facts.nulls.get(name, 0) + count
             if count < part.height:
-                begin = facts.valid[name][0] if name in facts.valid else times[first[name]]
-                facts.valid[name] = (begin, times[part.height - 1 - last[name]])
+                first, last = _valid_rows(part[name]) if count else (0, part.height - 1)
+                begin = facts.valid[name][0] if name in facts.valid else times[first]
+                facts.valid[name] = (begin, times[last])
 
 
-def _column_facts(frame: pl.DataFrame) -> dict[str, ColumnFacts]:
-    values = frame.select(cs.exclude(*KEYS))
-    nulls = values.null_count().row(0, named=True)
-    numbers = values.select(cs.numeric())
+def _valid_rows(column: pl.Series) -> tuple[int, int]:
+    """The first and the last row with a value; there is one."""
+    valid = column.is_not_null()
+    return valid.arg_max() or 0, len(valid) - 1 - (valid.reverse().arg_max() or 0)
+
+
+def _column_facts(frame: pl.DataFrame, nulls: Mapping[str, int]) -> dict[str, ColumnFacts]:
+    numbers = frame.select(cs.numeric() - cs.by_name(*KEYS))
+    if not numbers.width:
+        return {name: ColumnFacts(nulls[name]) for name in frame.columns if name not in KEYS}
+    low, high = numbers.min().row(0, named=True), numbers.max().row(0, named=True)
     floats = numbers.select(cs.float())
-    infinite: Mapping[str, Any] = {}
-    if floats.width:
-        infinite = floats.select((~pl.all().is_finite()).sum()).row(0, named=True)
-    low = numbers.min().row(0, named=True) if numbers.width else {}
-    high = numbers.max().row(0, named=True) if numbers.width else {}
+    totals = floats.sum().row(0, named=True) if floats.width else {}
+    # what is not finite shows in the total, which may also be too large by itself
+    odd = [name for name, total in totals.items() if not math.isfinite(total)]
+    infinite = {name: int((~floats[name].is_finite()).sum()) for name in odd}
     return {
         name: ColumnFacts(nulls[name], infinite.get(name, 0), low.get(name), high.get(name))
-        for name in values.columns
+        for name in frame.columns
+        if name not in KEYS
     }
 
 
