@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from data_collection.archive import Archive, Fetched, Missing, MissingState
-from data_collection.plan import Action
+from data_collection.archive import Archive
+from data_collection.month_inputs import Available, Fetch, Files, Lookup, Old
 from data_collection.proof import sha256_of
 from data_collection.tasks import Committing, Outcome, Result
 from pipeline.errors import RawError
 from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.layers import Fingerprint, Input, read_footer, write_parquet
+from pipeline.layers import Fingerprint, write_parquet
 from pipeline.month_growth import days_held, grow_month
 from pipeline.months import VERSION, MonthFrame, Part, assemble, missing_days, read_part
 from pipeline.registry import Partition, spec_of
-
-Available = Mapping[Period, Any]
-Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
-"""What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
-
-
-def peek(archive: Archive) -> Lookup:
-    """What is known of files without downloading any."""
-
-    def look(files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing] | None:
-        if archive.plan(files).of(Action.DOWNLOAD, Action.REPLACE):
-            return None
-        return archive.fetch(files)
-
-    return look
-
-
-@dataclass(slots=True)
-class _Fetch:
-    """`Archive.fetch` that counts the bytes it brings."""
-
-    archive: Archive
-    downloaded: int = 0
-
-    def __call__(self, files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing]:
-        found = self.archive.fetch(files)
-        self.downloaded += sum(i.downloaded for i in found.values() if isinstance(i, Fetched))
-        return found
-
-
-@dataclass(slots=True)
-class _Files:
-    """Files looked up so far: the good ones in order, and what is wrong with the others."""
-
-    lookup: Lookup
-    skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
-    good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
-    bad: dict[ArchiveFile, str] = field(default_factory=dict)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)  # (key, SHA-256), found now
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What is wrong with the files that cannot be used."""
-        return tuple(self.bad.values())
-
-    def take(self, files: Sequence[ArchiveFile]) -> bool:
-        """Look `files` up; False when that cannot be told without fetching."""
-        if not files:
-            return True
-        found = self.lookup(files)
-        if found is None:
-            return False
-        for file in files:
-            item = found[file]
-            if isinstance(item, Missing):
-                if item.state is not MissingState.ABSENT:
-                    self.bad[file] = f"{file.key}: {item.reason}"
-            elif (file.key, item.sha256) not in self.skip:
-                self.good[file] = item
-        return True
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        return tuple(Input(file.key, item.sha256) for file, item in self.good.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +43,21 @@ class MonthStep:
 
     def current(self, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        footer = self._footer()
-        report = footer.get("report", {})
-        files = _Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
-        if not self._take_base(files, available):
+        return self._current(Old.of(self.path), available, lookup)
+
+    def _current(self, old: Old, available: Available, lookup: Lookup) -> Outcome | None:
+        report = old.report
+        files = Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
+        if not self._take_base(old, files, available):
             return None
         if self._monthly in files.good:
-            held = self._held(footer)
-            if held.get(self._monthly) != files.good[self._monthly].sha256:
+            if old.held.get(self._monthly) != files.good[self._monthly].sha256:
                 return None
             if not files.take(self._patches(available, report.get("missing_days", []))):
                 return None
         if not files.good and not files.skip and not self.path.exists():
             return Outcome(Result.ABSENT, absent=not files.bad, problems=files.problems)
-        if self._fingerprint(files).to_dict() != footer.get("fingerprint"):
+        if self._fingerprint(files).to_dict() != old.footer.get("fingerprint"):
             return None
         empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
         return Outcome(
@@ -137,21 +73,26 @@ class MonthStep:
     def perform(self, archive: Archive, commit: Committing) -> Outcome:
         """Fetch, read and write what is not current."""
         available = archive.available(self.series)
-        fetch = _Fetch(archive)
-        outcome = self.current(available, fetch)
+        fetch, old = Fetch(archive), Old.of(self.path)
+        outcome = self._current(old, available, fetch)
         if outcome is not None:
             outcome = replace(outcome, downloaded=fetch.downloaded)
             self.record_holes(archive, outcome)
             with commit(outcome):
                 return outcome
-        return self._build(archive, available, fetch, commit)
+        return self._build(archive, old, available, fetch, commit)
 
     def _build(
-        self, archive: Archive, available: Available, fetch: _Fetch, commit: Committing
+        self,
+        archive: Archive,
+        old: Old,
+        available: Available,
+        fetch: Fetch,
+        commit: Committing,
     ) -> Outcome:
-        files = _Files(fetch)
-        self._take_base(files, available)
-        made = self._grow(archive, files) or self._gather(archive, available, files)
+        files = Files(fetch)
+        self._take_base(old, files, available)
+        made = self._grow(archive, old, files) or self._gather(archive, old, available, files)
         if made is not None:
             outcome = self._write(available, fetch, files, made, commit)
             self.record_holes(archive, outcome)
@@ -168,19 +109,21 @@ class MonthStep:
         with commit(outcome):
             return outcome
 
-    def _gather(self, archive: Archive, available: Available, files: _Files) -> _Made | None:
+    def _gather(
+        self, archive: Archive, old: Old, available: Available, files: Files
+    ) -> _Made | None:
         """Read every file, and those that stand in for what the monthly one lacks."""
-        parts = self._read(archive, files)
+        parts = self._read(archive, old, files)
         missing: list[date] = []
         if self._monthly in files.good:
             if parts:
                 missing = missing_days(self.month, {day for part in parts for day in part.days()})
                 more = self._patches(available, [f"{day}" for day in missing])
             else:
-                more = self._dailies(available)
+                more = self._dailies(old, available)
             known = len(files.good)
             files.take(more)
-            parts += self._read(archive, files, skip=known)
+            parts += self._read(archive, old, files, skip=known)
         for key, _ in files.unreadable:
             files.good.pop(ArchiveFile.parse(key), None)
         if not parts:
@@ -194,10 +137,9 @@ class MonthStep:
             reason = "no row in any file of the source"
             archive.record_hole(self.series, date.fromisoformat(day), reason)
 
-    def _grow(self, archive: Archive, files: _Files) -> _Made | None:
+    def _grow(self, archive: Archive, old: Old, files: Files) -> _Made | None:
         """The month file at hand and only the later days read; None where all must be read."""
-        footer = self._footer()
-        report, held = footer.get("report", {}), self._held(footer)
+        report, held = old.report, old.held
         news = [file for file in files.good if file not in held]
         if (
             not held
@@ -209,7 +151,7 @@ class MonthStep:
             or min(f.period.start for f in news) < max(f.period.end for f in held)
         ):
             return None
-        parts = self._read(archive, files, skip=len(held))
+        parts = self._read(archive, old, files, skip=len(held))
         if files.unreadable:
             files.bad.clear()
             files.unreadable.clear()
@@ -228,8 +170,8 @@ class MonthStep:
     def _write(
         self,
         available: Available,
-        fetch: _Fetch,
-        files: _Files,
+        fetch: Fetch,
+        files: Files,
         made: _Made,
         commit: Committing,
     ) -> Outcome:
@@ -260,18 +202,17 @@ class MonthStep:
         )
         return outcome
 
-    def _read(self, archive: Archive, files: _Files, skip: int = 0) -> list[Part]:
+    def _read(self, archive: Archive, old: Old, files: Files, skip: int = 0) -> list[Part]:
         """Read the files after the first `skip`; what cannot be read is a problem, not a stop.
 
         Unless the month file at hand holds an earlier, readable version of it: then that is kept.
         """
-        held = self._held(self._footer())
         parts = []
         for file in list(files.good)[skip:]:
             try:
                 part = self._read_file(files, file)
             except RawError as error:
-                if file in held:
+                if file in old.held:
                     raise
                 files.unreadable.append((file.key, files.good[file].sha256))
                 files.bad[file] = f"{error}"
@@ -283,7 +224,7 @@ class MonthStep:
             parts.append(part)
         return parts
 
-    def _read_file(self, files: _Files, file: ArchiveFile) -> Part:
+    def _read_file(self, files: Files, file: ArchiveFile) -> Part:
         """Read a file of the cache; one that is not what was verified once is fetched anew."""
         item = files.good[file]
         try:
@@ -301,17 +242,17 @@ class MonthStep:
     def _monthly(self) -> ArchiveFile:
         return self.series.file(self.month)
 
-    def _take_base(self, files: _Files, available: Available) -> bool:
+    def _take_base(self, old: Old, files: Files, available: Available) -> bool:
         """The monthly file; without a good one the daily files of the run and of the file held."""
         if self.month in available:
             if not files.take([self._monthly]):
                 return False
             if self._monthly in files.good:
                 return True
-        return files.take(self._dailies(available))
+        return files.take(self._dailies(old, available))
 
-    def _dailies(self, available: Available) -> list[ArchiveFile]:
-        held = {file.period for file in self._held(self._footer())}
+    def _dailies(self, old: Old, available: Available) -> list[ArchiveFile]:
+        held = {file.period for file in old.held}
         return [
             self.series.file(day)
             for day in map(Period.day, self.month.days())
@@ -326,7 +267,7 @@ class MonthStep:
         """The days of the run in this month."""
         return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
 
-    def _holes(self, available: Available, empty: set[date], files: _Files) -> tuple[str, ...]:
+    def _holes(self, available: Available, empty: set[date], files: Files) -> tuple[str, ...]:
         """Days of the run without a row, inside the life of the series, that no bad file may have.
 
         `empty` are the days of the month in which no file has a row.
@@ -352,7 +293,7 @@ class MonthStep:
             days = [day for day in days if day < max(present)]
         return tuple(f"{day}" for day in days)
 
-    def _absent(self, available: Available, empty: set[date], files: _Files) -> int:
+    def _absent(self, available: Available, empty: set[date], files: Files) -> int:
         """Days of the run that the source has no file for."""
         if self._monthly in files.bad:
             return 0
@@ -361,14 +302,5 @@ class MonthStep:
         told = {file.period.start for file in (*files.good, *files.bad)}
         return len(set(self._days()) - told)
 
-    def _fingerprint(self, files: _Files) -> Fingerprint:
+    def _fingerprint(self, files: Files) -> Fingerprint:
         return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)
-
-    def _footer(self) -> dict[str, Any]:
-        footer = read_footer(self.path) or {}
-        return footer if footer.get("fingerprint", {}).get("version") == VERSION else {}
-
-    @staticmethod
-    def _held(footer: Mapping[str, Any]) -> dict[ArchiveFile, str]:
-        inputs = footer.get("fingerprint", {}).get("inputs", [])
-        return {ArchiveFile.parse(key): sha for key, sha in inputs}

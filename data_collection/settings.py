@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -34,6 +35,7 @@ def types_of(market: Market) -> tuple[str, ...]:
     return tuple(names)
 
 
+@functools.cache
 def parse_typed(text: str) -> tuple[DataType, str]:
     """Read `klines:1h` or `metrics`; a type with bars and no interval is 1h. Raises `BadName`."""
     name, _, interval = text.strip().partition(":")

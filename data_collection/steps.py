@@ -12,7 +12,8 @@ import polars as pl
 from filelock import FileLock
 
 from data_collection.archive import Archive, FetchOptions
-from data_collection.month_step import MonthStep, peek
+from data_collection.month_inputs import peek
+from data_collection.month_step import MonthStep
 from data_collection.reconciled import reconciled
 from data_collection.settings import RunSettings, parse_typed, series_of, typed
 from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind

@@ -10,60 +10,48 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from data_collection.catalogue import describe, write_catalogue
 from data_collection.errors import UsageError
 from data_collection.pool import process_pool
 from data_collection.road import Progress, travel
-from data_collection.settings import RunSettings, parse_typed
-from data_collection.steps import Steps, open_steps
-from data_collection.tasks import Outcome, Task, TaskKind
-from data_collection.update_marks import Memory, fresh_marks, listing_marks, month_file, on_disk
+from data_collection.settings import RunSettings
+from data_collection.steps import open_steps
+from data_collection.tasks import Task, TaskKind
+from data_collection.update_jobs import (
+    LISTING_AGE,
+    Done,
+    Job,
+    Share,
+    input_digests,
+    input_key,
+    perform,
+)
+from data_collection.update_marks import (
+    Memory,
+    fresh_marks,
+    listing_marks,
+    months_on_disk,
+)
 from pipeline.columns import VERSION
-from pipeline.errors import PipelineError
 from pipeline.growth import (
-    Growth,
     OldTable,
-    changed_months,
-    first_change,
-    grow,
     write_grown,
 )
-from pipeline.keys import Period, Symbol
+from pipeline.keys import Symbol
 from pipeline.layers import (
     Fingerprint,
     Layout,
     read_fingerprint,
 )
-from pipeline.symbol_table import INPUT_TYPES, require_wide, table_fingerprint
+from pipeline.symbol_table import require_wide
 from pipeline.wide import DEFAULTS, WideTable, build_final
 
-_LISTING_AGE = 3600.0  # seconds: the pool's processes use the listing that was just made
 _FEW = 4  # symbols: for so few a pool costs more than it gives
-_FIELD_OF = {kind: name for name, kind in INPUT_TYPES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One symbol: what is known of it from the last time."""
-
-    symbol: str  # exchange name
-    tasks: tuple[Task, ...]  # MONTH tasks that may have something to do
-    inputs: Mapping[str, str] | None  # what its rows of the table were made of; None: unknown
-    known: Mapping[Path, str]  # digests of the month files that are as they were
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of a job."""
-
-    outcomes: dict[Task, Outcome]
-    failures: dict[Task, str]
-    growth: Growth | None  # None: failed, or no minutes at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +78,26 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             next_step="alphaqcm run makes it",
         )
     memory = Memory.read(layout.temp / "update.json")
-    with open_steps(settings) as steps:
-        marks = listing_marks(steps)
     held = OldTable(layout.final_table()).fingerprint
-    jobs = _jobs(settings, memory, marks, held)
-    lost = sum(job.inputs is None for job in jobs)
-    if not _can_grow(held, settings) or lost > max(_FEW, len(jobs) // 4):
+    with _crew(settings, workers) as crew:
+        with open_steps(settings) as steps:
+            marks = listing_marks(steps)
+        jobs = _jobs(settings, memory, marks, held)
+        lost = sum(job.inputs is None for job in jobs)
+        if _can_grow(held, settings) and lost <= max(_FEW, len(jobs) // 4):
+            shares = _perform(settings, jobs, crew)
+        else:
+            shares = None
+    if shares is None:
         return _rebuild(settings, workers, lock)
-    results = _perform(settings, jobs, workers)
     progress = Progress()
+    results = [done for share in shares for done in share.jobs]
     for done in results:
         progress.outcomes |= done.outcomes
         progress.failures |= done.failures
     progress.built = sum(outcome.built for outcome in progress.outcomes.values())
     progress.downloaded = sum(outcome.downloaded for outcome in progress.outcomes.values())
+    progress.downloaded += sum(share.downloaded for share in shares)
     looked_at = sum(len(job.tasks) for job in jobs)
     table = None if progress.failures else _publish(settings, results)
     memory.marks = fresh_marks(settings, marks, memory, progress)
@@ -116,7 +110,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
 
 def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
     """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
-    with open_steps(settings, listing_age=_LISTING_AGE) as steps:
+    with open_steps(settings, listing_age=LISTING_AGE) as steps:
         progress = travel(steps, workers, lock)
     symbols = [
         Symbol(settings.market, task.symbol)
@@ -142,13 +136,13 @@ def _jobs(
 ) -> list[Job]:
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
-    known: dict[str, dict[Path, str]] = {}
-    for task, mark in marks.items():
-        path, kept = month_file(settings, task), memory.marks.get(task.id)
-        if kept is None or kept[:3] != [mark, *on_disk(path)]:
+    known: dict[str, dict[str, str]] = {}
+    for (task, mark), there in zip(marks.items(), months_on_disk(settings, marks), strict=True):
+        kept = memory.marks.get(task.id)
+        if kept is None or kept[:3] != [mark, *there]:
             open_tasks.setdefault(task.symbol, []).append(task)
-        elif kept[3]:
-            known.setdefault(task.symbol, {})[path] = kept[3]
+        elif kept[3] and (key := input_key(task)):
+            known.setdefault(task.symbol, {})[key] = kept[3]
     made_of = {one.key: one.sha256 for one in held.inputs} if held else {}
     jobs = []
     for name in settings.symbols:
@@ -175,107 +169,33 @@ def _known_inputs(
     return kept if kept is not None and kept.get("digest") == digest else None
 
 
-def input_digests(fingerprint: Fingerprint) -> dict[str, str]:
-    """The inputs' digests, and under `digest` that of all of them."""
-    found = {item.key: item.sha256 for item in fingerprint.inputs}
-    return {**found, "digest": fingerprint.digest}
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """The processes that do the jobs; none for few symbols, which this one does itself."""
 
-
-def _perform(settings: RunSettings, jobs: Sequence[Job], workers: int) -> list[Done]:
-    do = partial(perform, settings)
-    if workers < 2 or len(jobs) <= _FEW:
-        with open_steps(settings, listing_age=_LISTING_AGE) as steps:
-            return _perform_jobs(steps, jobs)
-    count = min(workers, len(jobs), os.cpu_count() or 1)
-    with process_pool(count) as pool:
-        chunk = max(1, len(jobs) // (2 * count))
-        groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
-        return [done for group in pool.map(do, groups) for done in group]
-
-
-def perform(settings: RunSettings, jobs: Sequence[Job]) -> list[Done]:
-    """Do some jobs in this process."""
-    with open_steps(settings, listing_age=_LISTING_AGE) as steps:
-        return _perform_jobs(steps, jobs)
-
-
-def _perform_jobs(steps: Steps, jobs: Sequence[Job]) -> list[Done]:
-    table = OldTable(steps.settings.layout.final_table())
-    return [_perform_job(steps, table, job) for job in jobs]
+    pool: ProcessPoolExecutor | None
+    count: int
 
 
 @contextlib.contextmanager
-def _commit(_outcome: Outcome) -> Iterator[None]:
-    """The root is held alone: nobody else can commit the same file."""
-    yield
-
-
-def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
-    settings = steps.settings
-    outcomes: dict[Task, Outcome] = {}
-    failures: dict[Task, str] = {}
-    first: dict[str, date] = {}  # input -> first day that changed, where it is known
-    for task in job.tasks:
-        path = month_file(settings, task)
-        before = read_fingerprint(path)
-        try:
-            outcomes[task] = steps.perform(task, _commit)
-        except PipelineError as error:
-            failures[task] = str(error)
-            continue
-        after = read_fingerprint(path)
-        if before is not None and after is not None and before != after:
-            _note_change(first, task, before, after, job.inputs)
-    if failures:
-        return Done(outcomes, failures, None)
-    symbol = Symbol(settings.market, job.symbol)
-    if not steps.month_files("klines:1m", job.symbol):
-        return Done(outcomes, failures, None)
-    fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
-    since = _since(job, input_digests(fingerprint), first, settings, table)
-    growth = grow(table, settings.layout, symbol, settings.span, since, fingerprint)
-    return Done(outcomes, failures, growth)
-
-
-def _note_change(
-    first: dict[str, date],
-    task: Task,
-    before: Fingerprint,
-    after: Fingerprint,
-    inputs: Mapping[str, str] | None,
-) -> None:
-    """Remember from which day on a month file differs from the one the table was made of."""
-    kind = parse_typed(task.type)
-    if kind not in _FIELD_OF or inputs is None:
+def _crew(settings: RunSettings, workers: int) -> Iterator[_Crew]:
+    """Start the processes, which make ready while this one asks for the listing."""
+    count = min(workers, len(settings.symbols), os.cpu_count() or 1)
+    if count < 2 or len(settings.symbols) <= _FEW:
+        yield _Crew(None, 1)
         return
-    key = f"{_FIELD_OF[kind]}/{task.month}"
-    if inputs.get(key) != before.digest:
-        return  # the table was made of yet another version of it
-    old, new = (
-        {item.key: item.sha256 for item in fingerprint.inputs} for fingerprint in (before, after)
-    )
-    day = first_change(old, new, Period.parse(task.month))
-    if day is not None:
-        first[key] = day
+    with process_pool(count) as pool:
+        for _ in range(count):
+            pool.submit(perform, settings, ())
+        yield _Crew(pool, count)
 
 
-def _since(
-    job: Job,
-    now: Mapping[str, str],
-    first: Mapping[str, date],
-    settings: RunSettings,
-    table: OldTable,
-) -> date | None:
-    """The first day whose rows must be computed; None where none must."""
-    if job.inputs is None:
-        return settings.span.start
-    changed = changed_months(job.inputs, now) - {"digest"}
-    if not changed:
-        # a file read before can tell of the first moment of a day that is new
-        end = date.fromisoformat(dict(table.fingerprint.parameters)["end"])  # type: ignore[union-attr]
-        return None if end >= settings.span.end else end + timedelta(days=1)
-    days = (first.get(key) or Period.parse(key.partition("/")[2]).start for key in changed)
-    return max(settings.span.start, min(days))
+def _perform(settings: RunSettings, jobs: Sequence[Job], crew: _Crew) -> list[Share]:
+    if crew.pool is None:
+        return [perform(settings, jobs)]
+    chunk = max(1, len(jobs) // (2 * crew.count))
+    groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
+    return list(crew.pool.map(partial(perform, settings), groups))
 
 
 def _publish(settings: RunSettings, results: Sequence[Done]) -> WideTable | None:

@@ -6,10 +6,10 @@ are as they were.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from data_collection.road import Progress
 from data_collection.settings import RunSettings, parse_typed, series_of
 from data_collection.steps import Steps
 from data_collection.tasks import Task, TaskKind
-from pipeline.keys import Period
-from pipeline.layers import read_fingerprint, write_bytes
+from pipeline.keys import Period, Series
+from pipeline.layers import month_name, read_fingerprint, write_bytes
 
 Mark = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""
@@ -51,12 +51,12 @@ class Memory:
 def listing_marks(steps: Steps) -> dict[Task, str]:
     """Of every month of the run a digest of what the source lists for it, and of its days."""
     settings = steps.settings
-    every = [
-        (task, series_of(settings.market, task.type, symbol))
-        for symbol in settings.symbols
-        for task in settings.tasks(symbol)
-        if task.kind is TaskKind.MONTH
-    ]
+    every: list[tuple[Task, Series]] = []
+    for symbol in settings.symbols:
+        own = {name: series_of(settings.market, name, symbol) for name in settings.types}
+        every += [
+            (task, own[task.type]) for task in settings.tasks(symbol) if task.kind is TaskKind.MONTH
+        ]
     listed = steps.archive.list_many(series for _, series in every)
     lines: dict[Any, dict[str, list[str]]] = {}
     for series, periods in listed.items():
@@ -89,12 +89,23 @@ def month_file(settings: RunSettings, task: Task) -> Path:
     return settings.layout.month_file(data_type, interval, task.symbol, month)
 
 
-def on_disk(path: Path) -> tuple[int, int]:
+def months_on_disk(settings: RunSettings, tasks: Iterable[Task]) -> Iterator[tuple[int, int]]:
+    """`on_disk` of the tasks' month files, each folder's path made once."""
+    folders: dict[tuple[str, str], str] = {}
+    for task in tasks:
+        series = (task.type, task.symbol)
+        if series not in folders:
+            folders[series] = str(month_file(settings, task).parent)
+        yield on_disk(f"{folders[series]}/{month_name(_month(task.month))}")
+
+
+def on_disk(path: Path | str) -> tuple[int, int]:
     """(mtime in ns, size) of a file; zeros where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        found = path.stat()
-        return found.st_mtime_ns, found.st_size
-    return 0, 0
+    try:
+        found = os.stat(path)  # noqa: PTH116  -- thousands of names, which need not be paths
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def mark_of(listed: str, path: Path) -> Mark:

@@ -244,9 +244,10 @@ def write_grown(
                 report = {"metrics_last": last, "symbols": [asdict(rows) for rows in held]}
                 metadata = {FOOTER_KEY: footer_of(fingerprint, report)}
                 splice.finish(arrow_schema(), make, metadata)
+            sha256 = splice.sha256
     except OSError as error:
         raise layer_error(path, error) from error
-    return GrownTable(WideTable(path, tuple(held), built=True), splice.sha256)
+    return GrownTable(WideTable(path, tuple(held), built=True), sha256)
 
 
 _WHOLE_RANGE = ("volume_clean", *CROSS_SECTION)

@@ -77,6 +77,11 @@ class Fingerprint:
         return hashlib.sha256(orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def month_name(month: Period) -> str:
+    """The name of a month's file in its symbol's folder."""
+    return f"{month.stamp}.parquet"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Every directory of a data root for one market (`docs`: AlphaQCM_data/README.md).
@@ -115,7 +120,7 @@ class Layout:
 
     def month_file(self, data_type: DataType, interval: str, symbol: str, month: Period) -> Path:
         """The month file of one series."""
-        return self.months(data_type, interval) / symbol / f"{month.stamp}.parquet"
+        return self.months(data_type, interval) / symbol / month_name(month)
 
     def hourly(self, data_type: DataType) -> Path:
         """Directory of the hourly CSVs of an archive type."""

@@ -6,6 +6,7 @@ do not depend on where it lies, and the footer's positions are set to where it l
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -49,25 +50,20 @@ Make = Callable[[io.BytesIO, pa.Schema], pq.ParquetWriter]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A parquet file's bytes in memory, or on disk, with its footer."""
+    """A parquet file with its footer: its bytes in memory, or the descriptor of a file on disk."""
 
     footer: Footer
-    read: Callable[[int, int], bytes]  # (position, length)
+    data: bytes = b""
+    file: int | None = None
 
     @classmethod
     def of_file(cls, stream: IO[bytes], path: Path) -> Encoded:
-        """A file on disk; `stream` stays open while it is read."""
+        """A file on disk; `stream` stays open while it is used."""
         size = stream.seek(0, 2)
         stream.seek(max(0, size - 8))
         length = int.from_bytes(stream.read(8)[:4], "little") + 8
         stream.seek(max(0, size - length))
-        footer = read_footer_of(stream.read(length), str(path))
-
-        def read(position: int, count: int) -> bytes:
-            stream.seek(position)
-            return stream.read(count)
-
-        return cls(footer, read)
+        return cls(read_footer_of(stream.read(length), str(path)), file=stream.fileno())
 
     @classmethod
     def of_table(cls, table: pa.Table, make: Make, group_rows: int) -> Encoded:
@@ -76,7 +72,7 @@ class Encoded:
         with make(stream, table.schema) as writer:
             writer.write_table(table, row_group_size=group_rows)
         data = stream.getvalue()
-        return cls(read_footer_of(data, "a table in memory"), lambda at, n: data[at : at + n])
+        return cls(read_footer_of(data, "a table in memory"), data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +84,11 @@ class Place:
     column: int
 
 
+_Stretch = tuple[int, int, int]
+"""Bytes of a file on disk: its descriptor, start and end."""
+
+_PIECE = 1 << 20
+"""Bytes hashed at once, in memory that is used again: fresh memory costs more than hashing it."""
 _SEND = 1 << 26
 """Bytes after which the disk is asked to begin with what is written."""
 _AHEAD = 8
@@ -108,7 +109,8 @@ class Splice:
         self._file = out.fileno() if isinstance(out, io.BufferedWriter) else None
         self._sent = 0
         self._hash = hashlib.sha256()
-        self._pieces: Queue[bytes | None] = Queue(_AHEAD)
+        self._pieces: Queue[bytes | _Stretch | None] = Queue(_AHEAD)
+        self._unread: OSError | None = None
         self._hasher = Thread(target=self._follow, name="hash")
 
     def __enter__(self) -> Self:
@@ -122,12 +124,28 @@ class Splice:
 
     @property
     def sha256(self) -> str:
-        """Checksum of the file, after the block."""
+        """Checksum of the file, after the block; raises `OSError` where it could not be read."""
+        if self._unread is not None:
+            raise self._unread
         return self._hash.hexdigest()
 
     def _follow(self) -> None:
+        held = memoryview(bytearray(_PIECE))
         while (piece := self._pieces.get()) is not None:
-            self._hash.update(piece)
+            if isinstance(piece, bytes):
+                self._hash.update(piece)
+                continue
+            file, start, end = piece
+            while start < end and self._unread is None:
+                try:
+                    read = os.preadv(file, [held[: min(end - start, _PIECE)]], start)
+                    if not read:
+                        raise _short()
+                except OSError as error:
+                    self._unread = error  # told by the writing thread: this one must go on
+                    break
+                self._hash.update(held[:read])
+                start += read
 
     def add(self, base: Encoded, group: int, changed: Mapping[int, Place]) -> None:
         """Add row group `group` of `base`, some columns' chunks from other places instead."""
@@ -150,7 +168,7 @@ class Splice:
             waiting += int(line[COMPRESSED]) if source is base else 0
             told.append(_moved(source.footer.data, line, at - start))
             if source is not base:
-                self._put(source.read(start, int(line[COMPRESSED])))
+                self._put(source.data[start : start + int(line[COMPRESSED])])
             plain += int(line[PLAIN])
             compressed += int(line[COMPRESSED])
         self._copy(base, chunks, run)
@@ -179,18 +197,41 @@ class Splice:
         self._put(footer + len(footer).to_bytes(4, "little") + MAGIC)
 
     def _copy(self, base: Encoded, chunks: Any, run: Sequence[int]) -> None:
-        if run:
-            start, last = _start(chunks[run[0]]), chunks[run[-1]]
-            self._put(base.read(start, _start(last) + int(last[COMPRESSED]) - start))
+        if not run:
+            return
+        start, last = _start(chunks[run[0]]), chunks[run[-1]]
+        end = _start(last) + int(last[COMPRESSED])
+        if base.file is None:
+            self._put(base.data[start:end])
+        else:
+            self._send(base.file, start, end)
 
     def _put(self, data: bytes) -> None:
         self._out.write(data)
         self._pieces.put(data)
+        self._moved_on(len(data))
+
+    def _send(self, file: int, start: int, end: int) -> None:
+        """Let the kernel copy bytes of a file on disk."""
+        self._pieces.put((file, start, end))
+        self._out.flush()
+        while start < end:
+            sent = os.sendfile(self._out.fileno(), file, start, end - start)
+            if not sent:
+                raise _short()
+            start += sent
+            self._moved_on(sent)
+
+    def _moved_on(self, count: int) -> None:
+        self._position += count
         if self._file is not None and self._position - self._sent >= _SEND:
             # let the disk begin now: else it would all be waited for at the end
             os.posix_fadvise(self._file, self._sent, 0, os.POSIX_FADV_DONTNEED)
             self._sent = self._position
-        self._position += len(data)
+
+
+def _short() -> OSError:
+    return OSError(errno.EIO, "the table at hand ends before its footer says")
 
 
 def _start(line: Any) -> int:

@@ -7,6 +7,7 @@ result depends on the rows alone, never on their order, on threads or on how the
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +32,7 @@ from pipeline.layers import (
     Layout,
     footer_of,
     layer_inputs,
+    month_name,
 )
 from pipeline.registry import DataType, Market
 
@@ -84,22 +86,25 @@ def require_wide(market: Market) -> None:
 
 def input_files(layout: Layout, symbol: Symbol, span: Span) -> dict[str, dict[str, Path]]:
     """The month files that are there: field of `Inputs` -> month -> path, months in order."""
-    return {
-        field: {
-            month.stamp: path
-            for month in months_between(span.start, span.end)
-            if (path := layout.month_file(kind, interval, symbol.exchange, month)).exists()
-        }
-        for field, (kind, interval) in INPUT_TYPES.items()
-    }
+    months = [(month.stamp, month_name(month)) for month in months_between(span.start, span.end)]
+    found = {}
+    for field, (kind, interval) in INPUT_TYPES.items():
+        folder = layout.months(kind, interval) / symbol.exchange
+        try:
+            there = set(os.listdir(folder))  # noqa: PTH208  -- names, asked for once
+        except FileNotFoundError:
+            there = set()
+        found[field] = {stamp: folder / name for stamp, name in months if name in there}
+    return found
 
 
 def table_fingerprint(
-    layout: Layout, symbol: Symbol, span: Span, known: Mapping[Path, str] | None = None
+    layout: Layout, symbol: Symbol, span: Span, known: Mapping[str, str] | None = None
 ) -> Fingerprint:
     """What the symbol's table is made of; raises `LayerError` for a month file without one.
 
-    `known` are digests of month files' fingerprints, which are then not read.
+    `known` are digests of month files' fingerprints by their input (`field/YYYY-MM`), which are
+    then not read.
     """
     known = known or {}
     paths = [
@@ -113,7 +118,7 @@ def table_fingerprint(
         tuple(
             one
             for key, path in paths
-            for one in ([Input(key, known[path])] if path in known else layer_inputs([(key, path)]))
+            for one in ([Input(key, known[key])] if key in known else layer_inputs([(key, path)]))
         ),
         (
             ("end", span.end.isoformat()),

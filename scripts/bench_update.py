@@ -35,7 +35,7 @@ from data_collection.sample import SampleSpec, universe, write_sample
 from data_collection.settings import RunSettings, parse_typed, series_of
 from data_collection.steps import open_steps
 from data_collection.tasks import TaskKind
-from data_collection.update import input_digests
+from data_collection.update_jobs import input_digests
 from data_collection.update_marks import Memory, listing_marks, mark_of, month_file
 from pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
 from pipeline.checks.cross import hours_of_minutes
