@@ -13,9 +13,12 @@ from data_collection.catalogue import Verdict, add_verdict, catalogue_path, read
 from data_collection.cli import main
 from data_collection.proof import sha256_of
 from data_collection.road import save_settings
+from data_collection.report.look import narrowed
 from data_collection.sample import SampleSpec, traps, write_sample
 from data_collection.sample.traps import Where
 from data_collection.settings import RunSettings
+from pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from pipeline.keys import epoch_us
 from pipeline.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
@@ -58,6 +61,34 @@ def test_the_command_writes_both_reports_and_the_verdict(
     said = capsys.readouterr().out
     assert "warning (0 error, 1 warning, 0 info)" in said
     assert "verified" in said
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "stamps"),
+    [
+        ("2024-02-04", 1, ["2024-02-04"]),
+        ("2024-02-02", 1, ["2024-02-01", "2024-02-04"]),
+        ("2024-03-07", 9, ["2024-03-06"]),
+        ("2024-03-02", 1, ["2024-02-04", "2024-03-05"]),
+    ],
+)
+def test_the_evidence_is_of_the_findings_time_or_else_around_it(
+    start: str, days: int, stamps: list[str]
+) -> None:
+    folder = "data/futures/um/daily/metrics/XUSDT/XUSDT-metrics-"
+    there = ("2024-01-31", "2024-02-01", "2024-02-04", "2024-03-05", "2024-03-06")
+    begin = epoch_us(date.fromisoformat(start))
+    finding = Finding(
+        Severity.ERROR,
+        "metrics-days-absent",
+        "metrics",
+        "XUSDT",
+        Span(begin, begin + days * DAY_US),
+        "rows",
+        "none",
+        tuple(f"{folder}{stamp}.zip" for stamp in there),
+    )
+    assert narrowed(finding).evidence == tuple(f"{folder}{stamp}.zip" for stamp in stamps)
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,19 @@ def test_a_short_day_a_doubled_day_and_an_absent_day_are_found() -> None:
     }
 
 
+def test_absent_days_are_shown_by_the_files_before_and_after_them() -> None:
+    keys = [
+        f"data/futures/um/daily/metrics/XUSDT/XUSDT-metrics-2024-02-{day:02}.zip"
+        for day in (1, 2, 5, 6)
+    ]
+    frame = pl.concat([metrics(date(2024, 2, day), range(1, 289)) for day in (1, 2, 5, 6)])
+    [finding] = metrics_found(frame, *((key, 0) for key in keys))
+    assert (str(finding.period), finding.evidence) == (
+        "2024-02-03 .. 2024-02-04",
+        (keys[1], keys[2]),
+    )
+
+
 def test_an_open_interest_of_zero_is_found_at_its_rows() -> None:
     frame = metrics(date(2024, 2, 1), range(1, 289))
     zero = pl.int_range(pl.len()).is_between(10, 11)

@@ -38,7 +38,6 @@ STEPS = {"1m": 60_000_000, "1h": HOUR_US}
 _OWN_HOURS = "klines:1h"
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6
-NEIGHBOURS = 2
 _BAR_COLUMNS = ("open", "high", "low", "close")
 _Frames = dict[str, dict[str, pl.DataFrame]]  # series -> month stamp -> rows
 
@@ -286,7 +285,7 @@ def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | Non
                 gap: tuple(
                     key
                     for month in months
-                    if month.span.start < gap.end and gap.start < month.span.end
+                    if month.span.start <= gap.end and gap.start <= month.span.end
                     for key in month.evidence
                 )
                 for gap in gaps
@@ -299,21 +298,23 @@ def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | Non
 def narrowed(finding: Finding) -> Finding:
     """The finding with only the archive files of its own span as evidence.
 
-    Where there is none of that span (it is missing), the nearest before and after it.
+    Where there is none of that span (it is missing), the last before and the first after it.
     """
     others: list[str] = []
     near: list[str] = []
-    away: list[tuple[int, str]] = []
+    before: list[tuple[int, str]] = []
+    after: list[tuple[int, str]] = []
     for key in finding.evidence:
         try:
             period = ArchiveFile.parse(key).period
         except BadName:
             others.append(key)  # a path, not an archive key
             continue
-        if period.start_us < finding.period.end and finding.period.start < period.end_us:
-            near.append(key)
+        if period.end_us <= finding.period.start:
+            before.append((period.end_us, key))
+        elif finding.period.end <= period.start_us:
+            after.append((period.start_us, key))
         else:
-            before = finding.period.start - period.end_us
-            away.append((max(before, period.start_us - finding.period.end), key))
-    chosen = near[:LISTED_EVIDENCE] or [key for _, key in sorted(away)[:NEIGHBOURS]]
-    return replace(finding, evidence=(*others, *chosen))
+            near.append(key)
+    around = [key for _, key in sorted(before)[-1:] + sorted(after)[:1]]
+    return replace(finding, evidence=(*others, *(near[:LISTED_EVIDENCE] or around)))

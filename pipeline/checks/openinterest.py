@@ -71,12 +71,13 @@ def metrics_findings(
         for day in month.view
         for finding in _day(symbol, day, month, traded)
     ]
-    for (before, _), (after, evidence) in pairwise(days):
+    for (before, keys_before), (after, keys_after) in pairwise(days):
         for span in traded:
             start = max(before.day + DAY_US, -(-span.start // DAY_US) * DAY_US)
             end = min(after.day, span.end // DAY_US * DAY_US)
             if start < end:
                 absent = Span(start, end)
+                around = (*_near(keys_before, before.day), *_near(keys_after, after.day))
                 findings.append(
                     Finding(
                         Severity.ERROR,
@@ -86,7 +87,7 @@ def metrics_findings(
                         absent,
                         f"{ROWS_A_DAY} rows a day",
                         "none",
-                        _near(evidence, after.day),
+                        tuple(dict.fromkeys(around)),
                     )
                 )
     return findings

@@ -149,7 +149,7 @@ def _absent_months(
                 Span(before.span.end, after.span.start),
                 "a file for every month between the first and the last",
                 "none",
-                after.evidence,
+                (*before.evidence, *after.evidence),
             )
 
 
