@@ -12,8 +12,8 @@ import pytest
 from data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
 from data_collection.cli import main
 from data_collection.proof import sha256_of
-from data_collection.road import save_settings
 from data_collection.report.look import narrowed
+from data_collection.road import save_settings
 from data_collection.sample import SampleSpec, traps, write_sample
 from data_collection.sample.traps import Where
 from data_collection.settings import RunSettings

@@ -405,6 +405,19 @@ def metrics_found(frame: pl.DataFrame, *outside: tuple[str, int]) -> list[Findin
     return openinterest.metrics_findings("X", [month], [always])
 
 
+def test_an_absent_month_of_funding_is_shown_by_the_files_around_it() -> None:
+    before, after = (
+        MonthOf(Span(start * DAY_US, (start + 30) * DAY_US), (), (f"{start}.zip",))
+        for start in (0, 60)
+    )
+    [finding] = settlements.funding_findings("X", [before, after], ALIVE)
+    assert (finding.check, finding.period) == (
+        "funding-months-absent",
+        Span(30 * DAY_US, 60 * DAY_US),
+    )
+    assert finding.evidence == ("0.zip", "60.zip")
+
+
 def test_a_full_day_of_metrics_is_clean() -> None:
     assert metrics_found(metrics(date(2026, 6, 24), range(1, 289))) == []
 
