@@ -16,16 +16,26 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from data_collection.report.colours import (
+    ALONE,
+    COVERAGE,
+    DIFFERENT,
+    EVERYWHERE,
+    EXACT,
+    NULLS,
+    ONE_SIDED,
+    ROUNDING,
+    Swatch,
+    bands,
+)
 from data_collection.report.model import Coverage, Distribution, Reconciled
 from pipeline.checks.finding import DAY_US, EVERY, Finding
 from pipeline.keys import epoch_us
 
 WIDTH = 9.0  # inches
 ROW = 0.19  # inches a symbol
-SHARES = ListedColormap(
-    [*mpl.colormaps["cividis"](np.linspace(0.05, 0.9, 99)), (0.87, 0.93, 0.89, 1.0)]
-)
-"""Dark where much is missing, one pale green only for what is complete; no red-green contrast."""
+_SEEN = 1 / 400
+"""Share of an axis below which a bar would not be seen: it is drawn that wide."""
 _TALL = 30
 """Symbols from which on the months stand above the drawing as well."""
 _STYLE: dict[Any, Any] = {
@@ -58,7 +68,7 @@ def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[F
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     # as wide as it was drawn where there is room, smaller else; wide ones are scrolled on a phone
-    size = f"width:100%;max-width:{width * 7:.1f}rem;min-width:{40 if width > 6 else 18}rem"
+    size = f"width:{width * 7:.1f}rem;max-width:100%;min-width:{40 if width > 6 else 18}rem"
     opening = f'<svg role="img" aria-label="{title}" style="{size}" '
     result.append(svg.replace("<svg ", opening, 1))
 
@@ -66,61 +76,61 @@ def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[F
 def heat_map(coverage: Coverage, title: str) -> str:
     """Symbols down, months across, how much of each is there."""
     names = list(coverage.shares)
-    data = np.array(
-        [[np.nan if v is None else v for v in coverage.shares[name]] for name in names], dtype=float
+    missing = np.array(
+        [[np.nan if v is None else 1 - v for v in coverage.shares[name]] for name in names],
+        dtype=float,
     )
-    return _matrix(data, names, coverage.months, title, "share of rows there")
+    with _matrix(missing, names, coverage.months, COVERAGE, title) as (axes, result):
+        step = -(-len(coverage.months) // 9)
+        axes.set_xticks(range(0, len(coverage.months), step), coverage.months[::step], fontsize=8)
+        if len(names) > _TALL:
+            axes.tick_params(axis="x", top=True, labeltop=True)
+    return result[0]
 
 
 def null_map(shares: Mapping[str, Mapping[str, float]], title: str) -> str:
-    """Symbols down, column groups across, how much of each has values."""
+    """Symbols down, column groups across, how much of each is null."""
     groups = list(shares)
     names = list(next(iter(shares.values()), {}))
-    data = np.array([[1 - shares[group][name] for group in groups] for name in names], dtype=float)
-    return _matrix(data, names, groups, title, "share of values there", turn=True)
+    nulls = np.array([[shares[group][name] for group in groups] for name in names], dtype=float)
+    with _matrix(nulls, names, groups, NULLS, title, foot=0.7) as (axes, result):
+        axes.set_xticks(range(len(groups)), groups, fontsize=8, rotation=40, ha="right")
+        for label in axes.get_xticklabels():
+            label.set_rotation_mode("anchor")
+    return result[0]
 
 
+@contextmanager
 def _matrix(
-    data: np.ndarray,
+    missing: np.ndarray,
     rows: Sequence[str],
     columns: Sequence[str],
+    scale: Sequence[Swatch],
     title: str,
-    bar: str,
     *,
-    turn: bool = False,
-) -> str:
-    height = 1.1 + ROW * max(3, len(rows)) + (0.7 if turn else 0.0)
-    width = min(WIDTH, 3.2 + 0.4 * len(columns))
+    foot: float = 0.0,
+) -> Iterator[tuple[Axes, list[str]]]:
+    """A square for each row and column, in the colour of its band; `foot` is room for labels."""
+    height = 0.6 + ROW * max(3, len(rows)) + foot
+    width = min(WIDTH, 2.4 + 0.4 * len(columns))
     with _figure(height, title, width) as (figure, result):
         axes = figure.add_subplot()
-        image = axes.imshow(
-            np.where(data < 1, np.minimum(data, 0.985), data),  # pale is only what is complete
+        axes.imshow(
+            bands(missing),
             aspect="auto",
             interpolation="nearest",
-            cmap=SHARES,
-            vmin=0,
-            vmax=1,
+            cmap=ListedColormap([swatch.color for swatch in scale]),
+            vmin=-0.5,
+            vmax=len(scale) - 0.5,
         )
+        edges = axes.axis()
+        # one collection each way: minor ticks with a grid take longer than all the rest
+        axes.vlines(np.arange(1, len(columns)) - 0.5, *edges[2:], color="white", linewidth=0.6)
+        axes.hlines(np.arange(1, len(rows)) - 0.5, *edges[:2], color="white", linewidth=0.6)
+        axes.axis(edges)
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
-        step = 1 if turn else -(-len(columns) // 9)
-        axes.set_xticks(range(0, len(columns), step), columns[::step], fontsize=8)
-        if len(rows) > _TALL and not turn:
-            axes.tick_params(axis="x", top=True, labeltop=True)
-        if turn:
-            axes.tick_params(axis="x", rotation=40)
-            for label in axes.get_xticklabels():
-                label.set_horizontalalignment("right")
         axes.spines[:].set_visible(False)
-        axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=0.6)
-        axes.tick_params(which="minor", length=0)
-        legend = figure.colorbar(
-            image, ax=axes, shrink=min(1.0, 2.2 / height), aspect=12, anchor=(0, 1)
-        )
-        legend.set_label(bar, fontsize=8)
-        legend.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
-    return result[0]
+        yield axes, result
 
 
 def timeline(findings: Sequence[Finding], start: str, end: str, title: str) -> str:
@@ -135,17 +145,17 @@ def timeline(findings: Sequence[Finding], start: str, end: str, title: str) -> s
             _day(epoch_us(date.fromisoformat(start))),
             _day(epoch_us(date.fromisoformat(end)) + DAY_US),
         )
-        thin = (last - first) / 400  # a minute in five years would not be seen
+        thin = (last - first) * _SEEN  # a minute in five years
         for line, name in enumerate(names):
-            for finding in by_symbol[name]:
-                begin = _day(finding.period.start)
-                length = max(_day(finding.period.end) - begin, thin)
-                color = "#5b6b7a" if name == EVERY else "#b3261e"
-                axes.barh(line, length, left=begin, height=0.6, color=color)
+            begins = [_day(finding.period.start) for finding in by_symbol[name]]
+            ends = [_day(finding.period.end) for finding in by_symbol[name]]
+            spans = [(a, max(b - a, thin)) for a, b in zip(begins, ends, strict=True)]
+            color = (EVERYWHERE if name == EVERY else ALONE).color
+            axes.broken_barh(spans, (line - 0.3, 0.6), color=color)
         axes.set_yticks(
             range(len(names)), ["all symbols" if name == EVERY else name for name in names]
         )
-        axes.invert_yaxis()
+        axes.set_ylim(max(2, len(names)) - 0.5, -0.5)
         _time_axis(axes, first, last)
     return result[0]
 
@@ -163,24 +173,26 @@ def _time_axis(axes: Axes, first: float, last: float) -> None:
 
 
 def reconciliation(reconciled: Mapping[str, Reconciled], title: str) -> str:
-    """A bar a symbol: hours that agree exactly, within rounding, not, or exist on one side only."""
+    """A bar a symbol: hours that differ, exist on one side only, agree within rounding, exactly."""
     names = [name for name, told in reconciled.items() if told.hours + told.one_sided]
+    longest = max(reconciled[name].hours + reconciled[name].one_sided for name in names)
     parts = (
-        ("exact", "#2f6f4f", [reconciled[name].exact for name in names]),
-        ("within rounding", "#9cc5ae", [reconciled[name].rounding for name in names]),
-        ("different", "#b3261e", [reconciled[name].mismatched for name in names]),
-        ("one side only", "#e0a100", [reconciled[name].one_sided for name in names]),
+        (DIFFERENT, [reconciled[name].mismatched for name in names]),
+        (ONE_SIDED, [reconciled[name].one_sided for name in names]),
+        (ROUNDING, [reconciled[name].rounding for name in names]),
+        (EXACT, [reconciled[name].exact for name in names]),
     )
-    with _figure(1.1 + ROW * max(3, len(names)), title) as (figure, result):
+    with _figure(0.8 + ROW * max(3, len(names)), title) as (figure, result):
         axes = figure.add_subplot()
         left = np.zeros(len(names))
-        for label, color, hours in parts:
-            axes.barh(range(len(names)), hours, left=left, color=color, label=label, height=0.75)
-            left += np.array(hours, dtype=float)
+        for swatch, hours in parts:
+            there = np.flatnonzero(hours)
+            wide = np.maximum(np.array(hours, dtype=float)[there], longest * _SEEN)
+            axes.barh(there, wide, left=left[there], color=swatch.color, height=0.75)
+            left[there] += wide
         axes.set_yticks(range(len(names)), names, fontsize=8)
-        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_ylim(max(3, len(names)) - 0.4, -0.6)
         axes.set_xlabel("hours")
-        figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return result[0]
 
 

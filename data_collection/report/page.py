@@ -2,40 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from data_collection.report import charts
-from data_collection.report.model import Report
-from data_collection.sources import OFFICIAL_SOURCE
-from pipeline.checks.finding import EVERY, Finding, Severity
-from pipeline.keys import quote_key
+from data_collection.report import charts, colours
+from data_collection.report.model import Coverage, Reconciled, Report
+from data_collection.sources import HttpSource
+from pipeline.checks.finding import EVERY, Finding, Severity, Span
+from pipeline.checks.table import SERIES as FINAL
 
 SHOWN = 200
 """Lines of findings on the page; the JSON has all of them."""
 NAMED = 4
 """Symbols, series or files named in one line; of more only the number is told."""
 OUTAGES = frozenset({"exchange-outage", "missing-bars", "relisted", "metrics-days-absent"})
+SECTIONS = {
+    "findings": "Findings",
+    "coverage": "Coverage",
+    "outages": "Outages",
+    "nulls": "Nulls",
+    "reconciliation": "Reconciliation",
+    "distributions": "Distributions",
+    "provenance": "Provenance",
+}
+"""Every section by its id: its title, and its name among the links at the top."""
+LEGENDS = {
+    "coverage": (*colours.COVERAGE, colours.NO_LIFE),
+    "outages": (colours.EVERYWHERE, colours.ALONE),
+    "nulls": colours.NULLS,
+    "reconciliation": (
+        colours.DIFFERENT,
+        colours.ONE_SIDED,
+        colours.ROUNDING,
+        colours.EXACT,
+    ),
+}
+"""What the colours of a section's drawings mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """A file behind a finding: its short name, and its address where it has one."""
+    """A file behind a finding: its name, and its address where it has one."""
 
     name: str
-    address: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A series' coverage with its sum in words; `uneven` where a map of it tells more."""
+
+    coverage: Coverage
+    words: str
+    uneven: bool
+
+    @classmethod
+    def of(cls, coverage: Coverage) -> Covered:
+        """Look for months that are not complete."""
+        every = [share for row in coverage.shares.values() for share in row]
+        there = [share for share in every if share is not None]
+        lacking = sum(share < 1 for share in there)
+        size = f"{_count(coverage.shares, 'symbol')} × {_count(coverage.months, 'month')}"
+        if not there:
+            return cls(coverage, f"nothing is expected, {size}", uneven=False)
+        if not any(there):
+            return cls(coverage, f"nothing is there, {size}", uneven=False)
+        if not lacking:
+            lives = "" if len(there) == len(every) else " in every symbol's life"
+            return cls(coverage, f"complete{lives}, {size}", uneven=False)
+        words = f"not complete in {lacking:,} of {_count(there, 'symbol month')}"
+        return cls(coverage, words, uneven=True)
+
+
+def _maps(coverage: Sequence[Coverage]) -> list[Covered]:
+    """Every series that is even by itself; of the others those that show the same together."""
+    found: dict[object, Covered] = {}
+    for one in map(Covered.of, coverage):
+        series = one.coverage.series
+        rows = (one.coverage.months, tuple(one.coverage.shares.items()))
+        key = rows if one.uneven else series
+        if key in found:
+            series = f"{found[key].coverage.series}, {series}"
+        found[key] = replace(one, coverage=replace(one.coverage, series=series))
+    return list(found.values())
 
 
 @dataclass(slots=True)
 class Line:
-    """Findings that tell the same of several series or symbols, in one line of the page."""
+    """Findings that tell the same of several series, symbols or columns of the table."""
 
     finding: Finding
+    found: str
     symbols: list[str]
     series: list[str]
+    columns: list[str]
     evidence: list[str]
 
 
@@ -43,13 +108,24 @@ def lines(findings: Sequence[Finding]) -> list[Line]:
     """The findings, those that say the same together, in their order."""
     found: dict[tuple[object, ...], Line] = {}
     for one in findings:
-        key = (one.severity, one.check, one.period, one.expected, one.found)
-        line = found.setdefault(key, Line(one, [], [], []))
-        for value, values in ((one.symbol, line.symbols), (one.series, line.series)):
-            if value not in values:
+        column, told = _column(one)
+        key = (one.severity, one.check, one.period, one.expected, told)
+        line = found.setdefault(key, Line(one, told, [], [], [], []))
+        for value, values in (
+            (one.symbol, line.symbols),
+            (one.series, line.series),
+            (column, line.columns),
+        ):
+            if value and value not in values:
                 values.append(value)
         line.evidence += [name for name in one.evidence if name not in line.evidence]
     return list(found.values())
+
+
+def _column(finding: Finding) -> tuple[str, str]:
+    """The column of the final table that a finding is about, where it is, and what was found."""
+    column, colon, told = finding.found.partition(": ")
+    return (column, told) if colon and finding.series == FINAL else ("", finding.found)
 
 
 def render(report: Report) -> str:
@@ -62,8 +138,10 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "evidence": _evidence,
+        "evidence": partial(_evidence, source=report.provenance.source),
         "named": _named,
+        "times": _times,
+        "moment": _moment,
         "percent": _percent,
         "number": _number,
         "worst_share": _worst_share,
@@ -72,35 +150,44 @@ def render(report: Report) -> str:
     outages = [finding for finding in report.findings if finding.check in OUTAGES]
     outages.sort(key=lambda finding: (finding.period, finding.symbol, finding.series))
     told = lines(report.findings)
+    covered = _maps(report.coverage)
     return environment.get_template("page.html.j2").render(
         report=report,
+        sections=SECTIONS,
+        legends=LEGENDS,
         shown=told[:SHOWN],
         told=len(told),
+        covered=covered,
         outages=outages,
+        agreement=_total(report.reconciled.values()),
         severities=list(Severity),
-        drawings=_drawings(report, outages),
+        drawings=_drawings(report, covered, outages),
     )
 
 
-def _drawings(report: Report, outages: Sequence[Finding]) -> dict[str, Markup]:
-    """Every drawing by its section; a section without data has none."""
+def _drawings(
+    report: Report, covered: Sequence[Covered], outages: Sequence[Finding]
+) -> dict[str, Markup]:
+    """Every drawing by its section; where nothing is amiss, words say so and nothing is drawn."""
     made = {
-        f"coverage {one.series}": charts.heat_map(one, f"Coverage of {one.series}")
-        for one in report.coverage
-        if any(value is not None for row in one.shares.values() for value in row)
+        f"coverage {one.coverage.series}": charts.heat_map(
+            one.coverage, f"Coverage of {one.coverage.series}"
+        )
+        for one in covered
+        if one.uneven
     }
     if outages:
         made["outages"] = charts.timeline(
             outages, report.start, report.end, "Timeline of missing rows"
         )
-    if any(told.hours + told.one_sided for told in report.reconciled.values()):
+    if any(told.mismatched + told.one_sided for told in report.reconciled.values()):
         made["reconciliation"] = charts.reconciliation(
             report.reconciled, "aggTrades against klines, hours by agreement"
         )
     if report.table is not None:
-        made["nulls"] = charts.null_map(
-            report.table.null_shares, "Values there by symbol and column group"
-        )
+        shares = report.table.null_shares
+        if any(share for by_symbol in shares.values() for share in by_symbol.values()):
+            made["nulls"] = charts.null_map(shares, "Share of nulls by symbol and column group")
         if report.table.distributions:
             made["distributions"] = charts.distributions(
                 report.table.distributions, "Distributions of key factors"
@@ -109,20 +196,46 @@ def _drawings(report: Report, outages: Sequence[Finding]) -> dict[str, Markup]:
     return {name: Markup(svg) for name, svg in made.items()}  # noqa: S704
 
 
+def _total(reconciled: Collection[Reconciled]) -> Reconciled:
+    """All symbols together."""
+    return Reconciled(
+        hours=sum(told.hours for told in reconciled),
+        exact=sum(told.exact for told in reconciled),
+        rounding=sum(told.rounding for told in reconciled),
+        mismatched=sum(told.mismatched for told in reconciled),
+        one_sided=sum(told.one_sided for told in reconciled),
+        months_without=tuple(sorted({m for told in reconciled for m in told.months_without})),
+    )
+
+
+def _count(things: Collection[object], word: str) -> str:
+    return f"{len(things):,} {word}" + ("" if len(things) == 1 else "s")
+
+
 def _named(names: Sequence[str]) -> str:
     told = ["all" if name == EVERY else name for name in names[:NAMED]]
     more = len(names) - NAMED
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
-def _evidence(keys: Sequence[str]) -> list[_Evidence]:
+def _evidence(keys: Sequence[str], source: str) -> list[_Evidence]:
+    """Archive files with their address at an http(s) source; keys and paths as they are else."""
+    http = HttpSource(source.rstrip("/")) if source.startswith(("http://", "https://")) else None
     return [
-        _Evidence(
-            key.rpartition("/")[2],
-            f"{OFFICIAL_SOURCE}/{quote_key(key)}" if key.startswith("data/") else "",
-        )
+        _Evidence(key.rpartition("/")[2], http.url(key))
+        if http is not None and key.startswith("data/")
+        else _Evidence(key)
         for key in keys
     ]
+
+
+def _times(period: Span) -> list[str]:
+    """A period's one or two times, none of which should be broken at the end of a line."""
+    return str(period).split(" .. ")
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M}"
 
 
 def _percent(share: float | None) -> str:
