@@ -34,7 +34,7 @@ from pipeline.keys import epoch_us
 
 WIDTH = 9.0  # inches
 ROW = 0.19  # inches a symbol
-_SEEN = 1 / 400
+_SEEN = 1 / 250
 """Share of an axis below which a bar would not be seen: it is drawn that wide."""
 _TALL = 30
 """Symbols from which on the months stand above the drawing as well."""
@@ -192,6 +192,7 @@ def reconciliation(reconciled: Mapping[str, Reconciled], title: str) -> str:
             left[there] += wide
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(max(3, len(names)) - 0.4, -0.6)
+        axes.spines["left"].set_visible(False)  # it would hide the thin bars, which matter most
         axes.set_xlabel("hours")
     return result[0]
 

@@ -15,7 +15,7 @@ class Swatch:
     meaning: str
 
 
-_COMPLETE = "#dfeee4"
+_COMPLETE = "#cde5d6"
 _LACKING = ("#a9cbe6", "#6ba1d0", "#3a72ab", "#1c477d", "#0a1c3a")
 _UP_TO = (0.0, 0.01, 0.1, 0.5)  # shares that are missing, at which a band ends
 
