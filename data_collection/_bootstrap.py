@@ -17,8 +17,13 @@ NEEDED = (
 )  # fmt: skip
 
 
-def start() -> None:
-    """Put the project's root, not this folder, on the module path; exit 2 without packages."""
+def start(*, one_thread: bool = False) -> None:
+    """Put the project's root, not this folder, on the module path; exit 2 without packages.
+
+    `one_thread`: polars gets one thread, as suits a worker beside others.
+    """
+    if one_thread:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported
     here = os.path.join(ROOT, "data_collection")  # noqa: PTH118
     sys.path[:] = [ROOT] + [p for p in sys.path if os.path.abspath(p or ".") != here]  # noqa: PTH100
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in COMMANDS:
         build_parser().parse_args(words)  # help, version or a usage error: exits
+    if words[0] == "worker":
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when the command imports polars
     return run_module(load_command(words[0]), words[1:], prog=f"alphaqcm {words[0]}")
 
 

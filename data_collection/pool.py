@@ -8,10 +8,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+"""The environment of a process that shares the machine with one a core like it."""
+
 
 def process_pool(count: int) -> ProcessPoolExecutor:
     """`count` processes with one thread of polars each."""
-    os.environ["POLARS_MAX_THREADS"] = "1"  # read by the processes that start from now on
+    os.environ.update(ONE_THREAD)  # read by the processes that start from now on
     # fresh ones: a fork of a process that has used polars may hang
     spawn = get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent)

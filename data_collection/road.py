@@ -18,6 +18,7 @@ import orjson
 from tqdm import tqdm
 
 from data_collection.errors import CollectionError, UsageError
+from data_collection.pool import ONE_THREAD
 from data_collection.queue_options import DEFAULT_STATE
 from data_collection.queue_state import Book, State, is_over
 from data_collection.queue_tasks import planned_tasks
@@ -232,7 +233,7 @@ class _Process:
                 stdout=log,
                 stderr=subprocess.PIPE,
                 pass_fds=(lock,),
-                env={**os.environ, "PYTHONPATH": paths},
+                env={**os.environ, "PYTHONPATH": paths, **ONE_THREAD},
             )
         self._name = name
         self._last_words: deque[str] = deque(maxlen=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
 
-    _bootstrap.start()
+    _bootstrap.start(one_thread=True)
 
 import argparse
 import dataclasses

@@ -85,7 +85,8 @@ def read_part(path: Path, file: ArchiveFile) -> Part:
     """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
     if file.series.type is DataType.AGGTRADES:
         # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
-        return Part(file, aggregate_file(path, file, spill=path.parent))
+        # and every core has a process of its own, which does best with one thread
+        return Part(file, aggregate_file(path, file, spill=path.parent, ahead=False))
     return Part(file, read_archive(path, file))
 
 

@@ -290,13 +290,14 @@ def test_full_disk_under_the_sorted_rows_is_a_typed_error(tmp_path: Path) -> Non
 # ---- spellings
 
 
+@pytest.mark.parametrize("ahead", [True, False])
 @pytest.mark.parametrize("piece", [1, 7, 64, 1_000])
-def test_size_of_the_pieces_changes_nothing(tmp_path: Path, piece: int) -> None:
+def test_size_of_the_pieces_changes_nothing(tmp_path: Path, piece: int, ahead: bool) -> None:
     file = trades_file()
     text = as_text(make_lines(file, 300))
     path = write_zip(tmp_path, file, text)
     sink = MinuteSink(file.period, Thresholds())
-    read_rows(open_member(path), file, sink, piece)
+    read_rows(open_member(path), file, sink, piece, ahead=ahead)
     assert sink.rows == 300
     assert_frame_equal(sink.table.sums().frame, aggregate_file(path, file).frame, check_exact=True)
 

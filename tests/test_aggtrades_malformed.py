@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
 import zipfile
@@ -37,6 +38,15 @@ REAL_DAY = (
     / "real/archive/data/futures/cm/daily/aggTrades/BTCUSD_PERP"
     / "BTCUSD_PERP-aggTrades-2026-05-08.zip"
 )
+
+
+Read = Callable[[Path, ArchiveFile], AggMinutes]
+
+
+@pytest.fixture(params=[True, False], ids=["two threads", "one thread"])
+def read(request: pytest.FixtureRequest) -> Read:
+    """`aggregate_file`, inflating ahead or as it reads."""
+    return functools.partial(aggregate_file, ahead=request.param)
 
 
 def _outcome(folder: Path, file: ArchiveFile, text: bytes) -> AggMinutes | None:
@@ -147,7 +157,7 @@ def _whole(folder: Path, text: bytes | None = None) -> tuple[Path, bytearray]:
     return path, bytearray(path.read_bytes())
 
 
-def test_cut_deflate_stream_is_an_error(tmp_path: Path) -> None:
+def test_cut_deflate_stream_is_an_error(tmp_path: Path, read: Read) -> None:
     """The stream ends early although the ZIP's directory is whole."""
     path, data = _whole(tmp_path)
     with zipfile.ZipFile(path) as archive:
@@ -156,24 +166,24 @@ def test_cut_deflate_stream_is_an_error(tmp_path: Path) -> None:
     struct.pack_into("<L", data, central + 20, info.compress_size // 2)
     path.write_bytes(data)
     with pytest.raises(BadZip, match="whole deflate stream"):
-        aggregate_file(path, FILE)
+        read(path, FILE)
 
 
-def test_wrong_crc_is_an_error(tmp_path: Path) -> None:
+def test_wrong_crc_is_an_error(tmp_path: Path, read: Read) -> None:
     path, data = _whole(tmp_path)
     data[data.rindex(b"PK\x01\x02") + 16] ^= 1
     path.write_bytes(data)
     with pytest.raises(BadZip, match="CRC"):
-        aggregate_file(path, FILE)
+        read(path, FILE)
 
 
 @pytest.mark.parametrize("declared", [10, 1_000_000])
-def test_other_size_than_declared_is_an_error(tmp_path: Path, declared: int) -> None:
+def test_other_size_than_declared_is_an_error(tmp_path: Path, read: Read, declared: int) -> None:
     path, data = _whole(tmp_path)
     struct.pack_into("<L", data, data.rindex(b"PK\x01\x02") + 24, declared)
     path.write_bytes(data)
     with pytest.raises(BadZip):
-        aggregate_file(path, FILE)
+        read(path, FILE)
 
 
 @pytest.mark.parametrize(
@@ -189,17 +199,17 @@ def test_damaged_directory_is_an_error(tmp_path: Path, at: int, form: str, value
         aggregate_file(path, FILE)
 
 
-def test_bomb_that_declares_little_is_stopped_at_once(tmp_path: Path) -> None:
+def test_bomb_that_declares_little_is_stopped_at_once(tmp_path: Path, read: Read) -> None:
     """A gigabyte of rows behind a declared kilobyte: not more than one piece is inflated."""
     line = as_text(LINES[:1])
     path, data = _whole(tmp_path, line * (64_000_000 // len(line)))
     struct.pack_into("<L", data, data.rindex(b"PK\x01\x02") + 24, 1_000)
     path.write_bytes(data)
     with pytest.raises(BadZip, match="1000 bytes"):
-        aggregate_file(path, FILE)
+        read(path, FILE)
 
 
-def test_damage_behind_a_bad_row_is_told_as_damage(tmp_path: Path) -> None:
+def test_damage_behind_a_bad_row_is_told_as_damage(tmp_path: Path, read: Read) -> None:
     """A flipped bit makes a bad row; what is broken is the ZIP, not the source's rows."""
     path = tmp_path / FILE.name
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -207,14 +217,14 @@ def test_damage_behind_a_bad_row_is_told_as_damage(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data.replace(LINES[3].encode(), LINES[3].replace(",", ";").encode()))
     with pytest.raises(BadZip, match="CRC"):
-        aggregate_file(path, FILE)
+        read(path, FILE)
 
 
-def test_stored_csv_is_read_too(tmp_path: Path) -> None:
+def test_stored_csv_is_read_too(tmp_path: Path, read: Read) -> None:
     path = tmp_path / FILE.name
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("x.csv", as_text(LINES))
-    assert not differences(aggregate_file(path, FILE), expect(as_text(LINES), FILE))
+    assert not differences(read(path, FILE), expect(as_text(LINES), FILE))
 
 
 def test_missing_file_is_an_error_of_the_layer(tmp_path: Path) -> None:
@@ -251,9 +261,11 @@ def test_mutated_real_rows_give_an_error_or_the_right_minutes(
 
 
 @pytest.mark.parametrize("seed", range(CASES))
-def test_mutated_zip_gives_an_error_or_the_same_minutes(tmp_path: Path, seed: int) -> None:
+def test_mutated_zip_gives_an_error_or_the_same_minutes(
+    tmp_path: Path, read: Read, seed: int
+) -> None:
     path, whole = _whole(tmp_path)
-    sound = aggregate_file(path, FILE)
+    sound = read(path, FILE)
     rng = random.Random(seed)
     for _ in range(250):
         data = bytearray(whole)
@@ -261,7 +273,7 @@ def test_mutated_zip_gives_an_error_or_the_same_minutes(tmp_path: Path, seed: in
             data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.2 else data)
         try:
-            result = aggregate_file(path, FILE)
+            result = read(path, FILE)
         except PipelineError:
             continue
         assert_frame_equal(result.frame, sound.frame, check_exact=True)

@@ -51,13 +51,16 @@ def aggregate_file(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     *,
     spill: Path | None = None,
+    ahead: bool = True,
 ) -> AggMinutes:
     """Condense the aggTrades ZIP at `path`, the archive's `file`, to minutes.
 
     Rows outside the file's period are left out and counted. `spill` is the folder for the rows of a
-    large file that is not in order (None: the system's temp folder). Raises `RawError`: `BadZip`,
-    `BadHeader`, `BadRow` with byte and line, `OutsidePeriod`; `LayerError` where `path` cannot be
-    read. Memory stays below 300 MB for a file in order and 1 GB for any other.
+    large file that is not in order (None: the system's temp folder). `ahead` inflates in a second
+    thread: less waiting, but more work in all where the other cores are busy too. Raises
+    `RawError`: `BadZip`, `BadHeader`, `BadRow` with byte and line, `OutsidePeriod`; `LayerError`
+    where `path` cannot be read. Memory stays below 300 MB for a file in order and 1 GB for any
+    other.
     """
     from pipeline.aggtrades.minutes import MinuteSink
     from pipeline.aggtrades.reader import Disorder, check_period, read_rows
@@ -65,9 +68,9 @@ def aggregate_file(
     member = open_member(path)
     sink = MinuteSink(file.period, thresholds)
     try:
-        read_rows(member, file, sink)
+        read_rows(member, file, sink, ahead=ahead)
     except Disorder:
-        return _aggregate_sorted(path, file, thresholds, spill)
+        return _aggregate_sorted(path, file, thresholds, spill, ahead=ahead)
     sums = sink.table.sums()
     check_period(path, file.period, sink.rows, sums.outside)
     ids = join_ranges(sink.table.id_ranges())
@@ -80,7 +83,7 @@ def aggregate_file(
 
 
 def _aggregate_sorted(
-    path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None
+    path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None, *, ahead: bool
 ) -> AggMinutes:
     from pipeline.aggtrades.exact import RUN_ROWS, RowSink, sum_sorted
     from pipeline.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
@@ -88,7 +91,7 @@ def _aggregate_sorted(
     member = open_member(path)
     run_rows = min(RUN_ROWS, member.size // SHORTEST_LINE + 1)
     with closing(RowSink(file.period, spill, run_rows)) as sink:
-        read_rows(member, file, sink)
+        read_rows(member, file, sink, ahead=ahead)
         sums, ids, duplicates = sum_sorted(sink, file.period, thresholds)
     check_period(path, file.period, sink.rows, sink.outside)
     counters = Counters(

@@ -56,12 +56,19 @@ class _Place:
     header: int = 0  # lines of header
 
 
-def read_rows(member: Member, file: ArchiveFile, sink: Sink, piece_size: int = PIECE) -> None:
+def read_rows(
+    member: Member,
+    file: ArchiveFile,
+    sink: Sink,
+    piece_size: int = PIECE,
+    *,
+    ahead: bool = True,
+) -> None:
     """Read every row of `member` into `sink`, a piece at a time; raises `RawError`.
 
     Where the rows look wrong, the rest is inflated too: a damaged ZIP is told as such.
     """
-    with closing(read_pieces(member, _FRONT, k.BACK_PAD, piece_size)) as pieces:
+    with closing(read_pieces(member, _FRONT, k.BACK_PAD, piece_size, ahead=ahead)) as pieces:
         try:
             columns = spec_of(file.series.type).columns_in(file.series.market)
             place = _Place()

@@ -1,8 +1,9 @@
-"""The bytes of a ZIP's CSV in pieces, inflated ahead in a thread of its own.
+"""The bytes of a ZIP's CSV in pieces, inflated ahead in a thread of its own, or as they are read.
 
 A handful of buffers goes round between the inflating thread and the reader: memory stays the same
-whatever the file's size. Length and CRC are checked at the end, so nothing read from the pieces may
-be used before the last one was taken.
+whatever the file's size. Where every core has a process of its own, the thread only costs. Length
+and CRC are checked at the end, so nothing read from the pieces may be used before the last one was
+taken.
 """
 
 from __future__ import annotations
@@ -45,28 +46,42 @@ class Piece:
     size: int
 
 
-def read_pieces(member: Member, front: int, back: int, most: int = PIECE) -> Generator[Piece]:
+def read_pieces(
+    member: Member, front: int, back: int, most: int = PIECE, *, ahead: bool = True
+) -> Generator[Piece]:
     """Inflate `member` into pieces of at most `most` bytes; raises `BadZip`.
 
-    Each has `front` and `back` bytes of room around. Close the generator to stop early.
+    Each has `front` and `back` bytes of room around. Close the generator to stop early. `ahead`:
+    in a thread of its own, while the piece before is read.
     """
     most = max(1, min(most, member.size))
+    room = slice(front, front + most)
+
+    def fresh() -> Bytes:
+        return np.zeros(front + most + back, np.uint8)
+
+    if ahead:
+        yield from _read_ahead(member, room, fresh)
+        return
+    buffer = fresh()
+    with _inflating(member, room) as fill:
+        while size := fill(buffer):
+            yield Piece(buffer, size)
+
+
+def _read_ahead(member: Member, room: slice, fresh: Callable[[], Bytes]) -> Generator[Piece]:
     free: SimpleQueue[Bytes] = SimpleQueue()
     full: SimpleQueue[Piece | None] = SimpleQueue()
     for _ in range(_BUFFERS):
-        free.put(np.zeros(front + most + back, np.uint8))
+        free.put(fresh())
     stopped = threading.Event()
 
     def work() -> None:
         try:
-            with _opened(member) as read:
-                left = member.size
+            with _inflating(member, room) as fill:
                 while not stopped.is_set():
                     buffer = free.get()
-                    size = _fill(read, memoryview(cast(bytes, buffer))[front : front + most])
-                    left -= size
-                    if left < 0 or (left > 0 and size < most):
-                        raise _bad(member, f"{member.size} bytes of CSV as declared", left)
+                    size = fill(buffer)
                     if size == 0:
                         return
                     full.put(Piece(buffer, size))
@@ -82,7 +97,24 @@ def read_pieces(member: Member, front: int, back: int, most: int = PIECE) -> Gen
             done.result()
         finally:
             stopped.set()
-            free.put(np.zeros(front + most + back, np.uint8))  # wakes a waiting thread
+            free.put(fresh())  # wakes a waiting thread
+
+
+@contextlib.contextmanager
+def _inflating(member: Member, room: slice) -> Iterator[Callable[[Bytes], int]]:
+    """A function that fills the room of a buffer and returns the bytes; 0 after the last one."""
+    with _opened(member) as read:
+        left = member.size
+
+        def fill(buffer: Bytes) -> int:
+            nonlocal left
+            size = _fill(read, memoryview(cast(bytes, buffer))[room])
+            left -= size
+            if left < 0 or (left > 0 and size < room.stop - room.start):
+                raise _bad(member, f"{member.size} bytes of CSV as declared", left)
+            return size
+
+        yield fill
 
 
 def _fill(read: Callable[[memoryview], int], room: memoryview) -> int:
