@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_types_option(parser, "--data-types")
     add_span_options(parser)
     add_market_option(parser)
-    add_source_options(parser)
+    add_source_options(parser, of_root=True)
     add_root_option(parser)
     add_fetch_options(parser)
     parser.add_argument(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from dataclasses import asdict, replace
 from typing import Any
 
 from data_collection.archive import DOWNLOADERS, Archive, FetchOptions
 from data_collection.errors import UsageError
+from data_collection.road import last_source
+from data_collection.sources import OFFICIAL_SOURCE
 from pipeline.layers import Layout
 
 _DEFAULT = FetchOptions()
@@ -101,12 +104,25 @@ def add_refresh_option(parser: argparse.ArgumentParser) -> None:
 def open_to_look(arguments: argparse.Namespace) -> Archive:
     """The archive of a command that only looks at its listing and ledger."""
     age = 0.0 if arguments.refresh else KEPT_LISTING
-    return Archive.open(
-        arguments.source,
-        cache=Layout(arguments.data_root).cache,
-        listing=arguments.listing,
-        options=FetchOptions(listing_age=age),
-    )
+    return open_source(arguments, FetchOptions(listing_age=age))
+
+
+def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive:
+    """The archive that `--source` names, else the one of the data root's last run.
+
+    Says on stderr which it is where the command's words do not. Raises `UsageError`, `CacheError`.
+    """
+    layout = Layout(arguments.data_root)
+    source, listing = arguments.source, arguments.listing
+    if source is None:
+        last = last_source(layout.temp)
+        if last is None:
+            source, why = OFFICIAL_SOURCE, "the data root has no run that names another"
+        else:
+            source, why = last[0], "the source of the data root's last run"
+            listing = listing or last[1]
+        print(f"source: {source} ({why}; --source names another)", file=sys.stderr)
+    return Archive.open(source, cache=layout.cache, listing=listing, options=options)
 
 
 def _size(text: str | None, option: str) -> int | None:

@@ -39,13 +39,17 @@ def add_market_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """`--source` and `--listing`."""
+def add_source_options(parser: argparse.ArgumentParser, *, of_root: bool = False) -> None:
+    """`--source` and `--listing`; `of_root`: by default those of the data root's last run.
+
+    Their default is then None, and `fetch_options.open_source` reads what it stands for.
+    """
+    default = "the source of the data root's last run, else " if of_root else ""
     parser.add_argument(
         "--source",
-        default=OFFICIAL_SOURCE,
+        default=None if of_root else OFFICIAL_SOURCE,
         metavar="URL|DIR",
-        help="the archive, a mirror of it, or a directory (default: %(default)s)",
+        help=f"the archive, a mirror of it, or a directory (default: {default}{OFFICIAL_SOURCE})",
     )
     parser.add_argument(
         "--listing",

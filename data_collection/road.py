@@ -85,6 +85,19 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
         ) from error
 
 
+def last_source(temp: Path) -> tuple[str, str | None] | None:
+    """Source and listing of the data root's last run, of whatever market; None without a run.
+
+    Raises `UsageError` where its settings are damaged.
+    """
+    runs = {market: _settings_path(temp, market) for market in Market}
+    there = {market: path.stat().st_mtime_ns for market, path in runs.items() if path.exists()}
+    if not there:
+        return None
+    settings = load_settings(temp, max(there, key=lambda market: there[market]))
+    return settings.source, settings.listing
+
+
 def survey(steps: Steps, *, offline: bool = False) -> tuple[Progress, list[Task]]:
     """What is current already, and the tasks that are left, later steps of open ones included.
 

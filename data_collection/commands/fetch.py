@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from data_collection.archive import Archive
-from data_collection.fetch_options import add_fetch_options, fetch_options
+from data_collection.fetch_options import add_fetch_options, fetch_options, open_source
 from data_collection.fetching import fetch_with_progress
 from data_collection.options import (
     add_market_option,
@@ -29,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_types_option(parser)
     add_span_options(parser)
     add_market_option(parser)
-    add_source_options(parser)
+    add_source_options(parser, of_root=True)
     add_root_option(parser)
     add_fetch_options(parser)
 
@@ -37,11 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fetch; 0 when every listed file is there."""
     wish, options = read_wish(arguments), fetch_options(arguments)
-    layout = Layout(arguments.data_root, wish.market)
     with (
-        hold_root(layout.temp, exclusive=False),
-        Archive.open(
-            arguments.source, cache=layout.cache, listing=arguments.listing, options=options
-        ) as archive,
+        hold_root(Layout(arguments.data_root).temp, exclusive=False),
+        open_source(arguments, options) as archive,
     ):
         return fetch_with_progress(archive, find_files(archive, wish))

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_types_option(parser)
     add_span_options(parser)
     add_market_option(parser)
-    add_source_options(parser)
+    add_source_options(parser, of_root=True)
     add_root_option(parser)
     add_refresh_option(parser)
     parser.add_argument("--json", action="store_true", help="every file, for programs")

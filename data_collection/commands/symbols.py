@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--write", type=Path, metavar="F", help="write a symbols file")
     parser.add_argument("--json", action="store_true", help="for programs")
-    add_source_options(parser)
+    add_source_options(parser, of_root=True)
     add_root_option(parser)
     add_refresh_option(parser)
 

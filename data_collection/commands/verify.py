@@ -2,16 +2,16 @@
 
 Names files that are gone or changed on the disk, replaced or removed at the source, and unfinished
 downloads. --deep reads every byte and every .CHECKSUM again and so finds bit rot. --repair fetches
-what is wrong anew; layers that were made from it rebuild with the next run.
+what is wrong anew; layers that were made from it rebuild with the next run. The source asked is
+that of the data root's last run, unless --source names another; the command says which.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from data_collection.archive import Archive
 from data_collection.audit import Finding, audit, repair
-from data_collection.fetch_options import add_fetch_options, fetch_options
+from data_collection.fetch_options import add_fetch_options, fetch_options, open_source
 from data_collection.options import add_root_option, add_source_options
 from data_collection.root import hold_root
 from pipeline.layers import Layout
@@ -21,22 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--deep", action="store_true", help="read all bytes and checksums again")
     parser.add_argument("--repair", action="store_true", help="fetch what is wrong anew")
-    add_source_options(parser)
+    add_source_options(parser, of_root=True)
     add_root_option(parser)
     add_fetch_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify; 0 when nothing is wrong, or all of it was mended."""
-    layout = Layout(arguments.data_root)
     with (
-        hold_root(layout.temp, exclusive=False),
-        Archive.open(
-            arguments.source,
-            cache=layout.cache,
-            listing=arguments.listing,
-            options=fetch_options(arguments),
-        ) as archive,
+        hold_root(Layout(arguments.data_root).temp, exclusive=False),
+        open_source(arguments, fetch_options(arguments)) as archive,
     ):
         findings = list(audit(archive, deep=arguments.deep))
         _print(findings)
