@@ -15,11 +15,25 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_collection.errors import RootBusy
+from data_collection.errors import RootBusy, UsageError
 from pipeline.errors import layer_error
 from pipeline.layers import clean_temps
 
 _PATIENCE = 5.0  # seconds: workers of a killed run need a moment to notice and end
+
+
+def require_folder(folder: Path, what: str = "a data root") -> None:
+    """Refuse a data root that is not there: to hold it would make an empty one.
+
+    `folder` is the root or a part of it, `what` says which. Raises `UsageError`.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            folder,
+            expected=what,
+            found="no such directory",
+            next_step="correct the path; alphaqcm run makes a data root",
+        )
 
 
 @contextlib.contextmanager

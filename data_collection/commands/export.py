@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from data_collection.errors import UsageError
 from data_collection.options import add_market_option, add_root_option, parse_span
-from data_collection.root import hold_root
+from data_collection.root import hold_root, require_folder
 from pipeline.final_csv import write_final_csvs
 from pipeline.hourly import Span
 from pipeline.keys import Period, Symbol
@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if arguments.what != "crypto_1min":
         require_wide(market)
+    require_folder(layout.root)
     with hold_root(layout.temp, exclusive=True):
         if arguments.what == "final":
             return _final(layout)

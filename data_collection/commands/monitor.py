@@ -17,6 +17,7 @@ from data_collection.monitor_model import Focus
 from data_collection.monitor_view import WIDTH
 from data_collection.options import DEFAULT_ROOT
 from data_collection.queue_options import DEFAULT_STATE
+from data_collection.root import require_folder
 from data_collection.tasks import Task
 from pipeline.layers import Layout
 
@@ -55,6 +56,8 @@ def watch(arguments: argparse.Namespace, title: str, focus: Focus) -> int:
     """Watch the tasks in `focus`; returns the exit code."""
     if arguments.interval <= 0:
         raise UsageError("--interval", expected="more than 0 seconds", found=arguments.interval)
+    if arguments.once and arguments.state is None:
+        require_folder(arguments.root)  # a monitor that stays may be there before its workers
     state = arguments.state or Layout(arguments.root).temp / DEFAULT_STATE
     monitor = Monitor(state, arguments.root, title, focus, arguments.stall_warn_sec)
     console = _console()

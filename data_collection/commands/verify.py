@@ -13,7 +13,7 @@ import argparse
 from data_collection.audit import Finding, audit, repair
 from data_collection.fetch_options import add_fetch_options, fetch_options, open_source
 from data_collection.options import add_root_option, add_source_options
-from data_collection.root import hold_root
+from data_collection.root import hold_root, require_folder
 from pipeline.layers import Layout
 
 
@@ -28,8 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify; 0 when nothing is wrong, or all of it was mended."""
+    layout = Layout(arguments.data_root)
+    require_folder(layout.root)
+    require_folder(layout.cache, "the archive files of a data root")
     with (
-        hold_root(Layout(arguments.data_root).temp, exclusive=False),
+        hold_root(layout.temp, exclusive=False),
         open_source(arguments, fetch_options(arguments)) as archive,
     ):
         findings = list(audit(archive, deep=arguments.deep))
