@@ -7,6 +7,7 @@ DuckDB lets only one process write, and keeps the others out while it does.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from pipeline.registry import Partition
 
 FILE_NAME = "ledger.sqlite"
 _PATIENCE = 60.0  # seconds to wait for another process's write
+_UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
 class State(StrEnum):
@@ -102,13 +104,17 @@ _GET = f"SELECT {', '.join(_COLUMNS)} FROM files "  # noqa: S608
 class Ledger:
     """Open on one cache; safe for threads and for several processes.
 
+    `reading`: for one who writes nothing; a ledger that cannot be written can then be read.
     Raises `CacheError` when the store is damaged or cannot be written, `DiskFull` when it is full.
     """
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, *, reading: bool = False) -> None:
         self.path = cache / FILE_NAME
         self._lock = threading.Lock()
         with self._errors():
+            if reading and not os.access(cache, os.W_OK):
+                self._base = _open_unwritable(self.path)
+                return
             cache.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(
                 self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
@@ -144,13 +150,23 @@ class Ledger:
                     found=str(error),
                     next_step="free some space and run the same command again; nothing was lost",
                 ) from error
-            raise CacheError(
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.Error | OSError) -> CacheError:
+        if isinstance(error, OSError) or _code(error) in _UNWRITABLE:
+            return CacheError(
                 self.path,
-                expected="a readable and writable ledger",
-                found=str(error),
-                next_step="check the permissions; a damaged ledger can be deleted: the files "
-                "beside it are then proven again, not downloaded again",
-            ) from error
+                expected="a ledger that can be written",
+                found=getattr(error, "strerror", None) or str(error),
+                next_step="check the permissions of the data root; what is there is not harmed",
+            )
+        return CacheError(
+            self.path,
+            expected="a whole ledger",
+            found=str(error),
+            next_step="a damaged ledger can be deleted: the files beside it are then proven again, "
+            "not downloaded again",
+        )
 
     def get(self, key: str) -> Record | None:
         """The record of one file."""
@@ -231,6 +247,40 @@ class Ledger:
                 "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?)",
                 (source, prefix, seen_at, entries),
             )
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _open_unwritable(path: Path) -> sqlite3.Connection:
+    """A connection to a store in a folder where nothing can be written.
+
+    SQLite keeps files beside a store in WAL mode and makes them even for reading. Where nothing is
+    in the log, it is told that the store does not change, and does without them. With records in
+    the log the files are there already, and are used as they are.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    begun = log.exists() and log.stat().st_size > 0
+    words = "mode=ro" if begun else "mode=ro&immutable=1"
+    base = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{words}", uri=True, timeout=_PATIENCE, check_same_thread=False
+    )
+    try:
+        base.execute("SELECT 1 FROM files LIMIT 1")
+    except sqlite3.Error as error:
+        base.close()
+        if not begun or _code(error) not in _UNWRITABLE:
+            raise
+        raise CacheError(
+            path,
+            expected=f"{path.name}-shm beside it, to read the newest records in {log.name}",
+            found=str(error),
+            next_step=f"copy the {path.name}* files to a folder that can be written, or let a "
+            "command open the ledger where it can write",
+        ) from error
+    return base
 
 
 def _record(row: tuple[str | int | None, ...]) -> Record:

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from pipeline.checks.reconcile import VERSION, reconcile_month
-from pipeline.errors import layer_error
+from pipeline.errors import DiskFull, LayerError, layer_error
 from pipeline.keys import Period
 from pipeline.layers import Layout, read_fingerprint, write_bytes
 from pipeline.registry import DataType
@@ -29,7 +29,7 @@ def kept_path(layout: Layout, symbol: str, month: Period) -> Path:
 def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:
     """`reconcile_month` of the month files at hand, made when it is not kept; None without both.
 
-    Raises `LayerError` for a month file that cannot be read.
+    Raises `LayerError` for a month file that cannot be read, `DiskFull`.
     """
     trades = layout.month_file(DataType.AGGTRADES, "", symbol, month)
     klines = layout.month_file(DataType.KLINES, "1m", symbol, month)
@@ -45,5 +45,10 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
         told = reconcile_month(pl.read_parquet(trades), pl.read_parquet(klines), layout.market)
     except OSError as error:
         raise layer_error(trades, error) from error
-    write_bytes(path, orjson.dumps({"made_of": made_of, "told": told}))
+    try:
+        write_bytes(path, orjson.dumps({"made_of": made_of, "told": told}))
+    except DiskFull:
+        raise
+    except LayerError:
+        pass  # a data root that cannot be written can be read: it is compared again next time
     return told

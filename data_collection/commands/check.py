@@ -28,6 +28,7 @@ from data_collection.universe import add_symbol_options, chosen_symbols
 from data_collection.update_marks import on_disk
 from pipeline import __version__
 from pipeline.checks.finding import Finding, Severity
+from pipeline.errors import LayerError
 from pipeline.layers import write_bytes
 
 _PRINTED = 40
@@ -91,7 +92,7 @@ def _keep_verdict(settings: RunSettings, seen: tuple[int, int], report: Report) 
                 add_verdict(table, report.provenance.table_sha256, verdict)
             else:
                 print("the verdict is not kept beside the table: it was replaced meanwhile")
-    except RootBusy as error:
+    except (RootBusy, LayerError) as error:
         print(f"the verdict is not kept beside the table: {error}")
 
 

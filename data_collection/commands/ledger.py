@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             next_step="pass --data-root, or download something first: alphaqcm fetch",
         )
     state = State(arguments.state) if arguments.state else None
-    with Ledger(cache) as ledger:
+    with Ledger(cache, reading=True) as ledger:
         found = (r for r in ledger.select(state=state) if fnmatchcase(r.key, arguments.match))
         if arguments.json:
             for record in found:
