@@ -17,7 +17,7 @@ MAX_GROWTH = 10.0
 
 def correlations(kept: Kept) -> dict[str, Floats]:
     """`CORRELATIONS` of each hour; NaN with too few pairs or a constant side."""
-    out = _correlations(kept.starts, kept.close, kept.volume, kept.change)
+    out = _correlations(kept.starts, kept.close, kept.volume, kept.change, MIN_ROWS, EPS)
     return dict(zip(CORRELATIONS, out, strict=True))
 
 
@@ -49,15 +49,17 @@ def _pearson(a: Floats, b: Floats, n: int) -> float:
 
 
 @kernel
-def _correlations(starts: Ints, close: Floats, volume: Floats, change: Floats) -> Floats:
+def _correlations(
+    starts: Ints, close: Floats, volume: Floats, change: Floats, min_rows: int, eps: float
+) -> Floats:
     growth = np.zeros_like(volume)
     for i in range(1, volume.size):
-        growth[i] = min(MAX_GROWTH, max(-MAX_GROWTH, volume[i] / max(volume[i - 1], EPS) - 1.0))
+        growth[i] = min(MAX_GROWTH, max(-MAX_GROWTH, volume[i] / max(volume[i - 1], eps) - 1.0))
     out = np.full((6, starts.size - 1), np.nan)
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
         n = stop - first
-        if n < MIN_ROWS:
+        if n < min_rows:
             continue
         now, before = slice(first + 1, stop), slice(first, stop - 1)
         out[0, hour] = _pearson(change[now], volume[now], n - 1)

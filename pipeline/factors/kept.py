@@ -36,7 +36,7 @@ def keep(minutes: Minutes) -> Kept:
     An hour with fewer than 10 rows left keeps every row with a price instead.
     """
     m = minutes
-    rows, starts, largest = _keep(m.starts, m.high, m.low, m.close)
+    rows, starts, largest = _keep(m.starts, m.high, m.low, m.close, EPS)
     close = m.close[rows]
     return Kept(
         minute=m.minute[rows],
@@ -54,7 +54,9 @@ def keep(minutes: Minutes) -> Kept:
 
 
 @kernel
-def _keep(starts: Ints, highs: Floats, lows: Floats, closes: Floats) -> tuple[Ints, Ints, Floats]:
+def _keep(
+    starts: Ints, highs: Floats, lows: Floats, closes: Floats, eps: float
+) -> tuple[Ints, Ints, Floats]:
     rows = np.empty(closes.size, np.int64)
     kept_starts = np.zeros(starts.size, np.int64)
     largest = np.empty(starts.size - 1)
@@ -64,7 +66,7 @@ def _keep(starts: Ints, highs: Floats, lows: Floats, closes: Floats) -> tuple[In
         before = count
         largest[hour] = -np.inf
         for i in range(first, stop):
-            ratio = highs[i] / max(lows[i], EPS)
+            ratio = highs[i] / max(lows[i], eps)
             largest[hour] = max(largest[hour], ratio)
             if 0.0 < ratio <= MAX_RANGE_RATIO and closes[i] > 0.0:
                 rows[count] = i

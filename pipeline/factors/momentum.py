@@ -28,9 +28,9 @@ _DAY_US = 24 * HOUR_US
 def momentum(minutes: Minutes) -> dict[str, Floats]:
     """`MOMENTUM` of each hour over all its usable minutes; NaN where undefined."""
     m = minutes
-    out = dict(zip(SEGMENTS, _segments(m.starts, m.minute, m.open, m.close), strict=True)) | dict(
-        zip(BUSIEST, _busiest(m.starts, m.close, m.volume, m.log_close), strict=True)
-    )
+    out = dict(
+        zip(SEGMENTS, _segments(m.starts, m.minute, m.open, m.close, EPS), strict=True)
+    ) | dict(zip(BUSIEST, _busiest(m.starts, m.close, m.volume, m.log_close, EPS), strict=True))
     out[US_OPEN] = _us_open(m)
     for price, y in (("close", m.log_close), ("high", logs(m.high)), ("low", logs(m.low))):
         beta, r2 = _trend(m.starts, y)
@@ -41,7 +41,7 @@ def momentum(minutes: Minutes) -> dict[str, Floats]:
 
 
 @kernel
-def _segments(starts: Ints, minute: Ints, opens: Floats, closes: Floats) -> Floats:
+def _segments(starts: Ints, minute: Ints, opens: Floats, closes: Floats, eps: float) -> Floats:
     out = np.full((4, starts.size - 1), np.nan)
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
@@ -51,9 +51,9 @@ def _segments(starts: Ints, minute: Ints, opens: Floats, closes: Floats) -> Floa
                 head = i
         if head < 0:
             continue
-        log_head = math.log(closes[head] + EPS)
-        head_return = log_head - math.log(opens[first] + EPS)
-        tail_return = math.log(closes[stop - 1] + EPS) - log_head
+        log_head = math.log(closes[head] + eps)
+        head_return = log_head - math.log(opens[first] + eps)
+        tail_return = math.log(closes[stop - 1] + eps) - log_head
         out[0, hour] = head_return
         out[1, hour] = tail_return
         out[2, hour] = tail_return - head_return
@@ -63,7 +63,9 @@ def _segments(starts: Ints, minute: Ints, opens: Floats, closes: Floats) -> Floa
 
 
 @kernel
-def _busiest(starts: Ints, closes: Floats, volumes: Floats, log_close: Floats) -> Floats:
+def _busiest(
+    starts: Ints, closes: Floats, volumes: Floats, log_close: Floats, eps: float
+) -> Floats:
     longest = 1
     for hour in range(starts.size - 1):
         longest = max(longest, starts[hour + 1] - starts[hour])
@@ -92,7 +94,7 @@ def _busiest(starts: Ints, closes: Floats, volumes: Floats, log_close: Floats) -
             if volumes[i] >= threshold:
                 count += 1
                 busy_return += change
-            traded = max(volumes[i] * closes[i], EPS)
+            traded = max(volumes[i] * closes[i], eps)
             signed += change / traded
             unsigned += abs(change) / traded
         out[0, hour] = count / n
@@ -151,7 +153,7 @@ def _us_open(minutes: Minutes) -> Floats:
     opens = _rows_at(minutes.time, ends - 59 * MINUTE_US)
     both = (closes >= 0) & (opens >= 0)
     hour = np.searchsorted(minutes.hours, ends[both] // HOUR_US * HOUR_US)
-    out[hour] = _log_ratio(minutes.close[closes[both]], minutes.open[opens[both]])
+    out[hour] = _log_ratio(minutes.close[closes[both]], minutes.open[opens[both]], EPS)
     return out
 
 
@@ -162,8 +164,8 @@ def _rows_at(time: Ints, wanted: Ints) -> Ints:
 
 
 @kernel
-def _log_ratio(closes: Floats, opens: Floats) -> Floats:
+def _log_ratio(closes: Floats, opens: Floats, eps: float) -> Floats:
     out = np.empty_like(closes)
     for i in range(closes.size):
-        out[i] = math.log(closes[i] + EPS) - math.log(opens[i] + EPS)
+        out[i] = math.log(closes[i] + eps) - math.log(opens[i] + eps)
     return out

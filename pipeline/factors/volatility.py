@@ -61,9 +61,12 @@ def volatility(kept: Kept) -> dict[str, Floats]:
         "is_funding_hour": np.isin(k.hours // HOUR_US % 24, FUNDING_HOURS).astype(np.float64),
     }
     for names, values in (
-        (SPREADS, _spreads(k.starts, k.volume, k.ratio, k.change)),
-        (SHAPES, _shapes(k.starts, k.volume, k.change)),
-        (LIQUIDITY, _liquidity(k.starts, k.minute, k.high, k.low, k.close, k.volume, k.change)),
+        (SPREADS, _spreads(k.starts, k.volume, k.ratio, k.change, EPS)),
+        (SHAPES, _shapes(k.starts, k.volume, k.change, MIN_ROWS, EPS)),
+        (
+            LIQUIDITY,
+            _liquidity(k.starts, k.minute, k.high, k.low, k.close, k.volume, k.change, EPS),
+        ),
     ):
         out |= dict(zip(names, values, strict=True))
     return out
@@ -89,10 +92,10 @@ def _mean_std(values: Floats, first: int, stop: int) -> tuple[float, float]:
 
 
 @kernel
-def _spreads(starts: Ints, volume: Floats, ratio: Floats, change: Floats) -> Floats:
+def _spreads(starts: Ints, volume: Floats, ratio: Floats, change: Floats, eps: float) -> Floats:
     log_ratio = np.empty_like(ratio)
     for i in range(ratio.size):
-        log_ratio[i] = math.log(max(ratio[i], EPS))
+        log_ratio[i] = math.log(max(ratio[i], eps))
     out = np.full((12, starts.size - 1), np.nan)
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
@@ -101,7 +104,7 @@ def _spreads(starts: Ints, volume: Floats, ratio: Floats, change: Floats) -> Flo
         mean, std = _mean_std(volume, first, stop)
         out[0, hour] = mean
         out[1, hour] = std
-        out[2, hour] = std / (mean + EPS)
+        out[2, hour] = std / (mean + eps)
         out[3, hour] = _mean_std(ratio, first, stop)[1]
         out[4, hour] = _mean_std(log_ratio, first, stop)[1]
         up = down = both = 0.0
@@ -120,7 +123,7 @@ def _spreads(starts: Ints, volume: Floats, ratio: Floats, change: Floats) -> Flo
         realized = _mean_std(change, first, stop)[1] * math.sqrt(60.0)
         out[9, hour] = realized
         out[10, hour] = math.sqrt(both)
-        out[11, hour] = realized / (mean + EPS)
+        out[11, hour] = realized / (mean + eps)
     return out
 
 
@@ -150,21 +153,21 @@ def _skew_kurt(values: Floats, first: int, stop: int) -> tuple[float, float]:
 
 
 @kernel
-def _shapes(starts: Ints, volume: Floats, change: Floats) -> Floats:
+def _shapes(starts: Ints, volume: Floats, change: Floats, min_rows: int, eps: float) -> Floats:
     out = np.full((6, starts.size - 1), np.nan)
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
-        if stop - first < MIN_ROWS:
+        if stop - first < min_rows:
             continue
         skew, kurt = _skew_kurt(change, first + 1, stop)
         out[0, hour] = skew
         out[1, hour] = kurt
-        out[2, hour] = skew / (abs(kurt) + EPS)
+        out[2, hour] = skew / (abs(kurt) + eps)
         # of v/sum(v), which has the skewness and kurtosis of v; all-zero volumes are equal ones
         skew, kurt = _skew_kurt(volume, first, stop)
         out[3, hour] = skew
         out[4, hour] = kurt
-        out[5, hour] = skew / (abs(kurt) + EPS)
+        out[5, hour] = skew / (abs(kurt) + eps)
     return out
 
 
@@ -177,10 +180,11 @@ def _liquidity(
     close: Floats,
     volume: Floats,
     change: Floats,
+    eps: float,
 ) -> Floats:
     spread = np.empty_like(close)
     for i in range(close.size):
-        spread[i] = (high[i] - low[i]) / max(close[i], EPS)
+        spread[i] = (high[i] - low[i]) / max(close[i], eps)
     out = np.full((8, starts.size - 1), np.nan)
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
@@ -189,7 +193,7 @@ def _liquidity(
             continue
         impact = total = last = around = top = depth = squares = tail = 0.0
         for i in range(first, stop):
-            traded = max(volume[i], EPS)
+            traded = max(volume[i], eps)
             if i > first:
                 impact += abs(change[i]) / traded
             total += volume[i]
@@ -212,6 +216,6 @@ def _liquidity(
         out[4, hour] = depth / n
         out[5, hour] = _mean_std(spread, first, stop)[1]
         if squares != 0.0:
-            out[6, hour] = math.sqrt(tail) / (math.sqrt(squares) + EPS)
-            out[7, hour] = tail / (squares + EPS)
+            out[6, hour] = math.sqrt(tail) / (math.sqrt(squares) + eps)
+            out[7, hour] = tail / (squares + eps)
     return out

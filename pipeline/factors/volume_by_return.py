@@ -29,7 +29,7 @@ SLACK = 1e-12
 
 def volume_by_return(kept: Kept) -> dict[str, Floats]:
     """`VOLUME_BY_RETURN` of each hour; NaN where undefined."""
-    out = _volume_by_return(kept.starts, kept.volume, kept.change, np.array(QUANTILES))
+    out = _volume_by_return(kept.starts, kept.volume, kept.change, np.array(QUANTILES), EPS)
     return dict(zip(VOLUME_BY_RETURN, out, strict=True))
 
 
@@ -78,7 +78,9 @@ def _fill_bins(bins: Floats, change: Floats, volume: Floats, first: int, stop: i
 
 
 @kernel
-def _volume_by_return(starts: Ints, volume: Floats, change: Floats, quantiles: Floats) -> Floats:
+def _volume_by_return(
+    starts: Ints, volume: Floats, change: Floats, quantiles: Floats, eps: float
+) -> Floats:
     longest = 1
     for hour in range(starts.size - 1):
         longest = max(longest, starts[hour + 1] - starts[hour])
@@ -124,8 +126,8 @@ def _volume_by_return(starts: Ints, volume: Floats, change: Floats, quantiles: F
         s = math.sqrt(m2)
         out[6, hour] = s
         if m2 != 0.0:
-            out[7, hour] = m3 / (s * s * s + EPS)
-            out[8, hour] = m4 / (s * s * s * s + EPS) - 3.0
+            out[7, hour] = m3 / (s * s * s + eps)
+            out[8, hour] = m4 / (s * s * s * s + eps) - 3.0
 
         _rank(bins, bins, BINS)
         total = five = ten = 0.0
