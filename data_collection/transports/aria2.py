@@ -21,6 +21,7 @@ import requests
 from data_collection.errors import Refused, Trouble, TroubleKind
 from data_collection.sources import HttpSource
 from data_collection.transports.aria2_process import Aria2Process
+from data_collection.transports.causes import causes
 from data_collection.transports.http import HttpDownloader
 from data_collection.transports.protocol import Part, Wanted
 from data_collection.transports.weather import Stopped, Weather
@@ -168,7 +169,9 @@ class _Pump(threading.Thread):
                     self._add(aria2, self._collect())
                     self._look(aria2)
         except (OSError, requests.RequestException, LayerError) as error:
-            self._let_go({"status": "error", "errorCode": "1", "errorMessage": f"aria2c: {error}"})
+            self._let_go(
+                {"status": "error", "errorCode": "1", "errorMessage": f"aria2c: {_words(error)}"}
+            )
         finally:
             # aria2c is gone: whoever waits may let go of the part's lock
             self._let_go({"status": "removed"})
@@ -225,6 +228,11 @@ class _Pump(threading.Thread):
                 jobs.append(item)
         for job in jobs:
             job.done.set_result(status)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong in talking to aria2c."""
+    return f"{list(causes(error))[-1]}"
 
 
 def _refusal(answer: Any) -> dict[str, str]:

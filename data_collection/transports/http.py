@@ -19,6 +19,7 @@ from urllib3.exceptions import (
 
 from data_collection.errors import Refused, Trouble, TroubleKind
 from data_collection.sources import HttpSource
+from data_collection.transports.causes import Patience, causes, short_cause
 from data_collection.transports.protocol import Part, Wanted
 from data_collection.transports.weather import Weather
 from pipeline import __version__
@@ -38,7 +39,7 @@ class HttpDownloader:
         self._source = source
         self._weather = weather
         self.stall = stall
-        self._timeout = (min(_CONNECT_SECONDS, stall), stall)
+        self._patience = Patience(min(_CONNECT_SECONDS, stall), stall)
         self._session = requests.Session()
         # identity: the bytes and lengths on the wire are the file's own
         self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
@@ -113,7 +114,7 @@ class HttpDownloader:
                 response = self._send(self._session.send, request)
             return response
         except requests.RequestException as error:
-            raise _connection_trouble(url, error) from error
+            raise _connection_trouble(url, error, self._patience) from error
 
     def _send(
         self, send: Callable[..., requests.Response], request: requests.PreparedRequest
@@ -121,7 +122,7 @@ class HttpDownloader:
         return send(
             request,
             stream=True,
-            timeout=self._timeout,
+            timeout=(self._patience.connect, self._patience.read),
             proxies=self._proxies,
             verify=self._verify,
         )
@@ -129,7 +130,7 @@ class HttpDownloader:
     def _pour(self, url: str, response: requests.Response, part: Part) -> None:
         try:
             with part.path.open("ab") as target:
-                while piece := _next_piece(url, response):
+                while piece := self._next_piece(url, response):
                     target.write(piece)
                     self._weather.spend(len(piece))
         except OSError as error:
@@ -146,16 +147,15 @@ class HttpDownloader:
                     )
                 pieces.append(piece)
         except requests.RequestException as error:
-            raise _connection_trouble(url, error) from error
+            raise _connection_trouble(url, error, self._patience) from error
         return b"".join(pieces)
 
-
-def _next_piece(url: str, response: requests.Response) -> bytes:
-    """The bytes that have arrived: what is there before a cut is not lost, as in whole chunks."""
-    try:
-        return bytes(response.raw.read1(_CHUNK))
-    except (HTTPError, OSError) as error:
-        raise _connection_trouble(url, error) from error
+    def _next_piece(self, url: str, response: requests.Response) -> bytes:
+        """The bytes that have arrived: what is there before a cut is not lost."""
+        try:
+            return bytes(response.raw.read1(_CHUNK))
+        except (HTTPError, OSError) as error:
+            raise _connection_trouble(url, error, self._patience) from error
 
 
 def _continues(response: requests.Response, start: int) -> bool:
@@ -212,15 +212,11 @@ def retry_seconds(headers: requests.structures.CaseInsensitiveDict[str]) -> floa
         return None
 
 
-def _connection_trouble(url: str, error: Exception) -> Trouble:
+def _connection_trouble(url: str, error: Exception, patience: Patience) -> Trouble:
     """Sort what requests or urllib3 raised; raises `Refused` for what will not mend."""
-    found = str(error)
-    cause: BaseException | None = error
-    for _ in range(4):
-        if isinstance(cause, NameResolutionError):
-            return Trouble(TroubleKind.NAME, url, found)
-        reason = getattr(cause, "reason", None) or (cause.args[0] if cause and cause.args else None)
-        cause = reason if isinstance(reason, BaseException) else None
+    found, told = short_cause(error, patience), str(error)
+    if any(isinstance(cause, NameResolutionError) for cause in causes(error)):
+        return Trouble(TroubleKind.NAME, url, found)
     if isinstance(error, requests.exceptions.SSLError | requests.exceptions.TooManyRedirects):
         raise Refused(
             url,
@@ -228,9 +224,9 @@ def _connection_trouble(url: str, error: Exception) -> Trouble:
             found=found,
             next_step="check the proxy, the certificates and --source",
         ) from error
-    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in found.lower():
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in told.lower():
         return Trouble(TroubleKind.STALL, url, found)
-    if isinstance(error, IncompleteRead) or "IncompleteRead" in found:
+    if isinstance(error, IncompleteRead) or "IncompleteRead" in told:
         return Trouble(TroubleKind.SHORT, url, found)
     if isinstance(error, requests.ConnectionError | ProtocolError | OSError):
         return Trouble(TroubleKind.CONNECTION, url, found)

@@ -164,10 +164,11 @@ class Weather:
                 raise Stopped from trouble
             with self._changed:
                 self._barren += 1
+            kind = "" if trouble.kind is TroubleKind.CONNECTION else f"{trouble.kind.value}: "
             raise Unreachable(
-                subject,
+                trouble.subject if "://" in trouble.subject else subject,
                 expected=f"an answer within {fruitless} attempts",
-                found=f"{trouble.kind.value}: {trouble.found}",
+                found=f"{kind}{trouble.found}",
                 next_step="check the network and --source; the same command goes on from here",
             ) from trouble
 
