@@ -1,7 +1,8 @@
 """Write a simulated archive: ZIPs and checksums in the archive's own tree.
 
 Everything is derived from the same simulated trades, so that trades, bars and derivatives agree as
-the real ones do. The same words give the same bytes.
+the real ones do. The same words give the same bytes. With more --days from one --start on, or more
+--symbols, a sample that is there grows; a directory that holds another one is refused.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import argparse
 from datetime import date
 from pathlib import Path
 
+from tqdm import tqdm
+
 from data_collection.errors import UsageError
 from data_collection.sample import Flaw, SampleSpec, universe, write_sample
+from data_collection.sample.note import claim
 from data_collection.sample.words import TRAPS, parse_trap, usage
 from pipeline.registry import Market
 
@@ -78,7 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
         minutes_only=arguments.minutes_only,
         traps=tuple(parse_trap(text) for text in arguments.plant),
     )
-    written = write_sample(arguments.dest, spec)
+    claim(arguments.dest, spec)
+    days = len(spec.symbols) * len(list(spec.all_days()))
+    with tqdm(total=days, unit=" days", disable=None, dynamic_ncols=True, leave=False) as bar:
+        written = write_sample(arguments.dest, spec, bar.update)
     print(
         f"{arguments.dest}: {len(written.files)} files, {written.bytes:,} bytes, "
         f"{written.rows:,} rows; {', '.join(spec.symbols)}; {spec.first} to {spec.last}"

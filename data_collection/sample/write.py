@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -42,15 +43,20 @@ class Written:
     rows: int  # rows of all types, as simulated
 
 
-def write_sample(dest: Path, spec: SampleSpec) -> Written:
+def _silent(_days: int) -> None:
+    """Nobody listens."""
+
+
+def write_sample(dest: Path, spec: SampleSpec, told: Callable[[int], object] = _silent) -> Written:
     """Write the archive that `spec` describes below `dest`, in the archive's own tree.
 
     Files that stand there with the same bytes are left alone, other files of `dest` are too.
+    `told` hears how many days of a symbol were written just now.
     Raises `UsageError` when a trap concerns no file of the sample, `LayerError` on a full disk.
     """
     _check_events(spec)
     clean_temps(dest)
-    job = _Job(dest, spec)
+    job = _Job(dest, spec, told)
     for symbol in spec.symbols:
         job.symbol(symbol)
     if spec.today <= spec.last:
@@ -100,8 +106,8 @@ def _idle(trap: Trap) -> UsageError:
 class _Job:
     """The writers at work and what they came to."""
 
-    def __init__(self, dest: Path, spec: SampleSpec) -> None:
-        self._dest, self._spec = dest, spec
+    def __init__(self, dest: Path, spec: SampleSpec, told: Callable[[int], object]) -> None:
+        self._dest, self._spec, self._told = dest, spec, told
         self._row_traps = [trap for trap in spec.traps if isinstance(trap, get_args(RowTrap))]
         self._file_traps = [trap for trap in spec.traps if isinstance(trap, FileTrap)]
         self._months: dict[Kind, Writer] = {}
@@ -130,6 +136,7 @@ class _Job:
                     continue  # index files are kept by pair: another contract has written them
                 self.rows += len(rows)
                 self._block(self._series(symbol, kind), kind, block, rows)
+            self._told(len(block.days))
         self._close_months()
 
     def _series(self, symbol: str, kind: Kind) -> Series:
