@@ -40,7 +40,10 @@ def add_fetch_options(parser: argparse.ArgumentParser) -> None:
         "--rate-limit", metavar="SIZE", help="bytes a second of all together, such as 20M"
     )
     group.add_argument(
-        "--max-disk", metavar="SIZE", help="stop before the cache holds more, such as 500G"
+        "--max-disk",
+        metavar="SIZE",
+        help="stop before the cache holds more, such as 500G (verified files count, not what other "
+        "processes are just bringing)",
     )
     group.add_argument(
         "--recheck",
