@@ -14,6 +14,7 @@ import requests
 
 from data_collection.errors import UsageError
 from data_collection.mirror import Entry, Fault, FaultKind, FaultPlan, KeyTree, Mirror
+from tests.conftest import PROJECT
 
 NOON = datetime(2024, 2, 3, 12, tzinfo=UTC)
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -165,6 +166,15 @@ def test_a_burst_strikes_whatever_is_asked(tree: Path) -> None:
     with Mirror(tree, faults=FaultPlan((rule,))) as mirror:
         answers = [requests.get(f"{mirror.url}/{n}", timeout=10).status_code for n in range(10)]
     assert answers == [403, 403, 404, 404, 404] * 2
+
+
+def test_the_weather_shown_in_the_docs_can_be_read(tmp_path: Path) -> None:
+    docs = (PROJECT / "docs" / "download.md").read_text(encoding="utf-8")
+    path = tmp_path / "storm.yml"
+    path.write_text(docs.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    plan = FaultPlan.load(path)
+    assert [rule.kind for rule in plan.rules] == ["status", "status", "status", "reset", "lost"]
+    assert plan.rules[-1].on == "listing"
 
 
 def test_faults_are_read_from_yaml(tmp_path: Path) -> None:

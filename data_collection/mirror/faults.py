@@ -61,6 +61,16 @@ class Fault:
     rate: int = 1000
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without truth values: it would read the rules' own word `on` as one."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, words) for tag, words in found if tag != "tag:yaml.org,2002:bool"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """All rules of a mirror, and the round trip in milliseconds added to connects and requests."""
@@ -73,7 +83,7 @@ class FaultPlan:
     def load(cls, path: Path) -> FaultPlan:
         """Read a YAML file with `seed`, `latency_ms` and a list `faults`; raises `UsageError`."""
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            data = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}  # noqa: S506
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UsageError(path, expected="a readable YAML file", found=str(error)) from error
         known = {"seed", "latency_ms", "faults"}
