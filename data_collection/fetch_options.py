@@ -10,6 +10,7 @@ from typing import Any
 
 from data_collection.archive import DOWNLOADERS, Archive, FetchOptions
 from data_collection.errors import UsageError
+from data_collection.ledger import FILE_NAME, Ledger
 from data_collection.road import last_source
 from data_collection.sources import OFFICIAL_SOURCE
 from pipeline.layers import Layout
@@ -111,21 +112,30 @@ def open_to_look(arguments: argparse.Namespace) -> Archive:
 
 
 def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive:
-    """The archive that `--source` names, else the one of the data root's last run.
+    """The archive that `--source` names, else the one that the data root was made from.
 
     Says on stderr which it is where the command's words do not. Raises `UsageError`, `CacheError`.
     """
     layout = Layout(arguments.data_root)
     source, listing = arguments.source, arguments.listing
     if source is None:
-        last = last_source(layout.temp)
-        if last is None:
-            source, why = OFFICIAL_SOURCE, "the data root has no run that names another"
-        else:
-            source, why = last[0], "the source of the data root's last run"
-            listing = listing or last[1]
+        source, known_listing, why = _source_of(layout)
+        listing = listing or known_listing
         print(f"source: {source} ({why}; --source names another)", file=sys.stderr)
     return Archive.open(source, cache=layout.cache, listing=listing, options=options)
+
+
+def _source_of(layout: Layout) -> tuple[str, str | None, str]:
+    """Source and listing of a data root, and why these: its last run, else its last fetch."""
+    last = last_source(layout.temp)
+    if last is not None:
+        return *last, "the source of the data root's last run"
+    if (layout.cache / FILE_NAME).is_file():
+        with Ledger(layout.cache, reading=True) as ledger:
+            fetched_from = ledger.last_source()
+        if fetched_from:
+            return fetched_from, None, "the data root's files came from there"
+    return OFFICIAL_SOURCE, None, "nothing in the data root names another"
 
 
 def _size(text: str | None, option: str) -> int | None:

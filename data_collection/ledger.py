@@ -233,6 +233,13 @@ class Ledger:
         with self._lock, self._errors():
             return int(self._base.execute(query).fetchone()[0])
 
+    def last_source(self) -> str:
+        """Where the newest record's file was asked for; empty where nothing was."""
+        query = "SELECT source FROM files WHERE source <> '' ORDER BY seen_at DESC LIMIT 1"
+        with self._lock, self._errors():
+            row = self._base.execute(query).fetchone()
+        return str(row[0]) if row else ""
+
     def listing(self, source: str, prefix: str) -> tuple[float, bytes] | None:
         """When a prefix was listed (epoch seconds), and what was found."""
         query = "SELECT seen_at, entries FROM listings WHERE source = ? AND prefix = ?"

@@ -40,11 +40,11 @@ def add_market_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, of_root: bool = False) -> None:
-    """`--source` and `--listing`; `of_root`: by default those of the data root's last run.
+    """`--source` and `--listing`; `of_root`: by default those that the data root was made from.
 
     Their default is then None, and `fetch_options.open_source` reads what it stands for.
     """
-    default = "the source of the data root's last run, else " if of_root else ""
+    default = "the source of the data root's last run or fetch, else " if of_root else ""
     parser.add_argument(
         "--source",
         default=None if of_root else OFFICIAL_SOURCE,

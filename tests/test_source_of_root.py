@@ -57,6 +57,16 @@ def test_verify_asks_the_source_of_the_last_run_and_names_it(
     assert f"source: {mirror.url} (the source of the data root's last run" in told.err
 
 
+def test_verify_without_a_run_asks_where_the_files_came_from(
+    tmp_path: Path, mirror: Mirror, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--data-root", str(tmp_path / "fetched")]
+    cli.main(["fetch", *FETCH, "--source", mirror.url, *place])
+    capfd.readouterr()
+    assert cli.main(["verify", *place]) == 0
+    assert f"source: {mirror.url} (the data root's files came from there" in capfd.readouterr().err
+
+
 def test_symbols_asks_the_source_of_the_last_run(
     root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 Names files that are gone or changed on the disk, replaced or removed at the source, and unfinished
 downloads. --deep reads every byte and every .CHECKSUM again and so finds bit rot. --repair fetches
 what is wrong anew; layers that were made from it rebuild with the next run. The source asked is
-that of the data root's last run, unless --source names another; the command says which.
+that of the data root's last run or fetch, unless --source names another; the command says which.
 """
 
 from __future__ import annotations
