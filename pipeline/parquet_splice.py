@@ -91,6 +91,8 @@ _PIECE = 1 << 20
 """Bytes hashed at once, in memory that is used again: fresh memory costs more than hashing it."""
 _SEND = 1 << 26
 """Bytes after which the disk is asked to begin with what is written."""
+_BEHIND = 1 << 29
+"""Bytes written before, which the disk has by now: their memory can be used for what comes."""
 _AHEAD = 8
 """Pieces that may wait to be hashed: memory is bounded by them."""
 
@@ -226,7 +228,8 @@ class Splice:
         self._position += count
         if self._file is not None and self._position - self._sent >= _SEND:
             # let the disk begin now: else it would all be waited for at the end
-            os.posix_fadvise(self._file, self._sent, 0, os.POSIX_FADV_DONTNEED)
+            first = max(0, self._sent - _BEHIND)
+            os.posix_fadvise(self._file, first, 0, os.POSIX_FADV_DONTNEED)
             self._sent = self._position
 
 
