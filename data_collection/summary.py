@@ -50,10 +50,15 @@ def print_summary(
         print(f"no table was written: {_why_none(settings, progress)}")
     for table in tables:
         print(f"\n{table.path}")
-        symbols = "1 symbol" if table.symbols == 1 else f"{table.symbols} symbols"
+        symbols = symbols_text(table.symbols)
         state = "written" if table.written else "current"
         print(f"  {table.rows:,} rows x {table.columns} columns, {symbols}, {state}")
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
+
+
+def symbols_text(count: int) -> str:
+    """How many symbols, in words."""
+    return "1 symbol" if count == 1 else f"{count:,} symbols"
 
 
 def _why_none(settings: RunSettings, progress: Progress) -> str:

@@ -21,6 +21,7 @@ from data_collection.errors import UsageError
 from data_collection.fetch_options import add_refresh_option, open_to_look
 from data_collection.options import add_market_option, add_root_option, add_source_options
 from data_collection.settings import parse_typed
+from data_collection.summary import symbols_text
 from pipeline.keys import Series, Symbol
 from pipeline.layers import write_bytes
 from pipeline.registry import DataType, Market, Partition, parse_market, spec_of
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for life in lives:
             print(f"{life.symbol.exchange:<24}{life.first}  {life.last}")
-        print(f"{len(lives):,} symbols")
+        print(symbols_text(len(lives)))
     return 0
 
 
@@ -116,7 +117,7 @@ def _write(path: Path, lives: list[Life], arguments: argparse.Namespace) -> None
     lines = [f"# {len(lives)} symbols: alphaqcm symbols {' '.join(words)}"]
     lines += [life.symbol.exchange for life in lives]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
-    print(f"{path}: {len(lives):,} symbols")
+    print(f"{path}: {symbols_text(len(lives))}")
 
 
 def _json(lives: list[Life]) -> bytes:

@@ -12,6 +12,7 @@ import argparse
 from data_collection.errors import UsageError
 from data_collection.options import add_root_option
 from data_collection.root import hold_root
+from data_collection.summary import symbols_text
 from pipeline.layers import Layout
 from pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
 
@@ -63,5 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     with hold_root(layout.temp, exclusive=False):
         made = write_training_set(table, layout.training, options)
-    print(f"{made.path}: {made.rows} rows of {made.symbols} symbols, {made.labelled} with a label")
+    symbols = symbols_text(made.symbols)
+    print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
     return 0

@@ -17,6 +17,7 @@ from data_collection.errors import UsageError
 from data_collection.options import add_root_option, parse_span, positive, source_word
 from data_collection.road import load_settings, save_settings
 from data_collection.root import hold_root
+from data_collection.summary import symbols_text
 from data_collection.update import Updated, update
 from pipeline.layers import Layout
 from pipeline.table_file import held_symbols
@@ -92,7 +93,8 @@ def _print(done: Updated, seconds: float) -> None:
         f"downloaded {progress.downloaded / 1e6:,.1f} MB, {seconds:,.1f} s"
     )
     if done.table is not None:
-        print(f"{done.table.path}\n  {done.table.rows:,} rows, {len(done.table.symbols)} symbols")
+        symbols = symbols_text(len(done.table.symbols))
+        print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")
         print("the final CSVs follow with: alphaqcm export final; the others with: alphaqcm build")
     elif progress.failures:
         print("the table was left as it is; the same command goes on from here")
