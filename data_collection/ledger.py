@@ -105,11 +105,13 @@ class Ledger:
     """Open on one cache; safe for threads and for several processes.
 
     `reading`: for one who writes nothing; a ledger that cannot be written can then be read.
-    Raises `CacheError` when the store is damaged or cannot be written, `DiskFull` when it is full.
+    `patience` is how long to wait for another process, in seconds. Raises `CacheError` when the
+    store is damaged or cannot be written, `DiskFull` when it is full.
     """
 
-    def __init__(self, cache: Path, *, reading: bool = False) -> None:
+    def __init__(self, cache: Path, *, reading: bool = False, patience: float = _PATIENCE) -> None:
         self.path = cache / FILE_NAME
+        self._patience = patience
         self._lock = threading.Lock()
         with self._errors():
             if reading and not os.access(cache, os.W_OK):
@@ -117,7 +119,7 @@ class Ledger:
                 return
             cache.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(
-                self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+                self.path, timeout=patience, isolation_level=None, check_same_thread=False
             )
             # SQLite does not wait where two processes turn a new store to WAL at once: it fails
             with FileLock(f"{self.path}.lock", poll_interval=0.002):
@@ -159,6 +161,14 @@ class Ledger:
                 expected="a ledger that can be written",
                 found=getattr(error, "strerror", None) or str(error),
                 next_step="check the permissions of the data root; what is there is not harmed",
+            )
+        if _code(error) == sqlite3.SQLITE_BUSY:
+            return CacheError(
+                self.path,
+                expected=f"a ledger that is free within {self._patience:.0f} s",
+                found="another process holds it",
+                next_step="end or wake that process (one stopped with Ctrl-Z?), then run the same "
+                "command again",
             )
         return CacheError(
             self.path,

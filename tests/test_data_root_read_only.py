@@ -85,7 +85,7 @@ def test_check_reports_and_says_that_its_verdict_is_not_kept(made: RunSettings) 
     done = alphaqcm_on_read_only(made.root, "check", "--data-root", made.root)
     assert (done.returncode, done.stderr) == (0, "")
     assert "the verdict is not kept beside the table" in done.stdout
-    assert "1 symbols, 2024-02-29 to 2024-02-29" in done.stdout
+    assert "1 symbol, 2024-02-29 to 2024-02-29" in done.stdout
 
 
 @pytest.mark.parametrize("words", [["info"], ["info", "--files"], ["sql", "FROM final"]])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
-from data_collection.ledger import Ledger, Record, State
+import pytest
+
+from data_collection.errors import CacheError
+from data_collection.ledger import FILE_NAME, Ledger, Record, State
 
 
 def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
@@ -24,3 +29,13 @@ def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
             list(pool.map(join, range(crew)))
         with Ledger(cache) as ledger:
             assert [record.key for record in ledger.select()] == [f"{n}" for n in range(crew)]
+
+
+def test_a_ledger_that_another_process_holds_is_not_called_damaged(tmp_path: Path) -> None:
+    with Ledger(tmp_path, patience=0.1) as ledger:
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(CacheError, match="another process holds it"):
+                ledger.put([Record("a", State.OK)])
+            other.execute("ROLLBACK")
+        ledger.put([Record("a", State.OK)])
