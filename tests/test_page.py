@@ -27,7 +27,7 @@ from data_collection.report.model import (
     Report,
     TableSummary,
 )
-from data_collection.report.page import LEGENDS, SECTIONS, SHOWN, render
+from data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
 from data_collection.sources import OFFICIAL_SOURCE
 from pipeline.checks.finding import Finding, Severity, Span
 from pipeline.keys import epoch_us
@@ -260,6 +260,19 @@ def test_more_findings_than_a_page_holds_are_told_by_number(report: Report) -> N
     html = render(replace(report, findings=tuple(many)))
     assert html.count('<td data-label="Check">price-jump</td>') == SHOWN
     assert f"The first {SHOWN} of {SHOWN + 5} lines" in html
+
+
+def test_many_lines_of_one_check_do_not_hide_the_others(report: Report) -> None:
+    many = [
+        replace(finding("price-jump", Severity.WARNING), found=f"+{number}")
+        for number in range(AT_ONCE + 5)
+    ]
+    alone = finding("funding-doubled", Severity.WARNING)
+    html = render(replace(report, findings=(*many, alone)))
+    open_part, fold, _ = html.partition("5 more lines of the same checks: 5 price-jump")
+    assert fold
+    assert open_part.count('<td data-label="Check">price-jump</td>') == AT_ONCE
+    assert '<td data-label="Check">funding-doubled</td>' in open_part
 
 
 def test_a_root_without_table_or_findings_says_so(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from pipeline.checks.table import SERIES as FINAL
 
 SHOWN = 200
 """Lines of findings on the page; the JSON has all of them."""
+AT_ONCE = 8
+"""Lines of one check that stand on the page at once; more of them are behind a fold."""
 NAMED = 4
 """Symbols, series or files named in one line; of more only the number is told."""
 OUTAGES = frozenset({"exchange-outage", "missing-bars", "relisted", "metrics-days-absent"})
@@ -128,6 +131,22 @@ def _column(finding: Finding) -> tuple[str, str]:
     return (column, told) if colon and finding.series == FINAL else ("", finding.found)
 
 
+def fold(told: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """The lines to show at once, the first few of each check, and those behind a fold."""
+    shown: list[Line] = []
+    folded: list[Line] = []
+    seen: Counter[str] = Counter()
+    for line in told[:SHOWN]:
+        seen[line.finding.check] += 1
+        (shown if seen[line.finding.check] <= AT_ONCE else folded).append(line)
+    return shown, folded
+
+
+def _tally(told: Sequence[Line]) -> str:
+    counts = Counter(line.finding.check for line in told)
+    return ", ".join(f"{count} {check}" for check, count in counts.most_common())
+
+
 def render(report: Report) -> str:
     """The page's HTML."""
     environment = Environment(
@@ -140,6 +159,7 @@ def render(report: Report) -> str:
     environment.filters |= {
         "evidence": partial(_evidence, source=report.provenance.source),
         "named": _named,
+        "tally": _tally,
         "times": _times,
         "moment": _moment,
         "percent": _percent,
@@ -150,12 +170,15 @@ def render(report: Report) -> str:
     outages = [finding for finding in report.findings if finding.check in OUTAGES]
     outages.sort(key=lambda finding: (finding.period, finding.symbol, finding.series))
     told = lines(report.findings)
+    shown, folded = fold(told)
     covered = _maps(report.coverage)
     return environment.get_template("page.html.j2").render(
         report=report,
         sections=SECTIONS,
         legends=LEGENDS,
-        shown=told[:SHOWN],
+        shown=shown,
+        folded=folded,
+        listed=min(len(told), SHOWN),
         told=len(told),
         covered=covered,
         outages=outages,
