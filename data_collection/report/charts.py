@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
 
 from data_collection.report.colours import (
@@ -167,7 +168,10 @@ def _day(micros: int) -> float:
 
 def _time_axis(axes: Axes, first: float, last: float) -> None:
     axes.set_xlim(first, last)
-    axes.xaxis_date(UTC)
+    # evenly, not from each month's first day on: labels at a month's end would overlap
+    locator = cast(Any, AutoDateLocator)(tz=UTC, maxticks=8, interval_multiples=False)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(cast(Any, AutoDateFormatter)(locator, tz=UTC))
     axes.grid(axis="x", color="#dde3e8", linewidth=0.8)
     axes.set_axisbelow(True)
 

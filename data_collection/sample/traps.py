@@ -95,7 +95,7 @@ class Jump:
 
     symbol: str
     at: datetime
-    factor: float = 1.5
+    factor: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
