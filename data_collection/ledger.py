@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 import orjson
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from data_collection.errors import CacheError
 from pipeline.errors import DiskFull
@@ -28,6 +28,7 @@ from pipeline.registry import Partition
 
 FILE_NAME = "ledger.sqlite"
 _PATIENCE = 60.0  # seconds to wait for another process's write
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
@@ -114,7 +115,7 @@ class Ledger:
         self._patience = patience
         self._lock = threading.Lock()
         with self._errors():
-            if reading and not os.access(cache, os.W_OK):
+            if reading and not (os.access(cache, os.W_OK) and _is_writable(self.path)):
                 self._base = _open_unwritable(self.path)
                 return
             cache.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ class Ledger:
                 self.path, timeout=patience, isolation_level=None, check_same_thread=False
             )
             # SQLite does not wait where two processes turn a new store to WAL at once: it fails
-            with FileLock(f"{self.path}.lock", poll_interval=0.002):
+            with FileLock(f"{self.path}.lock", timeout=patience, poll_interval=0.002):
                 self._base.execute("PRAGMA journal_mode = WAL")
             # a killed process loses nothing; a power cut may lose the last records, and the files
             # they told of are then proven again against their published checksums
@@ -155,14 +156,7 @@ class Ledger:
             raise self._trouble(error) from error
 
     def _trouble(self, error: sqlite3.Error | OSError) -> CacheError:
-        if isinstance(error, OSError) or _code(error) in _UNWRITABLE:
-            return CacheError(
-                self.path,
-                expected="a ledger that can be written",
-                found=getattr(error, "strerror", None) or str(error),
-                next_step="check the permissions of the data root; what is there is not harmed",
-            )
-        if _code(error) == sqlite3.SQLITE_BUSY:
+        if isinstance(error, Timeout) or _code(error) == sqlite3.SQLITE_BUSY:
             return CacheError(
                 self.path,
                 expected=f"a ledger that is free within {self._patience:.0f} s",
@@ -170,12 +164,22 @@ class Ledger:
                 next_step="end or wake that process (one stopped with Ctrl-Z?), then run the same "
                 "command again",
             )
+        if isinstance(error, OSError) or _code(error) in _UNWRITABLE:
+            return CacheError(
+                self.path,
+                expected="a ledger that can be written",
+                found=getattr(error, "strerror", None) or str(error),
+                next_step="check the permissions of the data root; what is there is not harmed",
+            )
+        damaged = _code(error) in _DAMAGED
         return CacheError(
             self.path,
             expected="a whole ledger",
             found=str(error),
             next_step="a damaged ledger can be deleted: the files beside it are then proven again, "
-            "not downloaded again",
+            "not downloaded again"
+            if damaged
+            else "run the same command again; what is there is not harmed",
         )
 
     def get(self, key: str) -> Record | None:
@@ -266,9 +270,13 @@ class Ledger:
             )
 
 
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code."""
+def _code(error: Exception) -> int:
+    """SQLite's primary result code, 0 of an error that is none of SQLite's."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) or not path.exists()
 
 
 def _open_unwritable(path: Path) -> sqlite3.Connection:

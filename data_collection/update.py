@@ -91,7 +91,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
     if shares is None:
         return _rebuild(settings, workers, lock)
     progress = Progress()
-    results = [done for share in shares for done in share.jobs]
+    results = [done for share in shares for done in share.done]
     for done in results:
         progress.outcomes |= done.outcomes
         progress.failures |= done.failures
@@ -186,7 +186,7 @@ def _crew(settings: RunSettings, workers: int) -> Iterator[_Crew]:
         return
     with process_pool(count) as pool:
         for _ in range(count):
-            pool.submit(perform, settings, ())
+            pool.submit(perform, settings, ())  # no job: but all that one needs is imported
         yield _Crew(pool, count)
 
 

@@ -50,7 +50,7 @@ class Done:
 class Share:
     """What one call in the pool did."""
 
-    jobs: list[Done]
+    done: list[Done]
     downloaded: int  # bytes, brought for all of them at once
 
 
@@ -67,27 +67,43 @@ def _bring(steps: Steps, jobs: Sequence[Job]) -> int:
 
     Gives the bytes that came. What goes wrong the tasks meet themselves, and tell it.
     """
-    settings = steps.settings
-    files: list[ArchiveFile] = []
-    for job in jobs:
-        for task in job.tasks:
-            series = series_of(settings.market, task.type, job.symbol)
-            month = Period.parse(task.month)
-            first = max(settings.span.start, month.start)
-            last = min(settings.span.end, month.end - timedelta(days=1))
-            records = {record.key: record for record in steps.archive.ledger.of_series(series)}
-            periods = steps.archive.periods(series)
-            files += wanted_files(series, (first, last), periods, records)
-    if not files:
-        return 0
     came: list[int] = []
 
     def count(_file: ArchiveFile, result: Fetched | Missing) -> None:
         came.append(result.downloaded if isinstance(result, Fetched) else 0)
 
     with contextlib.suppress(PipelineError):
-        steps.archive.fetch(files, count)
+        files = [file for job in jobs for file in _wanted(steps, job)]
+        if files:
+            steps.archive.fetch(files, count)
     return sum(came)
+
+
+def _wanted(steps: Steps, job: Job) -> Iterator[ArchiveFile]:
+    """The files behind a job's tasks; each series is looked up once, however many its months."""
+    span = steps.settings.span
+    by_type: dict[str, list[Period]] = {}
+    for task in job.tasks:
+        by_type.setdefault(task.type, []).append(Period.parse(task.month))
+    for name, months in by_type.items():
+        series = series_of(steps.settings.market, name, job.symbol)
+        records = {record.key: record for record in steps.archive.ledger.of_series(series)}
+        periods = steps.archive.periods(series)
+        for first, last in _joined(months):
+            days = max(span.start, first), min(span.end, last)
+            yield from wanted_files(series, days, periods, records)
+
+
+def _joined(months: Sequence[Period]) -> list[tuple[date, date]]:
+    """Months that follow each other as spans of days, first and last."""
+    spans: list[tuple[date, date]] = []
+    for month in sorted(months, key=lambda month: month.start):
+        last = month.end - timedelta(days=1)
+        if spans and spans[-1][1] + timedelta(days=1) == month.start:
+            spans[-1] = spans[-1][0], last
+        else:
+            spans.append((month.start, last))
+    return spans
 
 
 @contextlib.contextmanager

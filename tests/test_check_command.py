@@ -7,18 +7,21 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 
 from data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
 from data_collection.cli import main
 from data_collection.proof import sha256_of
 from data_collection.report.look import narrowed
+from data_collection.report.monthfiles import SeriesLook, month_files
 from data_collection.road import save_settings
 from data_collection.sample import SampleSpec, traps, write_sample
 from data_collection.sample.traps import Where
 from data_collection.settings import RunSettings
 from pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from pipeline.keys import epoch_us
+from pipeline.layers import read_fingerprint, write_parquet
 from pipeline.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
@@ -153,6 +156,17 @@ def test_a_month_file_with_damaged_pages_is_a_finding_too(made: RunSettings) -> 
     torn.write_bytes(data[:4] + bytes(600) + data[604:])  # its footer still reads well
     found = {finding.check: finding for finding in checked(made).findings}
     assert found["layer-unreadable"].evidence == (str(torn),)
+
+
+def test_a_month_file_that_is_replaced_meanwhile_is_read_as_it_is_now(made: RunSettings) -> None:
+    gathered = SeriesLook("markPriceKlines:1h", "BTCUSDT")
+    [file] = month_files(made, gathered)
+    newer = pl.read_parquet(file.path).sample(fraction=1.0, shuffle=True, seed=1)
+    fingerprint = read_fingerprint(file.path)
+    assert fingerprint is not None
+    write_parquet(newer.with_columns(pl.col("close") * 1.0000001), file.path, fingerprint, {})
+    assert file.read_all(["close"]).height == newer.height
+    assert not gathered.findings
 
 
 def test_a_verdict_is_not_kept_for_another_table(made: RunSettings) -> None:

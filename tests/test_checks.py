@@ -481,6 +481,16 @@ def test_a_mark_price_far_from_the_last_price_is_found() -> None:
     assert "+20.0%" in finding.found
 
 
+def test_a_bar_off_the_hour_is_compared_with_no_hour() -> None:
+    hours = cross.hours_of_minutes(minutes(120))
+    start = datetime(2024, 2, 1, tzinfo=UTC)
+    close = hours["close"].to_list()
+    moments = [start, start + timedelta(minutes=30), start + timedelta(hours=1)]
+    mark = pl.DataFrame({"open_time": moments, "close": [close[0], close[0] * 3, close[1]]})
+    mark = mark.cast({"open_time": pl.Datetime("us", "UTC")})
+    assert cross.examine_cross(hours, None, {"markPriceKlines:1h": mark}) == {}
+
+
 def test_a_last_price_of_zero_is_far_from_any_mark_price() -> None:
     hours = cross.hours_of_minutes(minutes(60))
     mark = hours.select(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -211,14 +214,46 @@ def test_a_file_copied_chunk_by_chunk_is_the_same_file(made: tuple[pa.Table, int
     data = encode(table, rows)
     base = Encoded(read_footer_of(data, "made"), data)
     out = io.BytesIO()
+    sha256 = spliced(base, table, rows, out, base)
+    assert out.getvalue() == data
+    assert sha256 == hashlib.sha256(data).hexdigest()
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables())
+def test_a_file_copied_on_disk_is_the_same_file(made: tuple[pa.Table, int]) -> None:
+    table, rows = made
+    data = encode(table, rows)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "base").write_bytes(data)
+        with (folder / "base").open("rb") as stream, (folder / "out").open("wb") as out:
+            base = Encoded.of_file(stream, folder / "base")
+            sha256 = spliced(base, table, rows, out, Encoded(base.footer, data))
+        assert (folder / "out").read_bytes() == data
+    assert sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_table_that_is_cut_while_it_is_copied_is_an_error(tmp_path: Path) -> None:
+    table = pa.table({"symbol": ["a"] * 5_000, "c": np.random.default_rng(1).random(5_000)})
+    path = tmp_path / "base"
+    path.write_bytes(encode(table, 500))
+    with path.open("rb") as stream, (tmp_path / "out").open("wb") as out:
+        base = Encoded.of_file(stream, path)
+        os.truncate(path, 2_000)
+        with pytest.raises(OSError, match="ends before its footer says"):
+            spliced(base, table, 500, out, base)
+
+
+def spliced(base: Encoded, table: pa.Table, rows: int, out: IO[bytes], other: Encoded) -> str:
+    """Copy `base` group by group, the last column from `other`; the checksum of the result."""
     last = len(table.schema) - 1
     with Splice(out) as splice:
         for group in range(len(base.footer.groups)):
-            splice.add(base, group, {last: Place(base, group, last)})
+            splice.add(base, group, {last: Place(other, group, last)})
         make = partial(open_writer, options=OPTIONS)
         splice.finish(table.schema, make, {"told": "x" * rows})
-    assert out.getvalue() == data
-    assert splice.sha256 == hashlib.sha256(data).hexdigest()
+    return splice.sha256
 
 
 def cuts() -> list[bytes]:

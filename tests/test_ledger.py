@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from data_collection.errors import CacheError
 from data_collection.ledger import FILE_NAME, Ledger, Record, State
@@ -29,6 +30,16 @@ def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
             list(pool.map(join, range(crew)))
         with Ledger(cache) as ledger:
             assert [record.key for record in ledger.select()] == [f"{n}" for n in range(crew)]
+
+
+def test_a_new_ledger_that_somebody_is_making_is_not_waited_for_without_end(
+    tmp_path: Path,
+) -> None:
+    with (
+        FileLock(tmp_path / f"{FILE_NAME}.lock"),
+        pytest.raises(CacheError, match="another process holds it"),
+    ):
+        Ledger(tmp_path, patience=0.1)
 
 
 def test_a_ledger_that_another_process_holds_is_not_called_damaged(tmp_path: Path) -> None:

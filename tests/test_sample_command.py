@@ -70,6 +70,15 @@ def test_words_that_came_to_nothing_do_not_bind(tmp_path: Path) -> None:
     assert sample(tmp_path, "--seed", "8") == 0
 
 
+def test_words_that_came_to_nothing_in_one_market_do_not_bind_beside_another(
+    tmp_path: Path,
+) -> None:
+    sample(tmp_path)
+    trap = ("--plant", "jump symbol=NONE at=2024-02-28T10:00")
+    assert sample(tmp_path, "--market", "cm", *trap) == 2
+    assert sample(tmp_path, "--market", "cm", "--seed", "8") == 0
+
+
 def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "data_collection.cli", "sample", str(tmp_path), *SIZE]
     ours, theirs = pty.openpty()

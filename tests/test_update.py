@@ -19,7 +19,9 @@ from data_collection.proof import sha256_of
 from data_collection.root import hold_root
 from data_collection.sample import SampleSpec, universe, write_sample
 from data_collection.settings import RunSettings
+from data_collection.tasks import TaskKind
 from data_collection.update import Updated, update
+from data_collection.update_jobs import Job, perform
 from pipeline.hourly import Span
 from pipeline.keys import ArchiveFile, Symbol
 from pipeline.registry import DataType, Partition
@@ -264,3 +266,17 @@ def test_a_table_that_begins_elsewhere_is_computed_anew(symbols: int, tmp_path: 
     # the month files behind them differ: those at hand hold earlier days too
     tables = [pl.read_parquet(one.layout.final_table()) for one in (later, anew)]
     assert tables[0].equals(tables[1])
+
+
+def test_a_source_that_is_gone_fails_the_tasks_and_not_the_others(
+    everything: tuple[SampleSpec, Path], tmp_path: Path
+) -> None:
+    spec, _ = everything
+    settings = replace(
+        settings_of(spec, tmp_path, tmp_path / "root"),
+        source="http://127.0.0.1:9",  # nobody listens there
+        fetch={"retries": 0, "backoff": 0.01},
+    )
+    tasks = tuple(task for task in settings.tasks("BTCUSDT") if task.kind is TaskKind.MONTH)
+    share = perform(settings, [Job("BTCUSDT", tasks, None, {})])
+    assert share.done[0].failures.keys() == set(tasks)

@@ -2,7 +2,8 @@
 
 Everything is derived from the same simulated trades, so that trades, bars and derivatives agree as
 the real ones do. The same words give the same bytes. With more --days from one --start on, or more
---symbols, a sample that is there grows; a directory that holds another one is refused.
+--symbols, a sample that is there grows; a directory that holds another one is refused. No file is
+removed: traps that leave files out, and an earlier --published, want a directory of their own.
 """
 
 from __future__ import annotations

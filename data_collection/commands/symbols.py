@@ -114,7 +114,7 @@ def _write(path: Path, lives: list[Life], arguments: argparse.Namespace) -> None
     words += [f"--quote {arguments.quote}"] if arguments.quote else []
     words += [f"--alive-on {arguments.alive_on}"] if arguments.alive_on else []
     words += ["--include-delisted"] if arguments.include_delisted else []
-    lines = [f"# {len(lives)} symbols: alphaqcm symbols {' '.join(words)}"]
+    lines = [f"# {symbols_text(len(lives))}: alphaqcm symbols {' '.join(words)}"]
     lines += [life.symbol.exchange for life in lives]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
     print(f"{path}: {symbols_text(len(lives))}")

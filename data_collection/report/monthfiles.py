@@ -89,11 +89,17 @@ class MonthFile:
     def read_all(self, columns: Sequence[str]) -> pl.DataFrame:
         """All its rows; raises `LayerError`."""
         try:
-            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
-                table = file.read(list(columns), use_threads=False)
+            return self._read(columns, self.metadata)
+        except (OSError, ValueError):
+            pass  # or a new file took its place since its footer was read
+        try:
+            return self._read(columns, None)
         except (OSError, ValueError) as error:
             raise layer_error(self.path, error) from error
-        return pl.DataFrame(table)
+
+    def _read(self, columns: Sequence[str], metadata: pq.FileMetaData | None) -> pl.DataFrame:
+        with pq.ParquetFile(self.path, metadata=metadata) as file:
+            return pl.DataFrame(file.read(list(columns), use_threads=False))
 
     def of(self, view: Any) -> MonthView:
         """An examination of it, with its evidence."""

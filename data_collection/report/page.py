@@ -159,6 +159,7 @@ def render(report: Report) -> str:
     environment.filters |= {
         "evidence": partial(_evidence, source=report.provenance.source),
         "named": _named,
+        "counted": _count,
         "tally": _tally,
         "times": _times,
         "moment": _moment,

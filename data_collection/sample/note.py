@@ -19,8 +19,8 @@ def claim(dest: Path, spec: SampleSpec) -> None:
     """Note that `dest` holds the sample `spec`, which may be a longer or wider one than before.
 
     More days, more symbols and other traps go on with the sample that is there: its other files
-    stay as they are. Raises `UsageError` where `dest` holds another sample of the market, or an
-    archive tree that is no sample, and leaves it as it is.
+    stay as they are, those included that a trap would leave out. Raises `UsageError` where `dest`
+    holds another sample of the market, or an archive tree that is none, and leaves it as it is.
     """
     path = dest / NAME
     notes: dict[str, Any] = {}
@@ -30,7 +30,8 @@ def claim(dest: Path, spec: SampleSpec) -> None:
             raise _taken(dest, "an archive tree that is no sample")
         notes = known
     mine = _ground(spec)
-    there = notes.get(spec.market.value, mine)
+    begun = (dest / "data" / spec.market.archive_path).exists()
+    there = notes.get(spec.market.value, mine) if begun else mine
     if there != mine:
         words = [f"{name} {there[name]}" for name in mine if there[name] != mine[name]]
         raise _taken(dest, f"a sample with {', '.join(words)}")

@@ -23,7 +23,9 @@ _Row = tuple[int, float, float]
 
 def hours_of_minutes(minutes: pl.DataFrame) -> pl.DataFrame:
     """One row an hour of 1m klines: `hour` (microseconds), OHLC, volume; sorted."""
-    ordered = minutes if minutes["minute"].is_sorted() else minutes.sort("minute")
+    ordered = (
+        minutes if minutes["minute"].is_sorted() else minutes.sort("minute", maintain_order=True)
+    )
     times = ordered["minute"].dt.epoch("us").to_numpy()
     hours = times // HOUR_US * HOUR_US
     starts = np.flatnonzero(np.diff(hours, prepend=-1))
@@ -63,7 +65,7 @@ def examine_cross(
 
 def _matched(hours: np.ndarray, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Where the hours that both have stand in either; of several rows of an hour the last."""
-    theirs = frame["open_time"].dt.epoch("us").to_numpy() // HOUR_US * HOUR_US
+    theirs = frame["open_time"].dt.epoch("us").to_numpy()  # one off the hour has no hour of minutes
     unique, from_end = np.unique(theirs[::-1], return_index=True)
     _, ours, place = np.intersect1d(hours, unique, assume_unique=True, return_indices=True)
     return ours, theirs.size - 1 - from_end[place]
