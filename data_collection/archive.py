@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -59,6 +59,15 @@ class FetchOptions:
     retries: int = 8  # fruitless attempts after the first
     backoff: float = 0.5  # seconds before the second attempt; doubles, with jitter
     listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
+
+    def shared_by(self, processes: int) -> FetchOptions:
+        """What each of so many processes may do, that the limits hold for all of them together."""
+        rate = self.rate_limit
+        return replace(
+            self,
+            connections=max(1, self.connections // processes),
+            rate_limit=None if rate is None else max(1, rate // processes),
+        )
 
     def __post_init__(self) -> None:
         if self.connections < 1 or self.stall <= 0 or self.retries < 0:

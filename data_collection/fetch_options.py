@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from data_collection.archive import DOWNLOADERS, Archive, FetchOptions
@@ -82,17 +82,9 @@ def fetch_options(arguments: argparse.Namespace) -> FetchOptions:
     )
 
 
-def fetch_settings(arguments: argparse.Namespace, shared_by: int) -> dict[str, Any]:
-    """What the options say otherwise than by default, for each of the processes that share it."""
-    options = fetch_options(arguments)
-    rate = options.rate_limit
-    told = asdict(
-        replace(
-            options,
-            connections=max(1, options.connections // shared_by),
-            rate_limit=None if rate is None else max(1, rate // shared_by),
-        )
-    )
+def fetch_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the options say otherwise than by default."""
+    told = asdict(fetch_options(arguments))
     return {name: value for name, value in told.items() if value != asdict(_DEFAULT)[name]}
 
 

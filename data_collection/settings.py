@@ -63,6 +63,7 @@ class RunSettings:
     listing: str | None = None
     types: tuple[str, ...] = ()
     fetch: Mapping[str, Any] = field(default_factory=dict)  # FetchOptions by name
+    shared_by: int = 1  # processes that fetch at the same time, within these limits together
     directories: Mapping[str, Path] = field(default_factory=dict)  # Layout.overrides
 
     @property
@@ -94,6 +95,7 @@ class RunSettings:
             "listing": self.listing,
             "types": list(self.types),
             "fetch": dict(self.fetch),
+            "shared_by": self.shared_by,
             "directories": {name: str(path) for name, path in self.directories.items()},
         }
 
@@ -109,5 +111,6 @@ class RunSettings:
             listing=data["listing"],
             types=tuple(data["types"]),
             fetch=dict(data["fetch"]),
+            shared_by=int(data.get("shared_by", 1)),
             directories={name: Path(path) for name, path in data["directories"].items()},
         )

@@ -201,20 +201,22 @@ def open_steps(
     settings: RunSettings,
     *,
     listing_age: float = 0.0,
+    alone: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Steps]:
     """Steps for one process; a listing kept less than `listing_age` seconds ago will do.
 
-    `say` hears what takes long.
+    `alone`: the run's other processes fetch nothing meanwhile. `say` hears what takes long.
     """
     with ExitStack() as stack:
 
         def opener() -> Archive:
+            options = FetchOptions(**{"listing_age": listing_age, **settings.fetch})
             archive = Archive.open(
                 settings.source,
                 cache=settings.layout.cache,
                 listing=settings.listing,
-                options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
+                options=options if alone else options.shared_by(settings.shared_by),
             )
             return stack.enter_context(archive)
 

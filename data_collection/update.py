@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -80,7 +80,8 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
     memory = Memory.read(layout.temp / "update.json")
     held = OldTable(layout.final_table()).fingerprint
     with _crew(settings, workers) as crew:
-        with open_steps(settings) as steps:
+        settings = replace(settings, shared_by=crew.count)
+        with open_steps(settings, alone=True) as steps:
             marks = listing_marks(steps)
         jobs = _jobs(settings, memory, marks, held)
         lost = sum(job.inputs is None for job in jobs)
@@ -110,6 +111,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
 
 def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
     """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
+    settings = replace(settings, shared_by=workers + 1)  # as a run has it
     with open_steps(settings, listing_age=LISTING_AGE) as steps:
         progress = travel(steps, workers, lock)
     symbols = [

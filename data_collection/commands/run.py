@@ -30,13 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run; 0 only when nothing failed."""
     began = time.monotonic()
-    # the limits hold for all processes of the run together: the workers and the one ahead of them
-    fetch = fetch_settings(arguments, shared_by=arguments.workers + 1)
-    settings = replace(run_settings(arguments), fetch=fetch)
+    settings = replace(
+        run_settings(arguments),
+        fetch=fetch_settings(arguments),
+        shared_by=arguments.workers + 1,  # and the one that fetches ahead of them
+    )
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_steps(settings) as steps,
+        open_steps(settings, alone=True) as steps,
     ):
         find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
         save_settings(settings)

@@ -103,7 +103,7 @@ def _fetched(
         settings.source,
         cache=settings.layout.cache,
         listing=settings.listing,
-        options=FetchOptions(**settings.fetch),
+        options=FetchOptions(**settings.fetch).shared_by(settings.shared_by),
     ) as archive:
         listed = archive.periods(series)
         brought = archive.fetch([day for day in days if day.period in listed])
