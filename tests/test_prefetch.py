@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from data_collection.ledger import Ledger, State
 from data_collection.sample import SampleSpec, universe, write_sample
 from data_collection.settings import RunSettings, types_of
 from data_collection.shared_queue import Queue
+from data_collection.steps import open_steps
 from pipeline.hourly import Span
 from pipeline.keys import Period
 from pipeline.registry import Market
@@ -54,6 +56,18 @@ def test_every_file_of_the_run_is_brought_and_verified(state: Path) -> None:
     assert types == {name.partition(":")[0] for name in types_of(Market.UM)}
     with Ledger(cache) as ledger:
         assert {record.state for record in ledger.get_many(keys).values()} == {State.OK}
+
+
+def test_limits_hold_for_all_processes_of_a_run_together(state: Path) -> None:
+    settings = replace(
+        RunSettings.from_dict(Queue.open(state).snapshot().settings),
+        fetch={"connections": 10, "rate_limit": 1_000},
+        shared_by=3,
+    )
+    with open_steps(settings) as steps:
+        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (3, 333)
+    with open_steps(settings, alone=True) as steps:
+        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (10, 1_000)
 
 
 def test_it_ends_when_the_run_that_started_it_does(state: Path) -> None:
