@@ -3,6 +3,7 @@
     CollectionError
       UsageError       the command's words do not fit: unknown symbol, start after end, no such file
       RootBusy         another process holds the data root
+      ProcessLost      a process of this command ended in the middle of its work
       SourceError      the archive, a mirror or a directory does not give what it should
         Unreachable      no answer after every retry
         BadListing       a listing that is no S3 listing
@@ -33,6 +34,10 @@ class UsageError(CollectionError):
 
 class RootBusy(CollectionError):
     """Another process holds the data root."""
+
+
+class ProcessLost(CollectionError):
+    """A process of this command ended in the middle of its work."""
 
 
 class SourceError(CollectionError):

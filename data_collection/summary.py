@@ -42,8 +42,7 @@ def print_summary(
         f"{seconds:,.1f} s"
     )
     if progress.troubles:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.troubles.most_common())
-        print(f"attempts that went wrong and were made again: {kinds}")
+        print(troubles_text(progress))
     if tables is None:
         return
     if not tables:
@@ -54,6 +53,12 @@ def print_summary(
         state = "written" if table.written else "current"
         print(f"  {table.rows:,} rows x {table.columns} columns, {symbols}, {state}")
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
+
+
+def troubles_text(progress: Progress) -> str:
+    """What went wrong in single attempts, by kind."""
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.troubles.most_common())
+    return f"attempts that went wrong and were made again: {kinds}"
 
 
 def symbols_text(count: int) -> str:

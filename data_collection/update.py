@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -83,6 +84,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
         settings = replace(settings, shared_by=crew.count)
         with open_steps(settings, alone=True) as steps:
             marks = listing_marks(steps)
+            troubles = Counter(steps.troubles)
         jobs = _jobs(settings, memory, marks, held)
         lost = sum(job.inputs is None for job in jobs)
         if _can_grow(held, settings) and lost <= max(_FEW, len(jobs) // 4):
@@ -91,7 +93,9 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             shares = None
     if shares is None:
         return _rebuild(settings, workers, lock)
-    progress = Progress()
+    progress = Progress(troubles=troubles)
+    for share in shares:
+        progress.troubles.update(share.troubles)
     results = [done for share in shares for done in share.done]
     for done in results:
         progress.outcomes |= done.outcomes

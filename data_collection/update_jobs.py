@@ -52,6 +52,7 @@ class Share:
 
     done: list[Done]
     downloaded: int  # bytes, brought for all of them at once
+    troubles: Mapping[str, int]  # attempts gone wrong and mended, by kind
 
 
 def perform(settings: RunSettings, jobs: Sequence[Job]) -> Share:
@@ -59,7 +60,8 @@ def perform(settings: RunSettings, jobs: Sequence[Job]) -> Share:
     with open_steps(settings, listing_age=LISTING_AGE) as steps:
         downloaded = _bring(steps, jobs)
         table = OldTable(settings.layout.final_table())
-        return Share([_perform_job(steps, table, job) for job in jobs], downloaded)
+        done = [_perform_job(steps, table, job) for job in jobs]
+        return Share(done, downloaded, steps.troubles)
 
 
 def _bring(steps: Steps, jobs: Sequence[Job]) -> int:

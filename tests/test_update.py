@@ -14,7 +14,9 @@ import pytest
 
 from data_collection.catalogue import catalogue_path, disagreements, read_catalogue
 from data_collection.cli import main
-from data_collection.errors import UsageError
+from data_collection.errors import ProcessLost, UsageError
+from data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from data_collection.pool import process_pool
 from data_collection.proof import sha256_of
 from data_collection.root import hold_root
 from data_collection.sample import SampleSpec, universe, write_sample
@@ -280,3 +282,20 @@ def test_a_source_that_is_gone_fails_the_tasks_and_not_the_others(
     tasks = tuple(task for task in settings.tasks("BTCUSDT") if task.kind is TaskKind.MONTH)
     share = perform(settings, [Job("BTCUSDT", tasks, None, {})])
     assert share.done[0].failures.keys() == set(tasks)
+
+
+def test_what_went_wrong_on_the_line_and_was_mended_is_counted(
+    everything: tuple[SampleSpec, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = first_run(everything, tmp_path, 3)
+    next_day(settings, everything[1])
+    once = FaultPlan((Fault(FaultKind.RESET, "*/metrics/*.zip", after=100, times=1),))
+    with Mirror(Path(settings.source), faults=once) as mirror:
+        words = ["--through", "2024-01-27", "--source", mirror.url]
+        assert main(["update", *words, "--data-root", str(settings.root)]) == 0
+    assert "made again: connection lost 2" in capsys.readouterr().out  # one of each symbol
+
+
+def test_a_process_that_is_killed_is_told_and_not_a_traceback() -> None:
+    with pytest.raises(ProcessLost, match="out of memory"), process_pool(1) as pool:
+        pool.submit(os._exit, 9).result()

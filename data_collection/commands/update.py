@@ -17,7 +17,7 @@ from data_collection.errors import UsageError
 from data_collection.options import add_root_option, parse_span, positive, source_word
 from data_collection.road import load_settings, save_settings
 from data_collection.root import hold_root
-from data_collection.summary import symbols_text
+from data_collection.summary import symbols_text, troubles_text
 from data_collection.update import Updated, update
 from pipeline.layers import Layout
 from pipeline.table_file import held_symbols
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             save_settings(settings)
     _print(done, time.monotonic() - began)
     last = max(rows.last for rows in held_symbols(layout.final_table()))
-    if last < span.end.isoformat():
+    if last < span.end.isoformat() and not done.progress.failures:
         print(f"the table's last hour is {last}: the source has nothing newer yet")
     return 1 if done.progress.problems else 0
 
@@ -92,6 +92,8 @@ def _print(done: Updated, seconds: float) -> None:
         f"{done.looked_at:,} months looked at, {progress.built:,} built, "
         f"downloaded {progress.downloaded / 1e6:,.1f} MB, {seconds:,.1f} s"
     )
+    if progress.troubles:
+        print(troubles_text(progress))
     if done.table is not None:
         symbols = symbols_text(len(done.table.symbols))
         print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")
