@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -86,6 +87,8 @@ def open_member(path: Path) -> Member:
     except (NotImplementedError, UnicodeDecodeError) as error:
         raise _bad(path, "an ordinary ZIP", str(error)) from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # asked for a place before the file's first byte
+            raise _bad(path, "a whole ZIP", "bytes missing before its directory") from error
         raise layer_error(path, error) from error
     return Member(
         path=path,

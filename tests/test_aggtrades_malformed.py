@@ -227,6 +227,13 @@ def test_stored_csv_is_read_too(tmp_path: Path, read: Read) -> None:
     assert not differences(read(path, FILE), expect(as_text(LINES), FILE))
 
 
+def test_missing_bytes_before_the_directory_are_an_error(tmp_path: Path) -> None:
+    path, data = _whole(tmp_path)
+    path.write_bytes(data[:100] + data[300:])
+    with pytest.raises(BadZip):
+        aggregate_file(path, FILE)
+
+
 def test_missing_file_is_an_error_of_the_layer(tmp_path: Path) -> None:
     with pytest.raises(LayerError):
         aggregate_file(tmp_path / FILE.name, FILE)
