@@ -32,6 +32,14 @@ from pipeline.symbol_table import (
 )
 
 
+class _NotCompiled(Exception):
+    """Something would have to be compiled."""
+
+
+def _refuse() -> None:
+    raise _NotCompiled
+
+
 class Steps:
     """Performs the tasks of one run; opens the archive when it is first needed."""
 
@@ -55,9 +63,12 @@ class Steps:
     @cached_property
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
-        # one at a time: the others then load what the first one compiled
-        with FileLock(self.settings.layout.temp / "compile.lock"):
-            warm_up(lambda: self._say("compiling for this machine, once"))
+        try:
+            warm_up(_refuse)
+        except _NotCompiled:
+            # one at a time: the others then load what the first one compiled
+            with FileLock(self.settings.layout.temp / "compile.lock"):
+                warm_up(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: Committing) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""

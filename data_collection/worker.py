@@ -45,7 +45,7 @@ FINAL_ERRORS = (RawError, TableError, BadName, Refused)
 STOP_ERRORS = (DiskFull, QueueError)
 """Errors under which no task can be done: the worker hands its task back and ends."""
 
-_LOOK_EVERY = 0.2  # seconds between two looks at the state while there is nothing to do
+_LOOK_EVERY = 0.05  # seconds between two looks at the state while there is nothing to do
 _TELL_EVERY = 60.0  # seconds between two lines about waiting
 
 
