@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import struct
 import zipfile
 import zlib
@@ -64,6 +63,8 @@ def open_member(path: Path) -> Member:
             raise _bad(
                 path, f"a CSV of at most {MAX_CSV_BYTES} bytes", f"{info.file_size} declared"
             )
+        if info.header_offset < 0:
+            raise _bad(path, "a whole ZIP", f"bytes missing before {info.filename}")
         with path.open("rb") as stream:
             stream.seek(info.header_offset)
             header = stream.read(_LOCAL_HEADER.size)
@@ -84,11 +85,9 @@ def open_member(path: Path) -> Member:
         OverflowError,
     ) as error:
         raise _bad(path, "a whole ZIP", str(error) or "a damaged one") from error
-    except (NotImplementedError, UnicodeDecodeError) as error:
+    except NotImplementedError as error:
         raise _bad(path, "an ordinary ZIP", str(error)) from error
     except OSError as error:
-        if error.errno == errno.EINVAL:  # asked for a place before the file's first byte
-            raise _bad(path, "a whole ZIP", "bytes missing before its directory") from error
         raise layer_error(path, error) from error
     return Member(
         path=path,
