@@ -47,8 +47,6 @@ def publish(
     progress: Progress,
     complete: str | None = None,
     name: str | None = None,
-    *,
-    csv: bool = True,
 ) -> list[Table]:
     """Build the table of the run's symbols, and what was asked for beside it.
 
@@ -58,26 +56,33 @@ def publish(
     if settings.market is not Market.UM or progress.failures:
         return []
     layout = settings.layout
-    symbols = [
-        Symbol(settings.market, task.symbol)
-        for task, outcome in progress.outcomes.items()
-        if task.kind is TaskKind.FACTORS and outcome.rows
-    ]
-    if not symbols:
+    if not built_symbols(settings, progress):
         return []
-    full = build_final(layout, symbols, settings.span)
-    _catalogue(settings, full)
-    tables = [_told(full)]
-    if csv:
-        write_final_csvs(layout)
+    tables = [_told(publish_full(settings, progress))]
+    write_final_csvs(layout)
     if complete:
         variant = name or COMPLETE_NAME
         table, left_out = build_complete(layout, settings.span, variant)
         _catalogue(settings, table)
-        if csv:
-            write_final_csvs(layout, variant, left_out)
+        write_final_csvs(layout, variant, left_out)
         tables.append(_told(table, left_out))
     return tables
+
+
+def built_symbols(settings: RunSettings, progress: Progress) -> list[Symbol]:
+    """The symbols that have rows for the table."""
+    return [
+        Symbol(settings.market, task.symbol)
+        for task, outcome in progress.outcomes.items()
+        if task.kind is TaskKind.FACTORS and outcome.rows
+    ]
+
+
+def publish_full(settings: RunSettings, progress: Progress) -> WideTable:
+    """The table of all symbols that have rows, with its catalogue; raises as `build_final`."""
+    table = build_final(settings.layout, built_symbols(settings, progress), settings.span)
+    _catalogue(settings, table)
+    return table
 
 
 def _catalogue(settings: RunSettings, table: WideTable) -> None:

@@ -19,10 +19,11 @@ from functools import partial
 from data_collection.catalogue import describe, write_catalogue
 from data_collection.errors import UsageError
 from data_collection.pool import process_pool
+from data_collection.publish import publish_full
 from data_collection.road import Progress, travel
 from data_collection.settings import RunSettings
 from data_collection.steps import open_steps
-from data_collection.tasks import Task, TaskKind
+from data_collection.tasks import Task
 from data_collection.update_jobs import (
     LISTING_AGE,
     Done,
@@ -50,7 +51,7 @@ from pipeline.layers import (
     read_fingerprint,
 )
 from pipeline.symbol_table import require_wide
-from pipeline.wide import DEFAULTS, WideTable, build_final
+from pipeline.wide import DEFAULTS, WideTable
 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
 
@@ -118,16 +119,7 @@ def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
     settings = replace(settings, shared_by=workers + 1)  # as a run has it
     with open_steps(settings, listing_age=LISTING_AGE) as steps:
         progress = travel(steps, workers, lock)
-    symbols = [
-        Symbol(settings.market, task.symbol)
-        for task, outcome in progress.outcomes.items()
-        if task.kind is TaskKind.FACTORS and outcome.rows
-    ]
-    table = None
-    if not progress.failures:
-        table = build_final(settings.layout, symbols, settings.span)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_catalogue(table.path, describe(settings, table.path, now))
+    table = None if progress.failures else publish_full(settings, progress)
     return Updated(progress, len(progress.outcomes), table)
 
 

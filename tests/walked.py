@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from data_collection.publish import publish
+from data_collection.publish import publish_full
 from data_collection.report.gather import gather
 from data_collection.report.model import Provenance, Report
 from data_collection.road import Progress, save_settings
@@ -47,7 +47,7 @@ def walk(settings: RunSettings, *, months_only: bool = False) -> None:
                 if task.kind is TaskKind.MONTH or not months_only:
                     progress.outcomes[task] = steps.perform(task, _commit)
     if not months_only:
-        publish(settings, progress, csv=False)
+        publish_full(settings, progress)
 
 
 def checked(settings: RunSettings, *, deep: bool = False) -> Report:
