@@ -7,13 +7,14 @@ from pathlib import Path
 
 import polars as pl
 
-from data_collection.archive import Archive, Fetched, FetchOptions
+from data_collection.archive import Archive, Fetched
 from data_collection.report.monthfiles import MonthFile
 from data_collection.settings import RunSettings, parse_typed, series_of
+from data_collection.steps import Steps, open_steps
 from pipeline.checks.finding import Finding, Severity, Span
 from pipeline.checks.partitions import day_finding
 from pipeline.errors import RawError
-from pipeline.keys import ArchiveFile, Period, Series
+from pipeline.keys import ArchiveFile, Period
 from pipeline.months import assemble, read_part
 from pipeline.registry import DataType, Partition, spec_of
 
@@ -25,19 +26,20 @@ def partition_findings(
 
     Without `deep` only what lies in the cache is compared, and no trades: they are long to read.
     """
-    for name, months in files.items():
-        data_type, _ = parse_typed(name)
-        if set(spec_of(data_type).partitions) != set(Partition):
-            continue
-        if data_type is DataType.AGGTRADES and not deep:
-            continue
-        series = series_of(settings.market, name, symbol)
-        for month in months:
-            yield from _month(settings, symbol, name, series.file(month.month), month, deep=deep)
+    with open_steps(settings) as steps:  # lists a series once, and only where something is fetched
+        for name, months in files.items():
+            data_type, _ = parse_typed(name)
+            if set(spec_of(data_type).partitions) != set(Partition):
+                continue
+            if data_type is DataType.AGGTRADES and not deep:
+                continue
+            series = series_of(settings.market, name, symbol)
+            for month in months:
+                yield from _month(steps, symbol, name, series.file(month.month), month, deep=deep)
 
 
 def _month(
-    settings: RunSettings,
+    steps: Steps,
     symbol: str,
     name: str,
     monthly: ArchiveFile,
@@ -45,7 +47,7 @@ def _month(
     *,
     deep: bool,
 ) -> Iterator[Finding]:
-    path = settings.layout.cache / monthly.key
+    path = steps.settings.layout.cache / monthly.key
     if monthly.key not in month.inputs or not path.exists():
         return
     days = [
@@ -54,7 +56,7 @@ def _month(
         if month.span.start <= day.start_us < month.span.end
     ]
     days = [day for day in days if day.key not in month.inputs]  # those filled holes of the month
-    found = _fetched(settings, monthly.series, days) if deep else _at_hand(settings, days)
+    found = _fetched(steps.archive, days) if deep else _at_hand(steps.settings, days)
     if not found:
         return
     try:
@@ -96,15 +98,6 @@ def _at_hand(settings: RunSettings, days: Sequence[ArchiveFile]) -> list[tuple[A
     return [(day, folder / day.name) for day in days if day.name in there]
 
 
-def _fetched(
-    settings: RunSettings, series: Series, days: Sequence[ArchiveFile]
-) -> list[tuple[ArchiveFile, Path]]:
-    with Archive.open(
-        settings.source,
-        cache=settings.layout.cache,
-        listing=settings.listing,
-        options=FetchOptions(**settings.fetch).shared_by(settings.shared_by),
-    ) as archive:
-        listed = archive.periods(series)
-        brought = archive.fetch([day for day in days if day.period in listed])
+def _fetched(archive: Archive, days: Sequence[ArchiveFile]) -> list[tuple[ArchiveFile, Path]]:
+    brought = archive.fetch([day for day in days if day.period in archive.periods(day.series)])
     return [(day, item.path) for day, item in brought.items() if isinstance(item, Fetched)]
