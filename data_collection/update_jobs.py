@@ -90,22 +90,12 @@ def _wanted(steps: Steps, job: Job) -> Iterator[ArchiveFile]:
     for name, months in by_type.items():
         series = series_of(steps.settings.market, name, job.symbol)
         records = {record.key: record for record in steps.archive.ledger.of_series(series)}
-        periods = steps.archive.periods(series)
-        for first, last in _joined(months):
-            days = max(span.start, first), min(span.end, last)
-            yield from wanted_files(series, days, periods, records)
-
-
-def _joined(months: Sequence[Period]) -> list[tuple[date, date]]:
-    """Months that follow each other as spans of days, first and last."""
-    spans: list[tuple[date, date]] = []
-    for month in sorted(months, key=lambda month: month.start):
-        last = month.end - timedelta(days=1)
-        if spans and spans[-1][1] + timedelta(days=1) == month.start:
-            spans[-1] = spans[-1][0], last
-        else:
-            spans.append((month.start, last))
-    return spans
+        first = max(span.start, min(month.start for month in months))
+        last = min(span.end, max(month.end for month in months) - timedelta(days=1))
+        starts = {month.start for month in months}
+        for file in wanted_files(series, (first, last), steps.archive.periods(series), records):
+            if file.period.start.replace(day=1) in starts:
+                yield file
 
 
 @contextlib.contextmanager
