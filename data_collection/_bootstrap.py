@@ -1,4 +1,4 @@
-"""For scripts started by path: find the project's packages, or name the command that installs them.
+"""What must happen before anything else is imported: find the packages, or say how to get them.
 
 A script started as `python3 data_collection/NAME.py` has this folder, not the project's root, on
 its module path; and the python may lack the dependencies. Each script calls `start` first of all.
@@ -17,13 +17,23 @@ NEEDED = (
 )  # fmt: skip
 
 
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+"""The environment of a process that shares the machine with one a core like it."""
+
+
+def use_one_thread() -> None:
+    """Give polars one thread, unless the user chose; to be called before polars is imported."""
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+
+
 def start(*, one_thread: bool = False) -> None:
     """Put the project's root, not this folder, on the module path; exit 2 without packages.
 
     `one_thread`: polars gets one thread, as suits a worker beside others.
     """
     if one_thread:
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported
+        use_one_thread()
     here = os.path.join(ROOT, "data_collection")  # noqa: PTH118
     sys.path[:] = [ROOT] + [p for p in sys.path if os.path.abspath(p or ".") != here]  # noqa: PTH100
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

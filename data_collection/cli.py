@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from data_collection._bootstrap import use_one_thread
 from data_collection.errors import UsageError
 from pipeline import __version__
 from pipeline.errors import BadName, PipelineError
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         build_parser().parse_args(words)  # help, version or a usage error: exits
     if words[0] == "worker":
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when the command imports polars
+        use_one_thread()
     return run_module(load_command(words[0]), words[1:], prog=f"alphaqcm {words[0]}")
 
 

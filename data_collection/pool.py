@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
+from data_collection._bootstrap import ONE_THREAD
 from data_collection.errors import ProcessLost
-
-ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
-"""The environment of a process that shares the machine with one a core like it."""
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from typing import Self
 import orjson
 from tqdm import tqdm
 
+from data_collection._bootstrap import ONE_THREAD
 from data_collection.errors import CollectionError, UsageError
-from data_collection.pool import ONE_THREAD
 from data_collection.queue_options import DEFAULT_STATE
 from data_collection.queue_state import Book, State, is_over
 from data_collection.queue_tasks import planned_tasks
