@@ -74,6 +74,11 @@ class MonthOf(Generic[T]):
     outside: tuple[tuple[str, int], ...] = ()  # (archive key, rows outside the file's period)
 
 
+def in_order(frame: pl.DataFrame, time: str) -> pl.DataFrame:
+    """The frame sorted by `time`, rows of one time as they stood; month files mostly are."""
+    return frame if frame[time].is_sorted() else frame.sort(time, maintain_order=True)
+
+
 def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
     """Look at one month of bars; None when there are no rows.
 
@@ -82,7 +87,7 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
     """
     if frame.is_empty():
         return None
-    ordered = frame if frame[time].is_sorted() else frame.sort(time, maintain_order=True)
+    ordered = in_order(frame, time)
     times = ordered[time].dt.epoch("us").to_numpy()
     o, h, lo, c = (ordered[name].to_numpy() for name in ("open", "high", "low", "close"))
     impossible = ~((h >= np.maximum(o, c)) & (lo <= np.minimum(o, c)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.checks.bars import MonthOf
+from pipeline.checks.bars import MonthOf, in_order
 from pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
 
 LIMIT = 0.05
@@ -23,9 +23,7 @@ _Row = tuple[int, float, float]
 
 def hours_of_minutes(minutes: pl.DataFrame) -> pl.DataFrame:
     """One row an hour of 1m klines: `hour` (microseconds), OHLC, volume; sorted."""
-    ordered = (
-        minutes if minutes["minute"].is_sorted() else minutes.sort("minute", maintain_order=True)
-    )
+    ordered = in_order(minutes, "minute")
     times = ordered["minute"].dt.epoch("us").to_numpy()
     hours = times // HOUR_US * HOUR_US
     starts = np.flatnonzero(np.diff(hours, prepend=-1))
