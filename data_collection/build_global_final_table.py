@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_collection.catalogue import catalogue_path
 from data_collection.cli import run_module
-from data_collection.summary import symbols_text
+from data_collection.summary import counted
 from pipeline.final_csv import read_final_csvs
 from pipeline.table_file import TableOptions, write_table
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = TableOptions(arguments.compression, max(1, arguments.row_group_size))
     held = write_table(read_final_csvs(folder), output, None, options)
     catalogue_path(output).unlink(missing_ok=True)  # it told of the table that was there
-    print(f"{output}: {sum(rows.rows for rows in held)} rows of {symbols_text(len(held))}")
+    print(f"{output}: {sum(rows.rows for rows in held)} rows of {counted(len(held), 'symbol')}")
     return 0
 
 

@@ -49,7 +49,7 @@ def print_summary(
         print(f"no table was written: {_why_none(settings, progress)}")
     for table in tables:
         print(f"\n{table.path}")
-        symbols = symbols_text(table.symbols)
+        symbols = counted(table.symbols, "symbol")
         state = "written" if table.written else "current"
         print(f"  {table.rows:,} rows x {table.columns} columns, {symbols}, {state}")
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
@@ -61,9 +61,9 @@ def troubles_text(progress: Progress) -> str:
     return f"attempts that went wrong and were made again: {kinds}"
 
 
-def symbols_text(count: int) -> str:
-    """How many symbols, in words."""
-    return "1 symbol" if count == 1 else f"{count:,} symbols"
+def counted(count: int, word: str) -> str:
+    """How many there are of something: `1 symbol`, `2,000 symbols`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def _why_none(settings: RunSettings, progress: Progress) -> str:

@@ -24,7 +24,7 @@ from data_collection.report.page import render
 from data_collection.road import load_settings
 from data_collection.root import hold_root
 from data_collection.settings import RunSettings
-from data_collection.summary import symbols_text
+from data_collection.summary import counted
 from data_collection.universe import add_symbol_options, chosen_symbols
 from data_collection.update_marks import on_disk
 from pipeline import __version__
@@ -133,7 +133,7 @@ def _print(report: Report) -> None:
         ("" if not report.findings else "\n")
         + f"{report.verdict}: "
         + ", ".join(f"{count} {name}" for name, count in report.counts.items())
-        + f"; {symbols_text(len(report.symbols))}, {report.start} to {report.end}"
+        + f"; {counted(len(report.symbols), 'symbol')}, {report.start} to {report.end}"
     )
 
 

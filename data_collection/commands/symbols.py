@@ -21,7 +21,7 @@ from data_collection.errors import UsageError
 from data_collection.fetch_options import add_refresh_option, open_to_look
 from data_collection.options import add_market_option, add_root_option, add_source_options
 from data_collection.settings import parse_typed
-from data_collection.summary import symbols_text
+from data_collection.summary import counted
 from pipeline.keys import Series, Symbol
 from pipeline.layers import write_bytes
 from pipeline.registry import DataType, Market, Partition, parse_market, spec_of
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for life in lives:
             print(f"{life.symbol.exchange:<24}{life.first}  {life.last}")
-        print(symbols_text(len(lives)))
+        print(counted(len(lives), "symbol"))
     return 0
 
 
@@ -114,10 +114,10 @@ def _write(path: Path, lives: list[Life], arguments: argparse.Namespace) -> None
     words += [f"--quote {arguments.quote}"] if arguments.quote else []
     words += [f"--alive-on {arguments.alive_on}"] if arguments.alive_on else []
     words += ["--include-delisted"] if arguments.include_delisted else []
-    lines = [f"# {symbols_text(len(lives))}: alphaqcm symbols {' '.join(words)}"]
+    lines = [f"# {counted(len(lives), 'symbol')}: alphaqcm symbols {' '.join(words)}"]
     lines += [life.symbol.exchange for life in lives]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
-    print(f"{path}: {symbols_text(len(lives))}")
+    print(f"{path}: {counted(len(lives), 'symbol')}")
 
 
 def _json(lives: list[Life]) -> bytes:

@@ -12,7 +12,7 @@ import argparse
 from data_collection.errors import UsageError
 from data_collection.options import add_root_option
 from data_collection.root import hold_root
-from data_collection.summary import symbols_text
+from data_collection.summary import counted
 from pipeline.layers import Layout
 from pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
 
@@ -64,6 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     with hold_root(layout.temp, exclusive=False):
         made = write_training_set(table, layout.training, options)
-    symbols = symbols_text(made.symbols)
+    symbols = counted(made.symbols, "symbol")
     print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
     return 0

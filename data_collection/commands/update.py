@@ -17,7 +17,7 @@ from data_collection.errors import UsageError
 from data_collection.options import add_root_option, parse_span, positive, source_word
 from data_collection.road import load_settings, save_settings
 from data_collection.root import hold_root
-from data_collection.summary import symbols_text, troubles_text
+from data_collection.summary import counted, troubles_text
 from data_collection.update import Updated, update
 from pipeline.layers import Layout
 from pipeline.table_file import held_symbols
@@ -95,7 +95,7 @@ def _print(done: Updated, seconds: float) -> None:
     if progress.troubles:
         print(troubles_text(progress))
     if done.table is not None:
-        symbols = symbols_text(len(done.table.symbols))
+        symbols = counted(len(done.table.symbols), "symbol")
         print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")
         print("the final CSVs follow with: alphaqcm export final; the others with: alphaqcm build")
     elif progress.failures:

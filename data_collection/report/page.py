@@ -14,6 +14,7 @@ from markupsafe import Markup
 from data_collection.report import charts, colours
 from data_collection.report.model import Coverage, Reconciled, Report
 from data_collection.sources import HttpSource
+from data_collection.summary import counted
 from pipeline.checks.finding import EVERY, Finding, Severity, Span
 from pipeline.checks.table import SERIES as FINAL
 
@@ -70,7 +71,9 @@ class Covered:
         every = [share for row in coverage.shares.values() for share in row]
         there = [share for share in every if share is not None]
         lacking = sum(share < 1 for share in there)
-        size = f"{_count(coverage.shares, 'symbol')} × {_count(coverage.months, 'month')}"
+        size = (
+            f"{counted(len(coverage.shares), 'symbol')} × {counted(len(coverage.months), 'month')}"
+        )
         if not there:
             return cls(coverage, f"nothing is expected, {size}", uneven=False)
         if not any(there):
@@ -78,7 +81,7 @@ class Covered:
         if not lacking:
             lives = "" if len(there) == len(every) else " in every symbol's life"
             return cls(coverage, f"complete{lives}, {size}", uneven=False)
-        words = f"not complete in {lacking:,} of {_count(there, 'symbol month')}"
+        words = f"not complete in {lacking:,} of {counted(len(there), 'symbol month')}"
         return cls(coverage, words, uneven=True)
 
 
@@ -159,7 +162,7 @@ def render(report: Report) -> str:
     environment.filters |= {
         "evidence": partial(_evidence, source=report.provenance.source),
         "named": _named,
-        "counted": _count,
+        "counted": counted,
         "tally": _tally,
         "times": _times,
         "moment": _moment,
@@ -230,10 +233,6 @@ def _total(reconciled: Collection[Reconciled]) -> Reconciled:
         one_sided=sum(told.one_sided for told in reconciled),
         months_without=tuple(sorted({m for told in reconciled for m in told.months_without})),
     )
-
-
-def _count(things: Collection[object], word: str) -> str:
-    return f"{len(things):,} {word}" + ("" if len(things) == 1 else "s")
 
 
 def _named(names: Sequence[str]) -> str:
