@@ -19,19 +19,26 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Self
 
-from data_collection.errors import SourceError, Unreachable, UsageError
-from data_collection.intake import DiskBudget, Fetched, Intake, Missing, MissingState, Order
-from data_collection.ledger import Ledger, Listed, Record, State, utc_text
-from data_collection.listing import DirectoryLister, Lister, Listing, S3Lister
-from data_collection.plan import Action, Plan, make_plan
-from data_collection.sources import DirectorySource, HttpSource, Source
-from data_collection.transports import Downloader
-from data_collection.transports.aria2 import Aria2Downloader
-from data_collection.transports.directory import DirectoryDownloader
-from data_collection.transports.http import HttpDownloader
-from data_collection.transports.weather import Manners, Stopped, Weather
-from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
+from alphaqcm.data_collection.intake import (
+    DiskBudget,
+    Fetched,
+    Intake,
+    Missing,
+    MissingState,
+    Order,
+)
+from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State, utc_text
+from alphaqcm.data_collection.listing import DirectoryLister, Lister, Listing, S3Lister
+from alphaqcm.data_collection.plan import Action, Plan, make_plan
+from alphaqcm.data_collection.sources import DirectorySource, HttpSource, Source
+from alphaqcm.data_collection.transports import Downloader
+from alphaqcm.data_collection.transports.aria2 import Aria2Downloader
+from alphaqcm.data_collection.transports.directory import DirectoryDownloader
+from alphaqcm.data_collection.transports.http import HttpDownloader
+from alphaqcm.data_collection.transports.weather import Manners, Stopped, Weather
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
+from alphaqcm.pipeline.registry import DataType, Market
 
 __all__ = [
     "Archive",

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from data_collection.archive import Archive, Fetched
-from data_collection.intake import PART_SUFFIX
-from data_collection.ledger import Listed, Record
-from data_collection.proof import is_object_of, read_checksum, sha256_of
-from pipeline.errors import BadName
-from pipeline.keys import ArchiveFile
+from alphaqcm.data_collection.archive import Archive, Fetched
+from alphaqcm.data_collection.intake import PART_SUFFIX
+from alphaqcm.data_collection.ledger import Listed, Record
+from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of
+from alphaqcm.pipeline.errors import BadName
+from alphaqcm.pipeline.keys import ArchiveFile
 
 
 class Problem(StrEnum):

@@ -14,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_collection.catalogue import catalogue_path
-from data_collection.cli import run_module
-from data_collection.summary import counted
-from pipeline.final_csv import read_final_csvs
-from pipeline.table_file import TableOptions, write_table
+from alphaqcm.data_collection.catalogue import catalogue_path
+from alphaqcm.data_collection.cli import run_module
+from alphaqcm.data_collection.summary import counted
+from alphaqcm.pipeline.final_csv import read_final_csvs
+from alphaqcm.pipeline.table_file import TableOptions, write_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

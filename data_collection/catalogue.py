@@ -16,19 +16,19 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from data_collection.errors import UsageError
-from data_collection.proof import sha256_of
-from data_collection.settings import RunSettings
-from pipeline import __version__
-from pipeline.columns import VERSION as COLUMNS_VERSION
-from pipeline.errors import LayerError
-from pipeline.growth import table_inputs
-from pipeline.hourly import Span
-from pipeline.keys import Symbol
-from pipeline.layers import Input, Layout, read_fingerprint, write_bytes
-from pipeline.registry import parse_market
-from pipeline.symbol_table import input_files, table_fingerprint
-from pipeline.table_file import held_symbols
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.proof import sha256_of
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.columns import VERSION as COLUMNS_VERSION
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.growth import table_inputs
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.layers import Input, Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.registry import parse_market
+from alphaqcm.pipeline.symbol_table import input_files, table_fingerprint
+from alphaqcm.pipeline.table_file import held_symbols
 
 FORMAT = 1
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_collection._bootstrap import use_one_thread
-from data_collection.errors import UsageError
-from pipeline import __version__
-from pipeline.errors import BadName, PipelineError
+from alphaqcm.data_collection._bootstrap import use_one_thread
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.errors import BadName, PipelineError
 
 COMMANDS: dict[str, str] = {
     "run": "the whole road: download, layers, factors, final table",
@@ -42,7 +42,7 @@ COMMANDS: dict[str, str] = {
 
 def load_command(name: str) -> ModuleType:
     """The module of a command."""
-    return importlib.import_module("data_collection.commands." + name.replace("-", "_"))
+    return importlib.import_module("alphaqcm.data_collection.commands." + name.replace("-", "_"))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pipeline.errors import PipelineError
+from alphaqcm.pipeline.errors import PipelineError
 
 
 class CollectionError(PipelineError):

@@ -14,11 +14,11 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from data_collection.cli import run_module
-from data_collection.part_of_road import configure_fetch as configure
-from data_collection.part_of_road import fetch_types
-from pipeline.keys import Symbol
-from pipeline.minute_csv import write_minute_csv
+from alphaqcm.data_collection.cli import run_module
+from alphaqcm.data_collection.part_of_road import configure_fetch as configure
+from alphaqcm.data_collection.part_of_road import fetch_types
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.minute_csv import write_minute_csv
 
 __all__ = ["configure", "run"]
 

@@ -8,12 +8,12 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from data_collection.archive import DOWNLOADERS, Archive, FetchOptions
-from data_collection.errors import UsageError
-from data_collection.ledger import FILE_NAME, Ledger
-from data_collection.road import last_source
-from data_collection.sources import OFFICIAL_SOURCE
-from pipeline.layers import Layout
+from alphaqcm.data_collection.archive import DOWNLOADERS, Archive, FetchOptions
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.ledger import FILE_NAME, Ledger
+from alphaqcm.data_collection.road import last_source
+from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
+from alphaqcm.pipeline.layers import Layout
 
 _DEFAULT = FetchOptions()
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from data_collection.archive import Archive, Fetched, Missing
-from data_collection.plan import Action, Plan
-from pipeline.keys import ArchiveFile
+from alphaqcm.data_collection.archive import Archive, Fetched, Missing
+from alphaqcm.data_collection.plan import Action, Plan
+from alphaqcm.pipeline.keys import ArchiveFile
 
 _LINES = 20
 _QUIET = 10.0  # seconds between two lines where the output is no terminal

@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from data_collection.errors import CacheFull, Trouble, TroubleKind
-from data_collection.ledger import Ledger, Listed, Record, State, utc_text
-from data_collection.proof import is_object_of, read_checksum, sha256_of, zip_defect
-from data_collection.transports import Downloader, Part, Wanted
-from data_collection.transports.weather import Stopped, Weather
-from pipeline.errors import layer_error
-from pipeline.keys import ArchiveFile
+from alphaqcm.data_collection.errors import CacheFull, Trouble, TroubleKind
+from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State, utc_text
+from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of, zip_defect
+from alphaqcm.data_collection.transports import Downloader, Part, Wanted
+from alphaqcm.data_collection.transports.weather import Stopped, Weather
+from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.keys import ArchiveFile
 
 PART_SUFFIX = ".part"
 _FRESH_TRIES = 2

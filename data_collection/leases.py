@@ -28,9 +28,9 @@ from typing import Self
 
 import orjson
 
-from data_collection.errors import QueueError, UsageError
-from data_collection.queue_state import to_stamp
-from pipeline.errors import layer_error
+from alphaqcm.data_collection.errors import QueueError, UsageError
+from alphaqcm.data_collection.queue_state import to_stamp
+from alphaqcm.pipeline.errors import layer_error
 
 BEAT_EVERY = 5.0
 """Seconds between two heartbeats."""

@@ -21,10 +21,10 @@ from typing import Self
 import orjson
 from filelock import FileLock, Timeout
 
-from data_collection.errors import CacheError
-from pipeline.errors import DiskFull
-from pipeline.keys import Series
-from pipeline.registry import Partition
+from alphaqcm.data_collection.errors import CacheError
+from alphaqcm.pipeline.errors import DiskFull
+from alphaqcm.pipeline.keys import Series
+from alphaqcm.pipeline.registry import Partition
 
 FILE_NAME = "ledger.sqlite"
 _PATIENCE = 60.0  # seconds to wait for another process's write

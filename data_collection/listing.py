@@ -19,13 +19,13 @@ from urllib.parse import quote
 
 import orjson
 
-from data_collection.errors import BadListing, SourceError, Trouble, TroubleKind
-from data_collection.ledger import Ledger, Listed, utc_text
-from data_collection.sources import DirectorySource, HttpSource
-from data_collection.transports.weather import Weather
-from pipeline.errors import BadName
-from pipeline.keys import Period, Series
-from pipeline.registry import DataType, Market, Partition, spec_of
+from alphaqcm.data_collection.errors import BadListing, SourceError, Trouble, TroubleKind
+from alphaqcm.data_collection.ledger import Ledger, Listed, utc_text
+from alphaqcm.data_collection.sources import DirectorySource, HttpSource
+from alphaqcm.data_collection.transports.weather import Weather
+from alphaqcm.pipeline.errors import BadName
+from alphaqcm.pipeline.keys import Period, Series
+from alphaqcm.pipeline.registry import DataType, Market, Partition, spec_of
 
 _PARSE_ATTEMPTS = 3
 

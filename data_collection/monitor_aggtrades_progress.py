@@ -15,10 +15,10 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from data_collection import cli
-from data_collection.commands import monitor
-from data_collection.tasks import Task
-from pipeline.registry import DataType
+from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.commands import monitor
+from alphaqcm.data_collection.tasks import Task
+from alphaqcm.pipeline.registry import DataType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

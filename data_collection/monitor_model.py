@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from data_collection.leases import Beat
-from data_collection.queue_state import (
+from alphaqcm.data_collection.leases import Beat
+from alphaqcm.data_collection.queue_state import (
     Book,
     Entry,
     State,
     from_stamp,
 )
-from data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.tasks import Task, TaskKind
 
 NOW = 300.0  # seconds: the window of the speed now
 HOUR = 3600.0

@@ -14,8 +14,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data_collection.monitor_model import Failure, Picture, Speed, Worker
-from data_collection.queue_state import State
+from alphaqcm.data_collection.monitor_model import Failure, Picture, Speed, Worker
+from alphaqcm.data_collection.queue_state import State
 
 WIDTH = 80
 _STATES = {

@@ -15,9 +15,9 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from data_collection import cli
-from data_collection.commands import monitor
-from data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.commands import monitor
+from alphaqcm.data_collection.tasks import Task, TaskKind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_collection.archive import Archive, Fetched, Missing, MissingState
-from data_collection.plan import Action
-from pipeline.keys import ArchiveFile, Period
-from pipeline.layers import Input, read_footer
-from pipeline.months import VERSION
+from alphaqcm.data_collection.archive import Archive, Fetched, Missing, MissingState
+from alphaqcm.data_collection.plan import Action
+from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.layers import Input, read_footer
+from alphaqcm.pipeline.months import VERSION
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]

@@ -6,16 +6,22 @@ import argparse
 import time
 from dataclasses import replace
 
-from data_collection.errors import UsageError
-from data_collection.options import add_root_option, add_run_options, run_settings
-from data_collection.road import Progress, has_settings, load_settings, save_settings, travel
-from data_collection.root import hold_root
-from data_collection.settings import RunSettings
-from data_collection.steps import open_steps
-from data_collection.summary import print_summary
-from data_collection.wanted import Wish, find_files
-from pipeline.keys import Symbol
-from pipeline.layers import Layout
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_root_option, add_run_options, run_settings
+from alphaqcm.data_collection.road import (
+    Progress,
+    has_settings,
+    load_settings,
+    save_settings,
+    travel,
+)
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.summary import print_summary
+from alphaqcm.data_collection.wanted import Wish, find_files
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.layers import Layout
 
 WORKERS = 2
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from data_collection.ledger import Listed, Record, State
-from pipeline.keys import ArchiveFile, Period, Series, days_between, months_between
-from pipeline.registry import Partition, spec_of
+from alphaqcm.data_collection.ledger import Listed, Record, State
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series, days_between, months_between
+from alphaqcm.pipeline.registry import Partition, spec_of
 
 
 class Action(StrEnum):

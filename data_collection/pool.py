@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
-from data_collection._bootstrap import ONE_THREAD
-from data_collection.errors import ProcessLost
+from alphaqcm.data_collection._bootstrap import ONE_THREAD
+from alphaqcm.data_collection.errors import ProcessLost
 
 
 @contextmanager

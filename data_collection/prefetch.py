@@ -4,7 +4,7 @@ A worker fetches what its task needs, which for a month of funding is one small 
 time would be spent waiting for answers. This process asks for many at once. The workers find them
 in the cache, or wait for the one under way; what goes wrong here they meet and tell themselves.
 
-Started as `python -m data_collection.prefetch STATE` with a pipe as standard input.
+Started as `python -m alphaqcm.data_collection.prefetch STATE` with a pipe as standard input.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from data_collection.run_worker import LISTING_AGE, stop_with_parent, tell_troubles
-from data_collection.settings import RunSettings
-from data_collection.shared_queue import Queue
-from data_collection.steps import open_steps
-from data_collection.wanted import Wish, find_files
-from pipeline.errors import PipelineError
-from pipeline.registry import DataType
+from alphaqcm.data_collection.run_worker import LISTING_AGE, stop_with_parent, tell_troubles
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.wanted import Wish, find_files
+from alphaqcm.pipeline.errors import PipelineError
+from alphaqcm.pipeline.registry import DataType
 
 _BATCH = 500  # files asked for at once: errors show, and the listing is planned, in such pieces
 

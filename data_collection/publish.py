@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from data_collection.catalogue import catalogue_path, describe, write_catalogue
-from data_collection.errors import UsageError
-from data_collection.road import Progress
-from data_collection.settings import RunSettings
-from data_collection.tasks import TaskKind
-from pipeline.columns import COLUMNS
-from pipeline.final_csv import write_final_csvs
-from pipeline.keys import Symbol
-from pipeline.registry import Market
-from pipeline.symbol_table import require_wide
-from pipeline.wide import LeftOut, WideTable, build_complete, build_final
+from alphaqcm.data_collection.catalogue import catalogue_path, describe, write_catalogue
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.road import Progress
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.tasks import TaskKind
+from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.pipeline.final_csv import write_final_csvs
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.symbol_table import require_wide
+from alphaqcm.pipeline.wide import LeftOut, WideTable, build_complete, build_final
 
 COMPLETE_NAME = "complete_metrics"
 

@@ -23,9 +23,9 @@ from typing import Any
 import filelock
 import orjson
 
-from data_collection.errors import QueueError
-from data_collection.queue_state import Book, Entry, State, task_of
-from pipeline.errors import PipelineError, layer_error
+from alphaqcm.data_collection.errors import QueueError
+from alphaqcm.data_collection.queue_state import Book, Entry, State, task_of
+from alphaqcm.pipeline.errors import PipelineError, layer_error
 
 FORMAT = "alphaqcm queue"
 VERSION = 1

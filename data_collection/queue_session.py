@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_collection.event_log import Log
-from data_collection.leases import STALE_AFTER
-from data_collection.queue_options import QueueOptions
-from data_collection.queue_state import Book, State
-from data_collection.queue_tasks import planned_tasks
-from data_collection.root import hold_root
-from data_collection.settings import RunSettings, types_of
-from data_collection.shared_queue import Queue
-from data_collection.steps import Steps, open_steps
-from data_collection.wanted import Wish, find_files
-from data_collection.worker import work
-from pipeline.layers import clean_temps
+from alphaqcm.data_collection.event_log import Log
+from alphaqcm.data_collection.leases import STALE_AFTER
+from alphaqcm.data_collection.queue_options import QueueOptions
+from alphaqcm.data_collection.queue_state import Book, State
+from alphaqcm.data_collection.queue_tasks import planned_tasks
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.settings import RunSettings, types_of
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.steps import Steps, open_steps
+from alphaqcm.data_collection.wanted import Wish, find_files
+from alphaqcm.data_collection.worker import work
+from alphaqcm.pipeline.layers import clean_temps
 
 _SHOWN = 10  # failures named one by one when a worker ends
 

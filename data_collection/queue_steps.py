@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from data_collection.errors import LeaseLost
-from data_collection.queue_state import (
+from alphaqcm.data_collection.errors import LeaseLost
+from alphaqcm.data_collection.queue_state import (
     Book,
     Entry,
     Lease,
@@ -21,7 +21,7 @@ from data_collection.queue_state import (
     ready,
     to_stamp,
 )
-from data_collection.tasks import Outcome
+from alphaqcm.data_collection.tasks import Outcome
 
 
 def claim(

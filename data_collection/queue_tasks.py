@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import orjson
 
-from data_collection.queue_state import Planned
-from data_collection.settings import RunSettings, series_of
-from data_collection.steps import Steps
-from data_collection.tasks import Task, TaskKind
-from pipeline.keys import Period
+from alphaqcm.data_collection.queue_state import Planned
+from alphaqcm.data_collection.settings import RunSettings, series_of
+from alphaqcm.data_collection.steps import Steps
+from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.pipeline.keys import Period
 
 
 def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Planned]:

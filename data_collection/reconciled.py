@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import polars as pl
 
-from pipeline.checks.reconcile import VERSION, reconcile_month
-from pipeline.errors import DiskFull, LayerError, layer_error
-from pipeline.keys import Period
-from pipeline.layers import Layout, read_fingerprint, write_bytes
-from pipeline.registry import DataType
-from pipeline.table_file import read_json
+from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
+from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
+from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.layers import Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.table_file import read_json
 
 
 def kept_path(layout: Layout, symbol: str, month: Period) -> Path:

@@ -17,18 +17,19 @@ from typing import Self
 import orjson
 from tqdm import tqdm
 
-from data_collection._bootstrap import ONE_THREAD
-from data_collection.errors import CollectionError, UsageError
-from data_collection.queue_options import DEFAULT_STATE
-from data_collection.queue_state import Book, State, is_over
-from data_collection.queue_tasks import planned_tasks
-from data_collection.run_worker import TROUBLES
-from data_collection.settings import RunSettings
-from data_collection.shared_queue import Queue
-from data_collection.steps import Steps
-from data_collection.tasks import Outcome, Result, Task, TaskKind
-from pipeline.layers import write_bytes
-from pipeline.registry import Market
+import alphaqcm
+from alphaqcm.data_collection._bootstrap import ONE_THREAD
+from alphaqcm.data_collection.errors import CollectionError, UsageError
+from alphaqcm.data_collection.queue_options import DEFAULT_STATE
+from alphaqcm.data_collection.queue_state import Book, State, is_over
+from alphaqcm.data_collection.queue_tasks import planned_tasks
+from alphaqcm.data_collection.run_worker import TROUBLES
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.steps import Steps
+from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.registry import Market
 
 _POLL = 0.2  # seconds between two looks at the queue
 _MANY = 100  # months to fetch from which on small files are brought ahead
@@ -237,11 +238,11 @@ class _Process:
     """A process of ours; it ends when this one does: its standard input is then closed."""
 
     def __init__(self, module: str, words: Sequence[str], logs: Path, name: str, lock: int) -> None:
-        here = Path(__file__).resolve().parent.parent
+        here = Path(alphaqcm.__file__).resolve().parent.parent
         paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
         with (logs / f"{name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"data_collection.{module}", *words],
+                [sys.executable, "-m", f"alphaqcm.data_collection.{module}", *words],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.PIPE,

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_collection.errors import RootBusy, UsageError
-from pipeline.errors import layer_error
-from pipeline.layers import clean_temps
+from alphaqcm.data_collection.errors import RootBusy, UsageError
+from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.layers import clean_temps
 
 _PATIENCE = 5.0  # seconds: workers of a killed run need a moment to notice and end
 

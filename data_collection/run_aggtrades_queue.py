@@ -20,22 +20,22 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from data_collection import cli
-from data_collection.commands.worker import add_queue_options
-from data_collection.errors import UsageError
-from data_collection.options import (
+from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.commands.worker import add_queue_options
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import (
     DEFAULT_ROOT,
     add_market_option,
     add_source_options,
     add_span_options,
     run_settings,
 )
-from data_collection.queue_options import DEFAULT_STATE
-from data_collection.queue_session import Session
-from data_collection.settings import RunSettings
-from data_collection.universe import DEFAULT_FILE
-from pipeline.layers import Layout
-from pipeline.registry import DataType
+from alphaqcm.data_collection.queue_options import DEFAULT_STATE
+from alphaqcm.data_collection.queue_session import Session
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.universe import DEFAULT_FILE
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.registry import DataType
 
 _LAYOUT = Layout(DEFAULT_ROOT)
 

@@ -1,7 +1,7 @@
 """A worker process of `alphaqcm run`: works on the queue of a state file until it is over.
 
-Started as `python -m data_collection.run_worker STATE NAME` with a pipe as standard input; it stops
-when the pipe closes, which it does however the run ends.
+Started as `python -m alphaqcm.data_collection.run_worker STATE NAME` with a pipe as standard input;
+it stops when the pipe closes, which it does however the run ends.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.event_log import Log
-from data_collection.queue_options import QueueOptions
-from data_collection.settings import RunSettings
-from data_collection.shared_queue import Queue
-from data_collection.steps import Steps, open_steps
-from data_collection.worker import work
-from pipeline.errors import PipelineError
+from alphaqcm.data_collection.event_log import Log
+from alphaqcm.data_collection.queue_options import QueueOptions
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.steps import Steps, open_steps
+from alphaqcm.data_collection.worker import work
+from alphaqcm.pipeline.errors import PipelineError
 
 LISTING_AGE = 86_400.0
 """Seconds: the run that started this worker listed the source anew, so its listing is at hand."""

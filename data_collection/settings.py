@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from data_collection.sources import OFFICIAL_SOURCE
-from data_collection.tasks import Task, TaskKind
-from pipeline.hourly import Span
-from pipeline.keys import Series, Symbol, months_between
-from pipeline.layers import Layout
-from pipeline.registry import DataType, HourRule, Market, parse_market, parse_type, spec_of
+from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Series, Symbol, months_between
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.registry import DataType, HourRule, Market, parse_market, parse_type, spec_of
 
 
 def typed(data_type: DataType, interval: str = "") -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from data_collection.errors import UsageError
-from pipeline.keys import quote_key
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.keys import quote_key
 
 OFFICIAL_SOURCE = "https://data.binance.vision"
 OFFICIAL_LISTING = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"

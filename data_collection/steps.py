@@ -11,19 +11,19 @@ from pathlib import Path
 import polars as pl
 from filelock import FileLock
 
-from data_collection.archive import Archive, FetchOptions
-from data_collection.month_inputs import peek
-from data_collection.month_step import MonthStep
-from data_collection.reconciled import reconciled
-from data_collection.settings import RunSettings, parse_typed, series_of, typed
-from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
-from pipeline import hourly
-from pipeline.aggtrades import warm_up
-from pipeline.errors import layer_error
-from pipeline.keys import Period, Symbol, months_between
-from pipeline.layers import Fingerprint, layer_inputs, read_footer
-from pipeline.registry import DataType
-from pipeline.symbol_table import (
+from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.month_inputs import peek
+from alphaqcm.data_collection.month_step import MonthStep
+from alphaqcm.data_collection.reconciled import reconciled
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed
+from alphaqcm.data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
+from alphaqcm.pipeline import hourly
+from alphaqcm.pipeline.aggtrades import warm_up
+from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.keys import Period, Symbol, months_between
+from alphaqcm.pipeline.layers import Fingerprint, layer_inputs, read_footer
+from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.symbol_table import (
     build_symbol_table,
     read_inputs,
     stages_whole,

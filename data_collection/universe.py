@@ -6,15 +6,15 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_collection.errors import UsageError
-from pipeline.keys import Symbol
-from pipeline.registry import Market
+import alphaqcm
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.registry import Market
 
 DEFAULT_FILE = "top100_perp_symbols.txt"
 
-_PACKAGE = Path(__file__).resolve().parent
-FOLDERS = (_PACKAGE.parent / "symbols", _PACKAGE / "_symbols")
-"""Where universes lie: in the project, and in an installed wheel."""
+FOLDER = Path(alphaqcm.__file__).with_name("data_collection") / "_symbols"
+"""Where universes lie: in a checkout a link to `symbols/`."""
 
 
 def add_symbol_options(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,10 @@ def chosen_symbols(arguments: argparse.Namespace, market: Market) -> tuple[Symbo
 
 def read_symbols(name: str, market: Market) -> tuple[Symbol, ...]:
     """The symbols of a file, in its order, each once; raises `UsageError` and `BadName`."""
-    candidates = [Path(name), *(folder / Path(name).name for folder in FOLDERS)]
+    candidates = [Path(name), FOLDER / Path(name).name]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        known = sorted(file.name for folder in FOLDERS for file in folder.glob("*.txt"))
+        known = sorted(file.name for file in FOLDER.glob("*.txt"))
         raise UsageError(
             f"symbols file {name}",
             expected="a file, here or in symbols/",

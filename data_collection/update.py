@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from data_collection.catalogue import describe, write_catalogue
-from data_collection.errors import UsageError
-from data_collection.pool import process_pool
-from data_collection.publish import publish_full
-from data_collection.road import Progress, travel
-from data_collection.settings import RunSettings
-from data_collection.steps import open_steps
-from data_collection.tasks import Task
-from data_collection.update_jobs import (
+from alphaqcm.data_collection.catalogue import describe, write_catalogue
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.pool import process_pool
+from alphaqcm.data_collection.publish import publish_full
+from alphaqcm.data_collection.road import Progress, travel
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.tasks import Task
+from alphaqcm.data_collection.update_jobs import (
     LISTING_AGE,
     Done,
     Job,
@@ -33,25 +33,25 @@ from data_collection.update_jobs import (
     input_key,
     perform,
 )
-from data_collection.update_marks import (
+from alphaqcm.data_collection.update_marks import (
     Memory,
     fresh_marks,
     listing_marks,
     months_on_disk,
 )
-from pipeline.columns import VERSION
-from pipeline.growth import (
+from alphaqcm.pipeline.columns import VERSION
+from alphaqcm.pipeline.growth import (
     OldTable,
     write_grown,
 )
-from pipeline.keys import Symbol
-from pipeline.layers import (
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.layers import (
     Fingerprint,
     Layout,
     read_fingerprint,
 )
-from pipeline.symbol_table import require_wide
-from pipeline.wide import DEFAULTS, WideTable
+from alphaqcm.pipeline.symbol_table import require_wide
+from alphaqcm.pipeline.wide import DEFAULTS, WideTable
 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
 

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from data_collection.archive import Fetched, Missing
-from data_collection.plan import wanted_files
-from data_collection.settings import RunSettings, parse_typed, series_of
-from data_collection.steps import Steps, open_steps
-from data_collection.tasks import Outcome, Task
-from data_collection.update_marks import month_file
-from pipeline.errors import PipelineError
-from pipeline.growth import Growth, OldTable, changed_months, first_change, grow
-from pipeline.keys import ArchiveFile, Period, Symbol
-from pipeline.layers import Fingerprint, read_fingerprint
-from pipeline.symbol_table import INPUT_TYPES, table_fingerprint
+from alphaqcm.data_collection.archive import Fetched, Missing
+from alphaqcm.data_collection.plan import wanted_files
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.steps import Steps, open_steps
+from alphaqcm.data_collection.tasks import Outcome, Task
+from alphaqcm.data_collection.update_marks import month_file
+from alphaqcm.pipeline.errors import PipelineError
+from alphaqcm.pipeline.growth import Growth, OldTable, changed_months, first_change, grow
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol
+from alphaqcm.pipeline.layers import Fingerprint, read_fingerprint
+from alphaqcm.pipeline.symbol_table import INPUT_TYPES, table_fingerprint
 
 LISTING_AGE = 3600.0
 """Seconds: the pool's processes use the listing that was just made."""

@@ -16,12 +16,12 @@ from typing import Any
 
 import orjson
 
-from data_collection.road import Progress
-from data_collection.settings import RunSettings, parse_typed, series_of
-from data_collection.steps import Steps
-from data_collection.tasks import Task, TaskKind
-from pipeline.keys import Period, Series
-from pipeline.layers import month_name, read_fingerprint, write_bytes
+from alphaqcm.data_collection.road import Progress
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.steps import Steps
+from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.pipeline.keys import Period, Series
+from alphaqcm.pipeline.layers import month_name, read_fingerprint, write_bytes
 
 Mark = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import duckdb
 
-from data_collection.errors import UsageError
-from pipeline.columns import REGISTRY, DType
-from pipeline.layers import STAGES, Layout
-from pipeline.registry import DataType
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.columns import REGISTRY, DType
+from alphaqcm.pipeline.layers import STAGES, Layout
+from alphaqcm.pipeline.registry import DataType
 
 HOURLY = {
     "aggtrades_1h": DataType.AGGTRADES,

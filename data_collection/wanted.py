@@ -7,16 +7,16 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_collection.archive import Archive
-from data_collection.errors import UsageError
-from data_collection.ledger import Record
-from data_collection.options import parse_span
-from data_collection.plan import wanted_files
-from data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
-from data_collection.universe import chosen_symbols
-from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile, Series
-from pipeline.registry import Market, parse_market
+from alphaqcm.data_collection.archive import Archive
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.ledger import Record
+from alphaqcm.data_collection.options import parse_span
+from alphaqcm.data_collection.plan import wanted_files
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
+from alphaqcm.data_collection.universe import chosen_symbols
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import ArchiveFile, Series
+from alphaqcm.pipeline.registry import Market, parse_market
 
 _FEW = 5  # unknown symbols that are named one by one
 

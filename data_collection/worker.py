@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_collection.errors import LeaseLost, QueueError, Refused
-from data_collection.event_log import Log
-from data_collection.leases import BEAT_EVERY, WorkerLife
-from data_collection.queue_state import Book, Lease, State
-from data_collection.shared_queue import Queue
-from data_collection.stop_signals import StopSignals
-from data_collection.tasks import Outcome, Perform, Result
-from pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
+from alphaqcm.data_collection.errors import LeaseLost, QueueError, Refused
+from alphaqcm.data_collection.event_log import Log
+from alphaqcm.data_collection.leases import BEAT_EVERY, WorkerLife
+from alphaqcm.data_collection.queue_state import Book, Lease, State
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.stop_signals import StopSignals
+from alphaqcm.data_collection.tasks import Outcome, Perform, Result
+from alphaqcm.pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
 
 TASK_ERRORS = (
     PipelineError,

@@ -9,8 +9,16 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from pipeline.columns import CROSS_SECTION, schema
-from pipeline.factors.segments import HOUR_US, Floats, Ints, floats, kernel, nullable, times_us
+from alphaqcm.pipeline.columns import CROSS_SECTION, schema
+from alphaqcm.pipeline.factors.segments import (
+    HOUR_US,
+    Floats,
+    Ints,
+    floats,
+    kernel,
+    nullable,
+    times_us,
+)
 
 NEEDED = ("datetime", "volume", "funding_rate")
 """Own columns that the cross-section reads of every symbol."""

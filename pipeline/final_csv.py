@@ -9,13 +9,13 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from pipeline.columns import COLUMNS, FEATURES
-from pipeline.columns.csv import csv_form, read_csv
-from pipeline.errors import TableError
-from pipeline.hourly import write_csv
-from pipeline.layers import Layout, atomic_write, read_fingerprint, write_bytes
-from pipeline.table_file import SymbolRows, held_symbols, read_json, read_table
-from pipeline.wide import LeftOut
+from alphaqcm.pipeline.columns import COLUMNS, FEATURES
+from alphaqcm.pipeline.columns.csv import csv_form, read_csv
+from alphaqcm.pipeline.errors import TableError
+from alphaqcm.pipeline.hourly import write_csv
+from alphaqcm.pipeline.layers import Layout, atomic_write, read_fingerprint, write_bytes
+from alphaqcm.pipeline.table_file import SymbolRows, held_symbols, read_json, read_table
+from alphaqcm.pipeline.wide import LeftOut
 
 SUFFIX = "_final.csv"
 SUMMARY = "dataset_summary.csv"

@@ -19,15 +19,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.columns import COLUMNS, CROSS_SECTION, OWN, TAIL_ROWS, VERSION, schema
-from pipeline.cross_section import NEEDED, CrossSection, cross_section
-from pipeline.errors import LayerError, layer_error
-from pipeline.factors.assemble import Days, moment, own_columns
-from pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
-from pipeline.factors.segments import floats
-from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile, Period, Symbol
-from pipeline.layers import (
+from alphaqcm.pipeline.columns import COLUMNS, CROSS_SECTION, OWN, TAIL_ROWS, VERSION, schema
+from alphaqcm.pipeline.cross_section import NEEDED, CrossSection, cross_section
+from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.factors.assemble import Days, moment, own_columns
+from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
+from alphaqcm.pipeline.factors.segments import floats
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol
+from alphaqcm.pipeline.layers import (
     FOOTER_KEY,
     Fingerprint,
     Input,
@@ -36,16 +36,16 @@ from pipeline.layers import (
     footer_of,
     read_footer,
 )
-from pipeline.parquet_splice import Encoded, Make, Place, Splice
-from pipeline.symbol_table import read_inputs
-from pipeline.table_file import (
+from alphaqcm.pipeline.parquet_splice import Encoded, Make, Place, Splice
+from alphaqcm.pipeline.symbol_table import read_inputs
+from alphaqcm.pipeline.table_file import (
     SymbolRows,
     TableOptions,
     arrow_schema,
     open_writer,
     to_arrow,
 )
-from pipeline.wide import LAYER, WideTable
+from alphaqcm.pipeline.wide import LAYER, WideTable
 
 
 class OldTable:

@@ -23,9 +23,9 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.errors import LayerError, layer_error
-from pipeline.keys import Period, Symbol
-from pipeline.registry import DataType, Market
+from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.keys import Period, Symbol
+from alphaqcm.pipeline.registry import DataType, Market
 
 FOOTER_KEY = "alphaqcm"
 _TEMP_SUFFIX = ".tmp"

@@ -11,7 +11,7 @@ from typing import cast
 
 from isal import igzip_lib, isal_zlib
 
-from pipeline.errors import BadZip, layer_error
+from alphaqcm.pipeline.errors import BadZip, layer_error
 
 MAX_CSV_BYTES = 64 * 2**30
 """No CSV of the archive comes near this; one that declares more is not trusted."""

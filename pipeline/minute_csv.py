@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 import polars as pl
 
-from pipeline.errors import LayerError
-from pipeline.hourly import CSV_TIME, Span, meta_path
-from pipeline.keys import Symbol, months_between
-from pipeline.layers import Batch, Fingerprint, Layout, layer_inputs, write_bytes
-from pipeline.registry import DataType
-from pipeline.table_file import read_json
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.hourly import CSV_TIME, Span, meta_path
+from alphaqcm.pipeline.keys import Symbol, months_between
+from alphaqcm.pipeline.layers import Batch, Fingerprint, Layout, layer_inputs, write_bytes
+from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.table_file import read_json
 
 STAGE = "crypto_1min"
 VERSION = 1

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.aggtrades import AggMinutes, Counters, merge
-from pipeline.keys import Series
-from pipeline.months import MonthFrame, Part, month_frame
-from pipeline.raw import Reading
-from pipeline.registry import DataType
+from alphaqcm.pipeline.aggtrades import AggMinutes, Counters, merge
+from alphaqcm.pipeline.keys import Series
+from alphaqcm.pipeline.months import MonthFrame, Part, month_frame
+from alphaqcm.pipeline.raw import Reading
+from alphaqcm.pipeline.registry import DataType
 
 
 def grow_month(

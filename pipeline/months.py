@@ -15,11 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.aggtrades import AggMinutes, aggregate_file, merge
-from pipeline.factors.metrics import METRICS
-from pipeline.keys import ArchiveFile, Period
-from pipeline.raw import UTC_US, Reading, known_delay, read_archive
-from pipeline.registry import DataType, Partition, spec_of
+from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, merge
+from alphaqcm.pipeline.factors.metrics import METRICS
+from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.raw import UTC_US, Reading, known_delay, read_archive
+from alphaqcm.pipeline.registry import DataType, Partition, spec_of
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import LayerError
-from pipeline.factors.segments import kernel
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.factors.segments import kernel
 
 MAGIC = b"PAR1"
 Positions = npt.NDArray[np.int64]

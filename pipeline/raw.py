@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline.errors import BadHeader, BadRow, OutsidePeriod
-from pipeline.keys import ArchiveFile, Period
-from pipeline.member import Member, open_member, read_member
-from pipeline.registry import (
+from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
+from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.member import Member, open_member, read_member
+from alphaqcm.pipeline.registry import (
     EPOCH_US_FROM,
     METRICS_CADENCE,
     METRICS_START_LABELS_FROM,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from pipeline.errors import BadName
+from alphaqcm.pipeline.errors import BadName
 
 
 class Market(StrEnum):

@@ -16,14 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.columns import OWN, STAGE_COLUMNS, VERSION
-from pipeline.columns.csv import read_csv
-from pipeline.errors import LayerError, Undefined
-from pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
-from pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
-from pipeline.hourly import Span, write_csv
-from pipeline.keys import Symbol, months_between
-from pipeline.layers import (
+from alphaqcm.pipeline.columns import OWN, STAGE_COLUMNS, VERSION
+from alphaqcm.pipeline.columns.csv import read_csv
+from alphaqcm.pipeline.errors import LayerError, Undefined
+from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
+from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
+from alphaqcm.pipeline.hourly import Span, write_csv
+from alphaqcm.pipeline.keys import Symbol, months_between
+from alphaqcm.pipeline.layers import (
     FOOTER_KEY,
     Batch,
     Fingerprint,
@@ -34,7 +34,7 @@ from pipeline.layers import (
     layer_inputs,
     month_name,
 )
-from pipeline.registry import DataType, Market
+from alphaqcm.pipeline.registry import DataType, Market
 
 LAYER = "symbol_table"
 STAGE_BYTES = "stage_bytes"

@@ -19,9 +19,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.columns import COLUMNS, REGISTRY, DType
-from pipeline.errors import LayerError, TableError, layer_error
-from pipeline.layers import FOOTER_KEY, Fingerprint, Gate, atomic_write, footer_of, read_footer
+from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, DType
+from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
+from alphaqcm.pipeline.layers import (
+    FOOTER_KEY,
+    Fingerprint,
+    Gate,
+    atomic_write,
+    footer_of,
+    read_footer,
+)
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),

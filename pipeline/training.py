@@ -15,12 +15,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
-from pipeline.columns.csv import csv_form
-from pipeline.errors import LayerError, layer_error
-from pipeline.hourly import write_csv
-from pipeline.layers import atomic_write
-from pipeline.table_file import arrow_schema, read_table
+from alphaqcm.pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
+from alphaqcm.pipeline.columns.csv import csv_form
+from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.hourly import write_csv
+from alphaqcm.pipeline.layers import atomic_write
+from alphaqcm.pipeline.table_file import arrow_schema, read_table
 
 LABEL = "y_logret_fwd_1h"
 ALL_FILE = "training_all.parquet"

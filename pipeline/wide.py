@@ -15,14 +15,14 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.columns import COLUMNS, OWN, VERSION
-from pipeline.cross_section import CrossSection, Part, cross_section
-from pipeline.errors import BadName, TableError
-from pipeline.hourly import Span
-from pipeline.keys import Symbol
-from pipeline.layers import Fingerprint, Layout, is_current, layer_inputs, read_footer
-from pipeline.symbol_table import read_symbol_table, require_wide
-from pipeline.table_file import (
+from alphaqcm.pipeline.columns import COLUMNS, OWN, VERSION
+from alphaqcm.pipeline.cross_section import CrossSection, Part, cross_section
+from alphaqcm.pipeline.errors import BadName, TableError
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, layer_inputs, read_footer
+from alphaqcm.pipeline.symbol_table import read_symbol_table, require_wide
+from alphaqcm.pipeline.table_file import (
     SymbolRows,
     TableOptions,
     held_symbols,

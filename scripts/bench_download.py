@@ -28,13 +28,13 @@ from pathlib import Path
 import orjson
 import requests
 
-from data_collection.archive import Archive, FetchOptions
-from data_collection.ledger import Ledger, Listed, Record, State
-from data_collection.plan import wanted_files
-from data_collection.proof import sha256_of, zip_defect
-from data_collection.sources import HttpSource
-from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State
+from alphaqcm.data_collection.plan import wanted_files
+from alphaqcm.data_collection.proof import sha256_of, zip_defect
+from alphaqcm.data_collection.sources import HttpSource
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
+from alphaqcm.pipeline.registry import DataType, Market
 
 CONNECTIONS = 32
 LATENCY_MS = 40
@@ -102,7 +102,15 @@ def serving(root: Path, work: Path) -> Iterator[str]:
     """A mirror of `root` in a process of its own; yields its address."""
     faults = work / "latency.yml"
     faults.write_text(f"latency_ms: {LATENCY_MS}\n")
-    command = [sys.executable, "-m", "data_collection.cli", "mirror", str(root), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "alphaqcm.data_collection.cli",
+        "mirror",
+        str(root),
+        "--port",
+        "0",
+    ]
     process = subprocess.Popen(
         [*command, "--fault", str(faults)], stdout=subprocess.PIPE, text=True
     )
@@ -270,9 +278,9 @@ def overhead(work: Path, load: Load) -> None:
 _MEMORY = """
 import sys
 from pathlib import Path
-from data_collection.archive import Archive, FetchOptions
-from pipeline.keys import Series
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.pipeline.keys import Series
+from alphaqcm.pipeline.registry import DataType, Market
 url, place, count = sys.argv[1:]
 with Archive.open(url, cache=Path(place), options=FetchOptions(connections=32)) as archive:
     series = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

@@ -22,10 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.aggtrades import AggMinutes, aggregate_file, warm_up
-from pipeline.errors import PipelineError, RawError
-from pipeline.keys import ArchiveFile
-from pipeline.registry import Market
+from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, warm_up
+from alphaqcm.pipeline.errors import PipelineError, RawError
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.registry import Market
 from tests.aggtrades_oracle import (
     HEADER,
     Rejected,

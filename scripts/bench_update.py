@@ -31,26 +31,26 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_collection.reconciled import kept_path, reconciled
-from data_collection.road import load_settings, save_settings
-from data_collection.sample import SampleSpec, universe, write_sample
-from data_collection.settings import RunSettings, parse_typed, series_of
-from data_collection.steps import open_steps
-from data_collection.tasks import TaskKind
-from data_collection.update_jobs import input_digests
-from data_collection.update_marks import Memory, listing_marks, mark_of, month_file
-from pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
-from pipeline.checks.cross import hours_of_minutes
-from pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
-from pipeline.factors.assemble import NEEDED, Inputs
-from pipeline.factors.metrics import METRICS
-from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
-from pipeline.layers import Fingerprint, Input, Layout, write_parquet
-from pipeline.registry import DataType, Market
-from pipeline.symbol_table import build_symbol_table, table_fingerprint
-from pipeline.table_file import write_table
-from pipeline.wide import DEFAULTS, LAYER
+from alphaqcm.data_collection.reconciled import kept_path, reconciled
+from alphaqcm.data_collection.road import load_settings, save_settings
+from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.tasks import TaskKind
+from alphaqcm.data_collection.update_jobs import input_digests
+from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of, month_file
+from alphaqcm.pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
+from alphaqcm.pipeline.checks.cross import hours_of_minutes
+from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.factors.metrics import METRICS
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
+from alphaqcm.pipeline.layers import Fingerprint, Input, Layout, write_parquet
+from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
+from alphaqcm.pipeline.table_file import write_table
+from alphaqcm.pipeline.wide import DEFAULTS, LAYER
 
 MONTH = date(2024, 2, 1)
 KNOWN = 14  # days of the running month that the table has
@@ -69,7 +69,7 @@ def alphaqcm(*words: str) -> Run:
     began, before = time.perf_counter(), os.times()
     peak = 0.0
     with subprocess.Popen(
-        [sys.executable, "-m", "data_collection.cli", *words],
+        [sys.executable, "-m", "alphaqcm", *words],
         cwd=Path(__file__).resolve().parent.parent,
         stdout=subprocess.DEVNULL,
     ) as process:

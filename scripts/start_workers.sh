@@ -48,7 +48,7 @@ import sys
 from types import SimpleNamespace
 
 sys.path.insert(0, sys.argv[1])
-from data_collection import cli, run_aggtrades_queue as script
+from alphaqcm.data_collection import cli, run_aggtrades_queue as script
 
 check = SimpleNamespace(
     __doc__=script.__doc__,

@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.aggtrades import AggMinutes
-from pipeline.keys import ArchiveFile, Series
-from pipeline.registry import DataType, Market
+from alphaqcm.pipeline.aggtrades import AggMinutes
+from alphaqcm.pipeline.keys import ArchiveFile, Series
+from alphaqcm.pipeline.registry import DataType, Market
 
 MINUTE_US = 60_000_000
 SUMS = (

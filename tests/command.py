@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,18 @@ from tests.conftest import PROJECT
 
 def alphaqcm(*words: object, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
-    command = [sys.executable, "-m", "data_collection.cli", *map(str, words)]
+    command = [sys.executable, "-m", "alphaqcm", *map(str, words)]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, check=False, timeout=240
     )
+
+
+def copy_packages(folder: Path) -> None:
+    """Copy the project's code to `folder`, to be changed there."""
+    for package in ("alphaqcm", "pipeline", "data_collection", "symbols"):
+        shutil.copytree(
+            PROJECT / package,
+            folder / package,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )

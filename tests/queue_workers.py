@@ -22,14 +22,14 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.errors import QueueError
-from data_collection.queue_options import CommitStep, QueueOptions
-from data_collection.queue_state import Limits, Planned
-from data_collection.shared_queue import Queue
-from data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
-from data_collection.worker import work
-from pipeline.errors import PipelineError, RawError
-from pipeline.layers import Batch
+from alphaqcm.data_collection.errors import QueueError
+from alphaqcm.data_collection.queue_options import CommitStep, QueueOptions
+from alphaqcm.data_collection.queue_state import Limits, Planned
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.worker import work
+from alphaqcm.pipeline.errors import PipelineError, RawError
+from alphaqcm.pipeline.layers import Batch
 
 PROJECT = Path(__file__).resolve().parent.parent
 _started: list[subprocess.Popen[str]] = []

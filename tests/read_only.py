@@ -15,7 +15,7 @@ from tests.conftest import PROJECT, need_tool
 
 def alphaqcm_on_read_only(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     """Run one command where `folder` is read-only; skips where that cannot be had."""
-    command = [sys.executable, "-m", "data_collection.cli", *map(str, words)]
+    command = [sys.executable, "-m", "alphaqcm", *map(str, words)]
     if os.geteuid() == 0:  # permissions do not bind root: a mount of its own
         place = shlex.quote(str(folder))
         mount = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"

@@ -17,18 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from data_collection.sample import SampleSpec, write_sample
-from pipeline.aggtrades import AggMinutes, Thresholds, aggregate_file, merge, parse
-from pipeline.aggtrades.exact import RowSink, sum_sorted
-from pipeline.aggtrades.minutes import MinuteSink
-from pipeline.aggtrades.model import SCHEMA
-from pipeline.aggtrades.reader import read_rows
-from pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
-from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.layers import Fingerprint, write_parquet
-from pipeline.member import open_member
-from pipeline.raw import read_archive
-from pipeline.registry import EPOCH_US_FROM, DataType, Market
+from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.pipeline.aggtrades import AggMinutes, Thresholds, aggregate_file, merge, parse
+from alphaqcm.pipeline.aggtrades.exact import RowSink, sum_sorted
+from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
+from alphaqcm.pipeline.aggtrades.model import SCHEMA
+from alphaqcm.pipeline.aggtrades.reader import read_rows
+from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
+from alphaqcm.pipeline.layers import Fingerprint, write_parquet
+from alphaqcm.pipeline.member import open_member
+from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.registry import EPOCH_US_FROM, DataType, Market
 from tests.aggtrades_oracle import (
     HEADER,
     as_text,

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipeline.aggtrades import AggMinutes, aggregate_file
-from pipeline.errors import BadHeader, BadRow, BadZip, LayerError, PipelineError, RawError
-from pipeline.keys import ArchiveFile
-from pipeline.registry import Market
+from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file
+from alphaqcm.pipeline.errors import BadHeader, BadRow, BadZip, LayerError, PipelineError, RawError
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.registry import Market
 from tests.aggtrades_oracle import (
     Rejected,
     as_text,

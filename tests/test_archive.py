@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
-from data_collection.errors import BadListing, SourceError, UsageError
-from data_collection.ledger import State
-from data_collection.mirror import Entry, KeyTree, Mirror
-from pipeline.keys import Period, Series
-from pipeline.registry import DataType, Market, Partition
+from alphaqcm.data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
+from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
+from alphaqcm.data_collection.ledger import State
+from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
+from alphaqcm.pipeline.keys import Period, Series
+from alphaqcm.pipeline.registry import DataType, Market, Partition
 from tests.archive_tree import (
     KLINES,
     day_file,

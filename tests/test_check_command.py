@@ -10,19 +10,19 @@ import orjson
 import polars as pl
 import pytest
 
-from data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
-from data_collection.cli import main
-from data_collection.proof import sha256_of
-from data_collection.report.look import narrowed
-from data_collection.report.monthfiles import SeriesLook, month_files
-from data_collection.road import save_settings
-from data_collection.sample import SampleSpec, traps, write_sample
-from data_collection.sample.traps import Where
-from data_collection.settings import RunSettings
-from pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from pipeline.keys import epoch_us
-from pipeline.layers import read_fingerprint, write_parquet
-from pipeline.registry import DataType, Partition
+from alphaqcm.data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.proof import sha256_of
+from alphaqcm.data_collection.report.look import narrowed
+from alphaqcm.data_collection.report.monthfiles import SeriesLook, month_files
+from alphaqcm.data_collection.road import save_settings
+from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
+from alphaqcm.data_collection.sample.traps import Where
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.layers import read_fingerprint, write_parquet
+from alphaqcm.pipeline.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
 DAY = date(2024, 2, 28)

@@ -9,17 +9,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.checks import bars
-from pipeline.checks.barfindings import bar_findings
-from pipeline.checks.bars import MonthOf
-from pipeline.checks.files import file_findings
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span, utc, worst_first
-from pipeline.checks.gaps import Life, gap_findings
-from pipeline.checks.trades import TradeMonth, trade_findings
-from pipeline.keys import ArchiveFile
-from pipeline.months import month_frame
-from pipeline.raw import read_archive
-from pipeline.registry import DataType
+from alphaqcm.pipeline.checks import bars
+from alphaqcm.pipeline.checks.barfindings import bar_findings
+from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.files import file_findings
+from alphaqcm.pipeline.checks.finding import (
+    DAY_US,
+    HOUR_US,
+    Finding,
+    Severity,
+    Span,
+    utc,
+    worst_first,
+)
+from alphaqcm.pipeline.checks.gaps import Life, gap_findings
+from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.months import month_frame
+from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.registry import DataType
 from tests.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us
 
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from pipeline.checks.finding import HOUR_US
-from pipeline.checks.table import examine_table, table_findings
+from alphaqcm.pipeline.checks.finding import HOUR_US
+from alphaqcm.pipeline.checks.table import examine_table, table_findings
 from tests.check_frames import START, at, us
 
 

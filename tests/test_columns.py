@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from data_collection.cli import main
-from pipeline.columns import (
+from alphaqcm.data_collection.cli import main
+from alphaqcm.pipeline.columns import (
     COLUMNS,
     CROSS_SECTION,
     FEATURES,
@@ -22,8 +22,8 @@ from pipeline.columns import (
     Group,
     Source,
 )
-from pipeline.columns.render import NOTES
-from pipeline.wide import build_final
+from alphaqcm.pipeline.columns.render import NOTES
+from alphaqcm.pipeline.wide import build_final
 from tests import factor_data as data
 from tests.conftest import PROJECT
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from data_collection.sample import SampleSpec, traps, write_sample
-from data_collection.sample.traps import Flaw, Trap, Where
-from pipeline.checks.finding import Span
-from pipeline.registry import DataType, Partition
+from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
+from alphaqcm.data_collection.sample.traps import Flaw, Trap, Where
+from alphaqcm.pipeline.checks.finding import Span
+from alphaqcm.pipeline.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
 START, LAST = date(2024, 2, 22), date(2024, 2, 29)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.cli import COMMANDS, load_command
-from pipeline.columns import COLUMNS
+from alphaqcm.data_collection.cli import COMMANDS, load_command
+from alphaqcm.pipeline.columns import COLUMNS
 from scripts import commands_page
 from tests.conftest import PROJECT
 

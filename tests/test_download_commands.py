@@ -12,10 +12,10 @@ import orjson
 import pytest
 import requests
 
-from data_collection import cli
-from data_collection.mirror import Mirror
-from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.mirror import Mirror
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
+from alphaqcm.pipeline.registry import DataType, Market
 from tests.archive_tree import KLINES, days, digests, publish, publish_all, zip_bytes
 from tests.conftest import PROJECT
 
@@ -261,7 +261,15 @@ def test_bit_rot_is_found_by_reading_only(command: Command, cache: Path) -> None
 
 
 def test_the_mirror_command_prints_its_address_and_ends_cleanly(tree: Path) -> None:
-    words = [sys.executable, "-m", "data_collection.cli", "mirror", str(tree), "--port", "0"]
+    words = [
+        sys.executable,
+        "-m",
+        "alphaqcm.data_collection.cli",
+        "mirror",
+        str(tree),
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[0]

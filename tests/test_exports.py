@@ -11,21 +11,21 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from data_collection.cli import main
-from pipeline.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
-from pipeline.hourly import Span
-from pipeline.keys import Period, Symbol
-from pipeline.layers import Fingerprint, Layout, write_parquet
-from pipeline.registry import DataType, Market
-from pipeline.symbol_table import read_stage, stage_frames
-from pipeline.training import (
+from alphaqcm.data_collection.cli import main
+from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Period, Symbol
+from alphaqcm.pipeline.layers import Fingerprint, Layout, write_parquet
+from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.symbol_table import read_stage, stage_frames
+from alphaqcm.pipeline.training import (
     LABEL,
     TRAINING_COLUMNS,
     Impute,
     TrainingOptions,
     training_rows,
 )
-from pipeline.wide import build_final
+from alphaqcm.pipeline.wide import build_final
 from tests import factor_data as data
 
 ZZZ = Symbol(Market.UM, "ZZZUSDT")

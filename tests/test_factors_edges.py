@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import OWN, REGISTRY, schema
-from pipeline.errors import Undefined
-from pipeline.factors.assemble import NEEDED, Inputs
-from pipeline.factors.funding import hourly_funding
-from pipeline.factors.metrics import METRICS, hourly_metrics
-from pipeline.factors.segments import TIME
-from pipeline.factors.windows import gap_flags, quantile99, running_quantile99
-from pipeline.hourly import Span
-from pipeline.keys import Symbol
-from pipeline.registry import Market
-from pipeline.symbol_table import build_symbol_table
+from alphaqcm.pipeline.columns import OWN, REGISTRY, schema
+from alphaqcm.pipeline.errors import Undefined
+from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.factors.funding import hourly_funding
+from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.factors.segments import TIME
+from alphaqcm.pipeline.factors.windows import gap_flags, quantile99, running_quantile99
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.symbol_table import build_symbol_table
 from tests import factor_data as data
 
 SECOND = 1_000_000

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.columns import COLUMNS, REGISTRY, TAIL_ROWS
-from pipeline.cross_section import cross_section
-from pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
-from pipeline.factors.rows import SEEDS, Before, with_volume_clean
-from pipeline.hourly import Span
-from pipeline.keys import Symbol
-from pipeline.registry import Market
-from pipeline.symbol_table import build_symbol_table
-from pipeline.wide import wide_frames
+from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, TAIL_ROWS
+from alphaqcm.pipeline.cross_section import cross_section
+from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
+from alphaqcm.pipeline.factors.rows import SEEDS, Before, with_volume_clean
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.symbol_table import build_symbol_table
+from alphaqcm.pipeline.wide import wide_frames
 from tests import factor_data as data
 from tests.conftest import PROJECT, SOAK
 

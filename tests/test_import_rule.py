@@ -49,8 +49,8 @@ def test_core_module_keeps_the_rule(module: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import data_collection.cli",
-        "from data_collection import cli",
+        "import alphaqcm.data_collection.cli",
+        "from alphaqcm.data_collection import cli",
         "import requests",
         "import os\nos.environ['X']",
         "from os import environ",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import ModuleType
 import pytest
 from numba.core.dispatcher import Dispatcher
 
+from tests.command import copy_packages
 from tests.conftest import PROJECT
 
 CORE = PROJECT / "pipeline"
@@ -24,8 +24,8 @@ MODULES = sorted(
 )
 ASK = """
 import numpy as np
-from pipeline.factors.correlation import correlations
-from pipeline.factors.kept import Kept
+from alphaqcm.pipeline.factors.correlation import correlations
+from alphaqcm.pipeline.factors.kept import Kept
 
 n = 20
 ints, floats = np.arange(n), np.arange(n, dtype=float) ** 1.5 + 1.0
@@ -74,7 +74,7 @@ def test_a_kept_kernel_reads_nothing_of_another_module(name: str) -> None:
 
 
 def test_a_changed_constant_of_another_module_counts_at_once(tmp_path: Path) -> None:
-    shutil.copytree(CORE, tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_packages(tmp_path)
     kept = tmp_path / "pipeline" / "factors" / "kept.py"
 
     def ask() -> str:

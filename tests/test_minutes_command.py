@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from data_collection.cli import main
-from pipeline.aggtrades import aggregate_file, kernel
-from pipeline.registry import Market
+from alphaqcm.data_collection.cli import main
+from alphaqcm.pipeline.aggtrades import aggregate_file, kernel
+from alphaqcm.pipeline.registry import Market
 from tests.aggtrades_oracle import as_text, make_lines, trades_file
+from tests.command import copy_packages
 from tests.conftest import PROJECT
 from tests.zips import write_zip
 
@@ -69,7 +69,7 @@ def test_words_that_do_not_fit_exit_2(tmp_path: Path, name: str) -> None:
 
 
 def test_importing_the_package_does_not_import_numba() -> None:
-    code = "import sys, pipeline.aggtrades; print('numba' in sys.modules)"
+    code = "import sys, alphaqcm.pipeline.aggtrades; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -78,11 +78,8 @@ def test_compiles_at_first_then_only_when_a_part_of_it_changed(
     trades: Path, tmp_path: Path
 ) -> None:
     """In a copy of the project: what is compiled into the cached functions lies in other files."""
-    for package in ("pipeline", "data_collection"):
-        shutil.copytree(
-            PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    command = [sys.executable, "-m", "data_collection.cli", "minutes", str(trades)]
+    copy_packages(tmp_path)
+    command = [sys.executable, "-m", "alphaqcm", "minutes", str(trades)]
 
     def said() -> str:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

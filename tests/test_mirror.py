@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from data_collection.errors import UsageError
-from data_collection.mirror import Entry, Fault, FaultKind, FaultPlan, KeyTree, Mirror
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.mirror import Entry, Fault, FaultKind, FaultPlan, KeyTree, Mirror
 from tests.conftest import PROJECT
 
 NOON = datetime(2024, 2, 3, 12, tzinfo=UTC)

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from data_collection.leases import Beat
-from data_collection.monitor_model import Picture, Sight, take_picture
-from data_collection.monitor_view import duration_text, render, size_text
-from data_collection.queue_plan import merge_plan
-from data_collection.queue_state import Book, Limits, Planned, State, to_stamp
-from data_collection.queue_steps import claim, complete, fail
-from data_collection.shared_queue import Queue
-from data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.leases import Beat
+from alphaqcm.data_collection.monitor_model import Picture, Sight, take_picture
+from alphaqcm.data_collection.monitor_view import duration_text, render, size_text
+from alphaqcm.data_collection.queue_plan import merge_plan
+from alphaqcm.data_collection.queue_state import Book, Limits, Planned, State, to_stamp
+from alphaqcm.data_collection.queue_steps import claim, complete, fail
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 from tests import queue_workers as workers
 from tests.conftest import PROJECT, need_tool
 from tests.test_queue_storms import until
@@ -281,7 +281,7 @@ def test_a_queue_that_is_not_there_or_damaged_is_told(tmp_path: Path):
 def test_without_a_terminal_a_picture_is_printed_every_interval(queue: Queue):
     words = ["monitor", "--interval", "0.2", "--json", "--state", str(queue.path)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "data_collection.cli", *words],
+        [sys.executable, "-m", "alphaqcm", *words],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         text=True,

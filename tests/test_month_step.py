@@ -11,15 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_collection.ledger import Ledger
-from data_collection.settings import RunSettings
-from data_collection.steps import open_steps
-from data_collection.tasks import Outcome, Result, Task, TaskKind
-from pipeline.errors import RawError
-from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile, Period, Series
-from pipeline.layers import read_fingerprint
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.ledger import Ledger
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
+from alphaqcm.pipeline.layers import read_fingerprint
+from alphaqcm.pipeline.registry import DataType, Market
 from tests.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

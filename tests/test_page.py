@@ -17,8 +17,8 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from data_collection.report.colours import DIFFERENT, bands
-from data_collection.report.model import (
+from alphaqcm.data_collection.report.colours import DIFFERENT, bands
+from alphaqcm.data_collection.report.model import (
     ColumnRow,
     Coverage,
     Distribution,
@@ -27,10 +27,10 @@ from data_collection.report.model import (
     Report,
     TableSummary,
 )
-from data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
-from data_collection.sources import OFFICIAL_SOURCE
-from pipeline.checks.finding import Finding, Severity, Span
-from pipeline.keys import epoch_us
+from alphaqcm.data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
+from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
+from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.keys import epoch_us
 from tests.conftest import need_tool
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.ledger import Ledger, State
-from data_collection.sample import SampleSpec, universe, write_sample
-from data_collection.settings import RunSettings, types_of
-from data_collection.shared_queue import Queue
-from data_collection.steps import open_steps
-from pipeline.hourly import Span
-from pipeline.keys import Period
-from pipeline.registry import Market
+from alphaqcm.data_collection.ledger import Ledger, State
+from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.settings import RunSettings, types_of
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.registry import Market
 from tests.conftest import PROJECT
 
 
@@ -41,7 +41,7 @@ def state(tmp_path: Path) -> Path:
 
 def start(state: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "data_collection.prefetch", str(state)],
+        [sys.executable, "-m", "alphaqcm.data_collection.prefetch", str(state)],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
     )

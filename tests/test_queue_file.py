@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.errors import QueueError, UsageError
-from data_collection.leases import WorkerLife
-from data_collection.queue_file import Damaged, QueueFile
-from data_collection.queue_options import QueueOptions
-from data_collection.queue_state import State
-from data_collection.shared_queue import Queue
-from data_collection.tasks import Outcome, Result
-from pipeline.errors import DiskFull, LayerError
+from alphaqcm.data_collection.errors import QueueError, UsageError
+from alphaqcm.data_collection.leases import WorkerLife
+from alphaqcm.data_collection.queue_file import Damaged, QueueFile
+from alphaqcm.data_collection.queue_options import QueueOptions
+from alphaqcm.data_collection.queue_state import State
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.tasks import Outcome, Result
+from alphaqcm.pipeline.errors import DiskFull, LayerError
 from tests.queue_workers import plan
 
 DONE = Outcome(Result.DONE, True, 1, 2, 3, notes=("a note",), problems=("a problem",))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.leases import read_beat, this_host
-from data_collection.queue_options import CommitStep, workers_dir
-from data_collection.queue_state import State
-from data_collection.shared_queue import Queue
-from data_collection.tasks import TaskKind
-from pipeline.layers import clean_temps
+from alphaqcm.data_collection.leases import read_beat, this_host
+from alphaqcm.data_collection.queue_options import CommitStep, workers_dir
+from alphaqcm.data_collection.queue_state import State
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.tasks import TaskKind
+from alphaqcm.pipeline.layers import clean_temps
 from tests import queue_workers as workers
 from tests.test_queue_file import fill, small_disk
 from tests.test_queue_storms import commits, until

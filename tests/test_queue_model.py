@@ -21,12 +21,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from data_collection.errors import LeaseLost
-from data_collection.leases import WorkerLife
-from data_collection.queue_options import QueueOptions
-from data_collection.queue_state import Lease, Limits, Planned, State
-from data_collection.shared_queue import Queue
-from data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.errors import LeaseLost
+from alphaqcm.data_collection.leases import WorkerLife
+from alphaqcm.data_collection.queue_options import QueueOptions
+from alphaqcm.data_collection.queue_state import Lease, Limits, Planned, State
+from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 from tests.conftest import SOAK
 
 NAMES = ("A", "B", "C")

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data_collection.queue_state import State
-from data_collection.sample import SampleSpec, write_sample
-from data_collection.shared_queue import Queue
+from alphaqcm.data_collection.queue_state import State
+from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.shared_queue import Queue
 from tests.conftest import PROJECT, SOAK, need_tool
 from tests.test_queue_storms import until
 
@@ -187,7 +187,7 @@ def test_a_python_without_the_dependencies_is_told_the_command_to_run():
 
 
 def test_a_worker_of_every_type_makes_a_queue_and_another_joins_it(place: Place):
-    words = [sys.executable, "-m", "data_collection.cli", "worker"]
+    words = [sys.executable, "-m", "alphaqcm", "worker"]
     env = {**os.environ, "PYTHONPATH": str(PROJECT)}
     span = ("--start", "2024-02-01", "--end", "2024-02-01")
     first = subprocess.Popen(
@@ -206,7 +206,7 @@ def test_a_worker_of_every_type_makes_a_queue_and_another_joins_it(place: Place)
 
 
 def test_days_without_an_end_are_refused(place: Place):
-    words = [sys.executable, "-m", "data_collection.cli", "worker", "--id", "A"]
+    words = [sys.executable, "-m", "alphaqcm", "worker", "--id", "A"]
     done = subprocess.run(
         [*words, "--start", "2024-02-01"],
         cwd=place.folder,

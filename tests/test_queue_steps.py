@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from data_collection.errors import LeaseLost, QueueError
-from data_collection.queue_plan import merge_plan, reopen
-from data_collection.queue_state import (
+from alphaqcm.data_collection.errors import LeaseLost, QueueError
+from alphaqcm.data_collection.queue_plan import merge_plan, reopen
+from alphaqcm.data_collection.queue_state import (
     Book,
     Limits,
     Planned,
@@ -17,8 +17,15 @@ from data_collection.queue_state import (
     is_over,
     next_due,
 )
-from data_collection.queue_steps import claim, complete, fail, free_dead, hand_back, retry_failed
-from data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue_steps import (
+    claim,
+    complete,
+    fail,
+    free_dead,
+    hand_back,
+    retry_failed,
+)
+from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LIMITS = Limits(attempts=3, first_delay=10, factor=2, longest_delay=100, deaths=2)

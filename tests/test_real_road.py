@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_collection.mirror import Mirror
-from pipeline.columns import COLUMNS
+from alphaqcm.data_collection.mirror import Mirror
+from alphaqcm.pipeline.columns import COLUMNS
 from tests.command import alphaqcm
 from tests.conftest import SHARED
 

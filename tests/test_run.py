@@ -20,12 +20,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_collection._bootstrap import NEEDED
-from data_collection.mirror import Mirror
-from data_collection.sample import SampleSpec, universe, write_sample
-from pipeline.columns import COLUMNS
-from pipeline.layers import read_fingerprint
-from pipeline.registry import Market
+from alphaqcm.data_collection._bootstrap import NEEDED
+from alphaqcm.data_collection.mirror import Mirror
+from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.pipeline.layers import read_fingerprint
+from alphaqcm.pipeline.registry import Market
 from tests.command import alphaqcm
 from tests.conftest import PROJECT
 
@@ -205,7 +205,12 @@ def test_a_replaced_file_rebuilds_what_depends_on_it(sample: Path, tmp_path: Pat
 def test_an_interrupted_run_goes_on_where_it_stopped(
     sample: Path, built: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "data_collection.cli", *map(str, road(sample, tmp_path))]
+    command = [
+        sys.executable,
+        "-m",
+        "alphaqcm.data_collection.cli",
+        *map(str, road(sample, tmp_path)),
+    ]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
     give_up = time.monotonic() + 120
     while not list(tmp_path.rglob("*.parquet")) and time.monotonic() < give_up:
@@ -219,7 +224,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 
 def test_a_second_run_says_who_holds_the_root(sample: Path, tmp_path: Path) -> None:
-    holder = "import sys,time,pathlib;from data_collection.root import hold_root\n"
+    holder = "import sys,time,pathlib;from alphaqcm.data_collection.root import hold_root\n"
     holder += f"with hold_root(pathlib.Path({str(tmp_path / '_tmp')!r}), exclusive=True):\n"
     holder += " print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.cli import main
-from data_collection.errors import UsageError
-from data_collection.sample import Jump, SampleSpec, universe, write_sample
-from pipeline.keys import ArchiveFile
-from pipeline.raw import read_archive
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample import Jump, SampleSpec, universe, write_sample
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.registry import DataType, Market
 from tests.sample_files import day, month, numbers, rows_of, series, text_of, tree
 
 SMALL = SampleSpec(symbols=("BTCUSDT", "SOLUSDT"), days=2, seed=11, trades_per_day=3_000)
@@ -47,7 +47,14 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_spec_gives_the_same_bytes_in_another_process(small: Path, tmp_path: Path) -> None:
     words = ["--symbols=BTCUSDT,SOLUSDT", "--days=2", "--seed=11", "--trades-per-day=3000"]
-    command = [sys.executable, "-m", "data_collection.cli", "sample", str(tmp_path), *words]
+    command = [
+        sys.executable,
+        "-m",
+        "alphaqcm.data_collection.cli",
+        "sample",
+        str(tmp_path),
+        *words,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     assert tree(tmp_path / "data") == tree(small / "data")
 

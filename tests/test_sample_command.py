@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.cli import main
-from data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 from tests.sample_files import tree
 
@@ -80,7 +80,7 @@ def test_words_that_came_to_nothing_in_one_market_do_not_bind_beside_another(
 
 
 def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "data_collection.cli", "sample", str(tmp_path), *SIZE]
+    command = [sys.executable, "-m", "alphaqcm", "sample", str(tmp_path), *SIZE]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     os.set_blocking(ours, False)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.cli import main
-from data_collection.errors import UsageError
-from data_collection.sample import (
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample import (
     PRICES,
     Altered,
     Delisted,
@@ -36,8 +36,8 @@ from data_collection.sample import (
     ZeroQuantity,
     write_sample,
 )
-from data_collection.sample.words import TRAPS, parse_trap
-from pipeline.registry import DataType, Market, Partition
+from alphaqcm.data_collection.sample.words import TRAPS, parse_trap
+from alphaqcm.pipeline.registry import DataType, Market, Partition
 from tests.sample_files import Row, day, month, numbers, rows_of, series, times
 from tests.sample_plants import (
     BASE,

@@ -8,13 +8,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from data_collection import cli
-from data_collection.mirror import Mirror
-from data_collection.road import save_settings
-from data_collection.settings import RunSettings
-from pipeline.hourly import Span
-from pipeline.keys import Period
-from pipeline.registry import Market
+from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.mirror import Mirror
+from alphaqcm.data_collection.road import save_settings
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.registry import Market
 from tests.archive_tree import KLINES, days, digests, publish_all
 
 FILES = days(KLINES, "2024-02-01", 3)

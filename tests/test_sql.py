@@ -10,11 +10,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from data_collection.cli import main
-from data_collection.errors import UsageError
-from data_collection.sample import SampleSpec, write_sample
-from data_collection.views import connect, query, views
-from pipeline.layers import Layout
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.views import connect, query, views
+from alphaqcm.pipeline.layers import Layout
 from tests.conftest import PROJECT
 from tests.walked import settings_of, walk
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data_collection.archive import Archive, FetchOptions
-from data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
-from pipeline.errors import DiskFull
+from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.pipeline.errors import DiskFull
 from tests.archive_tree import KLINES, days, digests, leftovers, publish_all
 from tests.conftest import PROJECT, SOAK, need_tool
 
@@ -119,7 +119,7 @@ def test_an_interrupted_fetch_says_so_and_goes_on(tmp_path: Path, downloader: st
         words = ["--symbols", "BTCUSDT", "--types", "klines:1m", "--start", FIRST]
         words += ["--end", "2021-01-14", "--source", mirror.url, "--connections", "4"]
         words += ["--data-root", str(tmp_path), "--downloader", downloader]
-        command = [sys.executable, "-m", "data_collection.cli", "fetch", *words]
+        command = [sys.executable, "-m", "alphaqcm", "fetch", *words]
         child = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
         cache = tmp_path / "_tmp" / "binance_vision"
         while len(digests(cache)) < 1:

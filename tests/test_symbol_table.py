@@ -8,19 +8,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.errors import LayerError
-from pipeline.factors.assemble import NEEDED
-from pipeline.hourly import Span
-from pipeline.keys import Period
-from pipeline.layers import Fingerprint, Layout, is_current, write_parquet
-from pipeline.symbol_table import (
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.factors.assemble import NEEDED
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, write_parquet
+from alphaqcm.pipeline.symbol_table import (
     INPUT_TYPES,
     build_symbol_table,
     read_inputs,
     table_fingerprint,
     write_symbol_table,
 )
-from pipeline.wide import build_complete, build_final
+from alphaqcm.pipeline.wide import build_complete, build_final
 from tests import factor_data as data
 
 SPAN = Span(date(2024, 1, 29), date(2024, 2, 3))

@@ -12,21 +12,21 @@ import orjson
 import polars as pl
 import pytest
 
-from data_collection.catalogue import catalogue_path, disagreements, read_catalogue
-from data_collection.cli import main
-from data_collection.errors import ProcessLost, UsageError
-from data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
-from data_collection.pool import process_pool
-from data_collection.proof import sha256_of
-from data_collection.root import hold_root
-from data_collection.sample import SampleSpec, universe, write_sample
-from data_collection.settings import RunSettings
-from data_collection.tasks import TaskKind
-from data_collection.update import Updated, update
-from data_collection.update_jobs import Job, perform
-from pipeline.hourly import Span
-from pipeline.keys import ArchiveFile, Symbol
-from pipeline.registry import DataType, Partition
+from alphaqcm.data_collection.catalogue import catalogue_path, disagreements, read_catalogue
+from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.errors import ProcessLost, UsageError
+from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.pool import process_pool
+from alphaqcm.data_collection.proof import sha256_of
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.tasks import TaskKind
+from alphaqcm.data_collection.update import Updated, update
+from alphaqcm.data_collection.update_jobs import Job, perform
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import ArchiveFile, Symbol
+from alphaqcm.pipeline.registry import DataType, Partition
 from tests.walked import settings_of, walk
 
 FIRST = date(2024, 1, 24)

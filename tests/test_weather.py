@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
-from data_collection.errors import CacheFull, Refused, SourceError, Unreachable
-from data_collection.ledger import State
-from data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
-from pipeline.keys import ArchiveFile, Series
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
+from alphaqcm.data_collection.errors import CacheFull, Refused, SourceError, Unreachable
+from alphaqcm.data_collection.ledger import State
+from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.pipeline.keys import ArchiveFile, Series
+from alphaqcm.pipeline.registry import DataType, Market
 from tests.archive_tree import (
     KLINES,
     day_file,

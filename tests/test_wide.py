@@ -17,17 +17,17 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from data_collection.cli import main
-from pipeline.columns import COLUMNS, OWN, schema
-from pipeline.errors import LayerError, TableError, Undefined
-from pipeline.final_csv import read_final_csvs, write_final_csvs
-from pipeline.hourly import Span
-from pipeline.keys import Symbol
-from pipeline.layers import Fingerprint, Layout
-from pipeline.registry import Market
-from pipeline.symbol_table import SymbolTable, write_symbol_table
-from pipeline.table_file import TableOptions, held_symbols, read_table, write_table
-from pipeline.wide import build_complete, build_final
+from alphaqcm.data_collection.cli import main
+from alphaqcm.pipeline.columns import COLUMNS, OWN, schema
+from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
+from alphaqcm.pipeline.final_csv import read_final_csvs, write_final_csvs
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.layers import Fingerprint, Layout
+from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.symbol_table import SymbolTable, write_symbol_table
+from alphaqcm.pipeline.table_file import TableOptions, held_symbols, read_table, write_table
+from alphaqcm.pipeline.wide import build_complete, build_final
 from tests import factor_data as data
 from tests.conftest import PROJECT
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from data_collection.publish import publish_full
-from data_collection.report.gather import gather
-from data_collection.report.model import Provenance, Report
-from data_collection.road import Progress, save_settings
-from data_collection.sample import SampleSpec
-from data_collection.settings import RunSettings, types_of
-from data_collection.steps import open_steps
-from data_collection.tasks import Outcome, TaskKind
-from pipeline.hourly import Span
+from alphaqcm.data_collection.publish import publish_full
+from alphaqcm.data_collection.report.gather import gather
+from alphaqcm.data_collection.report.model import Provenance, Report
+from alphaqcm.data_collection.road import Progress, save_settings
+from alphaqcm.data_collection.sample import SampleSpec
+from alphaqcm.data_collection.settings import RunSettings, types_of
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.tasks import Outcome, TaskKind
+from alphaqcm.pipeline.hourly import Span
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 

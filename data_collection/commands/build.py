@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import time
 
-from data_collection.options import add_market_option, add_root_option, add_table_options
-from data_collection.publish import check_complete, publish
-from data_collection.road import load_settings, travel
-from data_collection.root import hold_root
-from data_collection.steps import open_steps
-from data_collection.summary import print_summary
-from pipeline.layers import Layout
-from pipeline.registry import parse_market
+from alphaqcm.data_collection.options import add_market_option, add_root_option, add_table_options
+from alphaqcm.data_collection.publish import check_complete, publish
+from alphaqcm.data_collection.road import load_settings, travel
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.summary import print_summary
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.registry import parse_market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,23 +14,23 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.catalogue import Verdict, add_verdict, library_versions
-from data_collection.errors import RootBusy, UsageError
-from data_collection.options import add_root_option
-from data_collection.proof import sha256_of
-from data_collection.report.gather import failing, gather
-from data_collection.report.model import Provenance, Report
-from data_collection.report.page import render
-from data_collection.road import load_settings
-from data_collection.root import hold_root
-from data_collection.settings import RunSettings
-from data_collection.summary import counted
-from data_collection.universe import add_symbol_options, chosen_symbols
-from data_collection.update_marks import on_disk
-from pipeline import __version__
-from pipeline.checks.finding import Finding, Severity
-from pipeline.errors import LayerError
-from pipeline.layers import write_bytes
+from alphaqcm.data_collection.catalogue import Verdict, add_verdict, library_versions
+from alphaqcm.data_collection.errors import RootBusy, UsageError
+from alphaqcm.data_collection.options import add_root_option
+from alphaqcm.data_collection.proof import sha256_of
+from alphaqcm.data_collection.report.gather import failing, gather
+from alphaqcm.data_collection.report.model import Provenance, Report
+from alphaqcm.data_collection.report.page import render
+from alphaqcm.data_collection.road import load_settings
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.summary import counted
+from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
+from alphaqcm.data_collection.update_marks import on_disk
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.checks.finding import Finding, Severity
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.layers import write_bytes
 
 _PRINTED = 40
 

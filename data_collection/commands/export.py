@@ -13,16 +13,16 @@ import argparse
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
-from data_collection.errors import UsageError
-from data_collection.options import add_market_option, add_root_option, parse_span
-from data_collection.root import hold_root, require_folder
-from pipeline.final_csv import write_final_csvs
-from pipeline.hourly import Span
-from pipeline.keys import Period, Symbol
-from pipeline.layers import Layout, read_fingerprint
-from pipeline.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
-from pipeline.registry import parse_market
-from pipeline.symbol_table import require_wide, table_fingerprint, write_stages
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_market_option, add_root_option, parse_span
+from alphaqcm.data_collection.root import hold_root, require_folder
+from alphaqcm.pipeline.final_csv import write_final_csvs
+from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.keys import Period, Symbol
+from alphaqcm.pipeline.layers import Layout, read_fingerprint
+from alphaqcm.pipeline.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
+from alphaqcm.pipeline.registry import parse_market
+from alphaqcm.pipeline.symbol_table import require_wide, table_fingerprint, write_stages
 
 _T = TypeVar("_T")
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import orjson
 
-from data_collection.catalogue import (
+from alphaqcm.data_collection.catalogue import (
     Catalogue,
     archive_files,
     catalogue_path,
     disagreements,
     read_catalogue,
 )
-from data_collection.errors import UsageError
-from data_collection.options import add_root_option
-from pipeline.layers import Layout
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_root_option
+from alphaqcm.pipeline.layers import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

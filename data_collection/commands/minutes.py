@@ -12,13 +12,13 @@ import hashlib
 import sys
 from pathlib import Path
 
-from data_collection.errors import UsageError
-from data_collection.options import add_market_option
-from pipeline.aggtrades import DEFAULT_THRESHOLDS, Thresholds, aggregate_file, warm_up
-from pipeline.keys import ArchiveFile
-from pipeline.layers import Fingerprint, Input, write_parquet
-from pipeline.months import VERSION
-from pipeline.registry import DataType, parse_market
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_market_option
+from alphaqcm.pipeline.aggtrades import DEFAULT_THRESHOLDS, Thresholds, aggregate_file, warm_up
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.layers import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.months import VERSION
+from alphaqcm.pipeline.registry import DataType, parse_market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import signal
 import threading
 from pathlib import Path
 
-from data_collection.errors import UsageError
-from data_collection.mirror import FaultPlan, Mirror
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.mirror import FaultPlan, Mirror
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data_collection.errors import UsageError
-from data_collection.monitor import Monitor
-from data_collection.monitor_model import Focus
-from data_collection.monitor_view import WIDTH
-from data_collection.options import DEFAULT_ROOT
-from data_collection.queue_options import DEFAULT_STATE
-from data_collection.root import require_folder
-from data_collection.tasks import Task
-from pipeline.layers import Layout
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.monitor import Monitor
+from alphaqcm.data_collection.monitor_model import Focus
+from alphaqcm.data_collection.monitor_view import WIDTH
+from alphaqcm.data_collection.options import DEFAULT_ROOT
+from alphaqcm.data_collection.queue_options import DEFAULT_STATE
+from alphaqcm.data_collection.root import require_folder
+from alphaqcm.data_collection.tasks import Task
+from alphaqcm.pipeline.layers import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

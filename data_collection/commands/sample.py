@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_collection.errors import UsageError
-from data_collection.sample import Flaw, SampleSpec, universe, write_sample
-from data_collection.sample.note import claim
-from data_collection.sample.words import TRAPS, parse_trap, usage
-from pipeline.registry import Market
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample import Flaw, SampleSpec, universe, write_sample
+from alphaqcm.data_collection.sample.note import claim
+from alphaqcm.data_collection.sample.words import TRAPS, parse_trap, usage
+from alphaqcm.pipeline.registry import Market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

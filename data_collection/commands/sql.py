@@ -14,11 +14,11 @@ import sys
 
 import duckdb
 
-from data_collection.errors import UsageError
-from data_collection.options import add_market_option, add_root_option
-from data_collection.views import connect, query
-from pipeline.layers import Layout
-from pipeline.registry import parse_market
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_market_option, add_root_option
+from alphaqcm.data_collection.views import connect, query
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.registry import parse_market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 
-from data_collection.errors import UsageError
-from data_collection.options import add_root_option
-from data_collection.root import hold_root
-from data_collection.summary import counted
-from pipeline.layers import Layout
-from pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_root_option
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.summary import counted
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,14 +13,14 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from data_collection.errors import UsageError
-from data_collection.options import add_root_option, parse_span, positive, source_word
-from data_collection.road import load_settings, save_settings
-from data_collection.root import hold_root
-from data_collection.summary import counted, troubles_text
-from data_collection.update import Updated, update
-from pipeline.layers import Layout
-from pipeline.table_file import held_symbols
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_root_option, parse_span, positive, source_word
+from alphaqcm.data_collection.road import load_settings, save_settings
+from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.summary import counted, troubles_text
+from alphaqcm.data_collection.update import Updated, update
+from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.table_file import held_symbols
 
 _LINES = 20
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_collection.errors import UsageError
-from data_collection.leases import STALE_AFTER
-from data_collection.options import (
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.leases import STALE_AFTER
+from alphaqcm.data_collection.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     run_settings,
 )
-from data_collection.queue_options import DEFAULT_STATE
-from data_collection.queue_session import Session
-from data_collection.universe import add_symbol_options
-from pipeline.layers import Layout
+from alphaqcm.data_collection.queue_options import DEFAULT_STATE
+from alphaqcm.data_collection.queue_session import Session
+from alphaqcm.data_collection.universe import add_symbol_options
+from alphaqcm.pipeline.layers import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

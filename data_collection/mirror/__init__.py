@@ -1,8 +1,8 @@
 """A mirror: serves an archive tree over HTTP as the archive does, in any weather asked for."""
 
-from data_collection.mirror.faults import Fault, FaultKind, FaultPlan
-from data_collection.mirror.server import Mirror, Served
-from data_collection.mirror.tree import DirectoryTree, Entry, KeyTree, Tree
+from alphaqcm.data_collection.mirror.faults import Fault, FaultKind, FaultPlan
+from alphaqcm.data_collection.mirror.server import Mirror, Served
+from alphaqcm.data_collection.mirror.tree import DirectoryTree, Entry, KeyTree, Tree
 
 __all__ = [
     "DirectoryTree",

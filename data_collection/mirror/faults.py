@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from data_collection.errors import UsageError
+from alphaqcm.data_collection.errors import UsageError
 
 
 class FaultKind(StrEnum):

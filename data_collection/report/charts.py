@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
 
-from data_collection.report.colours import (
+from alphaqcm.data_collection.report.colours import (
     ALONE,
     COVERAGE,
     DIFFERENT,
@@ -29,9 +29,9 @@ from data_collection.report.colours import (
     Swatch,
     bands,
 )
-from data_collection.report.model import Coverage, Distribution, Reconciled
-from pipeline.checks.finding import DAY_US, EVERY, Finding
-from pipeline.keys import epoch_us
+from alphaqcm.data_collection.report.model import Coverage, Distribution, Reconciled
+from alphaqcm.pipeline.checks.finding import DAY_US, EVERY, Finding
+from alphaqcm.pipeline.keys import epoch_us
 
 WIDTH = 9.0  # inches
 ROW = 0.19  # inches a symbol

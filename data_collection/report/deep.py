@@ -7,16 +7,16 @@ from pathlib import Path
 
 import polars as pl
 
-from data_collection.archive import Archive, Fetched
-from data_collection.report.monthfiles import MonthFile
-from data_collection.settings import RunSettings, parse_typed, series_of
-from data_collection.steps import Steps, open_steps
-from pipeline.checks.finding import Finding, Severity, Span
-from pipeline.checks.partitions import day_finding
-from pipeline.errors import RawError
-from pipeline.keys import ArchiveFile, Period
-from pipeline.months import assemble, read_part
-from pipeline.registry import DataType, Partition, spec_of
+from alphaqcm.data_collection.archive import Archive, Fetched
+from alphaqcm.data_collection.report.monthfiles import MonthFile
+from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.steps import Steps, open_steps
+from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.checks.partitions import day_finding
+from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.months import assemble, read_part
+from alphaqcm.pipeline.registry import DataType, Partition, spec_of
 
 
 def partition_findings(

@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from data_collection.pool import process_pool
-from data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
-from data_collection.report.model import Coverage, Provenance, Report
-from data_collection.report.monthfiles import whole_span
-from data_collection.report.tables import TableLook, look_at_table
-from data_collection.settings import RunSettings, parse_typed
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
-from pipeline.checks.gaps import gap_findings, life_findings
-from pipeline.keys import months_between
-from pipeline.registry import DataType, HourRule, spec_of
+from alphaqcm.data_collection.pool import process_pool
+from alphaqcm.data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
+from alphaqcm.data_collection.report.model import Coverage, Provenance, Report
+from alphaqcm.data_collection.report.monthfiles import whole_span
+from alphaqcm.data_collection.report.tables import TableLook, look_at_table
+from alphaqcm.data_collection.settings import RunSettings, parse_typed
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
+from alphaqcm.pipeline.checks.gaps import gap_findings, life_findings
+from alphaqcm.pipeline.keys import months_between
+from alphaqcm.pipeline.registry import DataType, HourRule, spec_of
 
 _FEW = 3
 """Up to so many symbols a pool of processes costs more than it gives."""

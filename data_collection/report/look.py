@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from data_collection.reconciled import reconciled
-from data_collection.report.deep import partition_findings
-from data_collection.report.model import Reconciled
-from data_collection.report.monthfiles import (
+from alphaqcm.data_collection.reconciled import reconciled
+from alphaqcm.data_collection.report.deep import partition_findings
+from alphaqcm.data_collection.report.model import Reconciled
+from alphaqcm.data_collection.report.monthfiles import (
     MonthFile,
     MonthView,
     Seen,
@@ -23,15 +23,15 @@ from data_collection.report.monthfiles import (
     month_files,
     whole_span,
 )
-from data_collection.settings import RunSettings, parse_typed
-from pipeline.checks import barfindings, bars, cross, openinterest, settlements
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
-from pipeline.checks.gaps import Life
-from pipeline.checks.reconcile import reconciliation_findings
-from pipeline.checks.trades import TradeMonth, trade_findings
-from pipeline.errors import BadName
-from pipeline.keys import ArchiveFile
-from pipeline.registry import DataType
+from alphaqcm.data_collection.settings import RunSettings, parse_typed
+from alphaqcm.pipeline.checks import barfindings, bars, cross, openinterest, settlements
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
+from alphaqcm.pipeline.checks.gaps import Life
+from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
+from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
+from alphaqcm.pipeline.errors import BadName
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.registry import DataType
 
 BASE = "klines:1m"
 STEPS = {"1m": 60_000_000, "1h": HOUR_US}

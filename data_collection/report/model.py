@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.checks.finding import Finding, Severity
+from alphaqcm.pipeline.checks.finding import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from data_collection.settings import RunSettings, parse_typed
-from pipeline.checks.bars import MonthOf
-from pipeline.checks.files import file_findings
-from pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from pipeline.errors import LayerError, layer_error
-from pipeline.keys import Period, epoch_us, months_between
-from pipeline.layers import footer_in
+from alphaqcm.data_collection.settings import RunSettings, parse_typed
+from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.files import file_findings
+from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.keys import Period, epoch_us, months_between
+from alphaqcm.pipeline.layers import footer_in
 
 MonthView = MonthOf[Any]
 

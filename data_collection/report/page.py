@@ -11,12 +11,12 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from data_collection.report import charts, colours
-from data_collection.report.model import Coverage, Reconciled, Report
-from data_collection.sources import HttpSource
-from data_collection.summary import counted
-from pipeline.checks.finding import EVERY, Finding, Severity, Span
-from pipeline.checks.table import SERIES as FINAL
+from alphaqcm.data_collection.report import charts, colours
+from alphaqcm.data_collection.report.model import Coverage, Reconciled, Report
+from alphaqcm.data_collection.sources import HttpSource
+from alphaqcm.data_collection.summary import counted
+from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, Span
+from alphaqcm.pipeline.checks.table import SERIES as FINAL
 
 SHOWN = 200
 """Lines of findings on the page; the JSON has all of them."""
@@ -153,7 +153,7 @@ def _tally(told: Sequence[Line]) -> str:
 def render(report: Report) -> str:
     """The page's HTML."""
     environment = Environment(
-        loader=PackageLoader("data_collection.report", "."),
+        loader=PackageLoader("alphaqcm.data_collection.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

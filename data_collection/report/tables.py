@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from data_collection.report.model import ColumnRow, Distribution, TableSummary
-from data_collection.settings import RunSettings
-from pipeline.checks.finding import Finding, utc
-from pipeline.checks.table import TableFacts, table_findings
-from pipeline.columns import REGISTRY, ColumnSpec, DType
+from alphaqcm.data_collection.report.model import ColumnRow, Distribution, TableSummary
+from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.pipeline.checks.finding import Finding, utc
+from alphaqcm.pipeline.checks.table import TableFacts, table_findings
+from alphaqcm.pipeline.columns import REGISTRY, ColumnSpec, DType
 
 KEY_FACTORS = (
     "returns_1h",

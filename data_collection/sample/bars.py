@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_collection.sample.instruments import Instrument
-from data_collection.sample.table import Cells, Floats, Ints, Mask, Style, Table
-from data_collection.sample.trades import Trades
-from data_collection.sample.walk import MINUTE_US, MINUTES
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.sample.instruments import Instrument
+from alphaqcm.data_collection.sample.table import Cells, Floats, Ints, Mask, Style, Table
+from alphaqcm.data_collection.sample.trades import Trades
+from alphaqcm.data_collection.sample.walk import MINUTE_US, MINUTES
+from alphaqcm.pipeline.registry import DataType, Market
 
 HOUR_US = 60 * MINUTE_US
 REFERENCE_DECIMALS = 8

@@ -8,9 +8,9 @@ from datetime import date
 
 import numpy as np
 
-from data_collection.sample.fate import to_us
-from data_collection.sample.table import Ints, Table, concat
-from data_collection.sample.traps import (
+from alphaqcm.data_collection.sample.fate import to_us
+from alphaqcm.data_collection.sample.table import Ints, Table, concat
+from alphaqcm.data_collection.sample.traps import (
     Altered,
     DuplicateRows,
     InterleavedIds,
@@ -21,9 +21,9 @@ from data_collection.sample.traps import (
     SwappedColumns,
     UnsortedRows,
 )
-from data_collection.sample.walk import DAY_US, rng
-from pipeline.keys import ArchiveFile, epoch_us
-from pipeline.registry import spec_of
+from alphaqcm.data_collection.sample.walk import DAY_US, rng
+from alphaqcm.pipeline.keys import ArchiveFile, epoch_us
+from alphaqcm.pipeline.registry import spec_of
 
 
 def edited(

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
-from data_collection.sample.table import Ints, Mask
-from data_collection.sample.traps import (
+from alphaqcm.data_collection.sample.table import Ints, Mask
+from alphaqcm.data_collection.sample.traps import (
     Delisted,
     Frozen,
     FundingChange,

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from data_collection.errors import UsageError
-from data_collection.sample.spec import SampleSpec
-from pipeline.layers import write_bytes
-from pipeline.table_file import read_json
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample.spec import SampleSpec
+from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.table_file import read_json
 
 NAME = "sample.json"
 

@@ -9,16 +9,16 @@ from itertools import groupby
 
 import numpy as np
 
-from data_collection.sample import bars as bar
-from data_collection.sample.bars import Bars
-from data_collection.sample.fate import Fate, inside
-from data_collection.sample.instruments import Instrument, instrument
-from data_collection.sample.slow import Funding, metrics
-from data_collection.sample.spec import BAR_TYPES, SampleSpec
-from data_collection.sample.table import Floats, Ints, Table
-from data_collection.sample.trades import Tape, Trades
-from data_collection.sample.walk import MINUTES, Grid, Walk, rng
-from pipeline.registry import DataType
+from alphaqcm.data_collection.sample import bars as bar
+from alphaqcm.data_collection.sample.bars import Bars
+from alphaqcm.data_collection.sample.fate import Fate, inside
+from alphaqcm.data_collection.sample.instruments import Instrument, instrument
+from alphaqcm.data_collection.sample.slow import Funding, metrics
+from alphaqcm.data_collection.sample.spec import BAR_TYPES, SampleSpec
+from alphaqcm.data_collection.sample.table import Floats, Ints, Table
+from alphaqcm.data_collection.sample.trades import Tape, Trades
+from alphaqcm.data_collection.sample.walk import MINUTES, Grid, Walk, rng
+from alphaqcm.pipeline.registry import DataType
 
 Kind = tuple[DataType, str]
 """A type and its interval, empty where it has none."""

@@ -6,12 +6,12 @@ from datetime import date
 
 import numpy as np
 
-from data_collection.sample.bars import REFERENCE_DECIMALS, Bars
-from data_collection.sample.fate import Fate, inside
-from data_collection.sample.instruments import Instrument
-from data_collection.sample.table import NULL, Cells, Floats, Ints, Style, Table
-from data_collection.sample.walk import MINUTE_US, Grid, rng
-from pipeline.registry import METRICS_START_LABELS_FROM, Market
+from alphaqcm.data_collection.sample.bars import REFERENCE_DECIMALS, Bars
+from alphaqcm.data_collection.sample.fate import Fate, inside
+from alphaqcm.data_collection.sample.instruments import Instrument
+from alphaqcm.data_collection.sample.table import NULL, Cells, Floats, Ints, Style, Table
+from alphaqcm.data_collection.sample.walk import MINUTE_US, Grid, rng
+from alphaqcm.pipeline.registry import METRICS_START_LABELS_FROM, Market
 
 HOUR_US = 60 * MINUTE_US
 FIVE_MINUTES = 5

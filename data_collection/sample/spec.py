@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from data_collection.errors import UsageError
-from data_collection.sample.instruments import universe
-from data_collection.sample.traps import Frozen, IdGap, RepeatedIds, Trap, ZeroQuantity
-from pipeline.keys import Period, days_between
-from pipeline.registry import REGISTRY, DataType, Market, Partition
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample.instruments import universe
+from alphaqcm.data_collection.sample.traps import Frozen, IdGap, RepeatedIds, Trap, ZeroQuantity
+from alphaqcm.pipeline.keys import Period, days_between
+from alphaqcm.pipeline.registry import REGISTRY, DataType, Market, Partition
 
 LAST_DAY = date(2024, 2, 29)
 """Where a sample ends when no start is given: the end of a finished month."""

@@ -13,10 +13,10 @@ from datetime import date
 
 import numpy as np
 
-from data_collection.sample.fate import Fate
-from data_collection.sample.instruments import Instrument
-from data_collection.sample.table import Floats, Ints
-from pipeline.keys import epoch_us
+from alphaqcm.data_collection.sample.fate import Fate
+from alphaqcm.data_collection.sample.instruments import Instrument
+from alphaqcm.data_collection.sample.table import Floats, Ints
+from alphaqcm.pipeline.keys import epoch_us
 
 MINUTES = 1440
 MINUTE_US = 60_000_000

@@ -8,14 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
-from data_collection.errors import UsageError
-from data_collection.sample.edits import edited
-from data_collection.sample.fate import to_us
-from data_collection.sample.files import Writer
-from data_collection.sample.simulate import Block, Kind, blocks
-from data_collection.sample.spec import SampleSpec
-from data_collection.sample.table import Table
-from data_collection.sample.traps import (
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.sample.edits import edited
+from alphaqcm.data_collection.sample.fate import to_us
+from alphaqcm.data_collection.sample.files import Writer
+from alphaqcm.data_collection.sample.simulate import Block, Kind, blocks
+from alphaqcm.data_collection.sample.spec import SampleSpec
+from alphaqcm.data_collection.sample.table import Table
+from alphaqcm.data_collection.sample.traps import (
     Delisted,
     Event,
     FileTrap,
@@ -28,10 +28,10 @@ from data_collection.sample.traps import (
     Trap,
     ZeroQuantity,
 )
-from data_collection.sample.walk import DAY_US, MINUTE_US
-from pipeline.keys import ArchiveFile, Period, Series, Symbol, epoch_us
-from pipeline.layers import clean_temps
-from pipeline.registry import DataType, Market
+from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US
+from alphaqcm.pipeline.keys import ArchiveFile, Period, Series, Symbol, epoch_us
+from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.pipeline.registry import DataType, Market
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from typing import Any
 
 import requests
 
-from data_collection.errors import Refused, Trouble, TroubleKind
-from data_collection.sources import HttpSource
-from data_collection.transports.aria2_process import Aria2Process
-from data_collection.transports.causes import causes
-from data_collection.transports.http import HttpDownloader
-from data_collection.transports.protocol import Part, Wanted
-from data_collection.transports.weather import Stopped, Weather
-from pipeline.errors import DiskFull, LayerError
+from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
+from alphaqcm.data_collection.sources import HttpSource
+from alphaqcm.data_collection.transports.aria2_process import Aria2Process
+from alphaqcm.data_collection.transports.causes import causes
+from alphaqcm.data_collection.transports.http import HttpDownloader
+from alphaqcm.data_collection.transports.protocol import Part, Wanted
+from alphaqcm.data_collection.transports.weather import Stopped, Weather
+from alphaqcm.pipeline.errors import DiskFull, LayerError
 
 _TICK = 0.01  # seconds between two looks at what is running
 _STATUS_KEYS = ["status", "errorCode", "errorMessage"]

@@ -19,9 +19,9 @@ from urllib.request import getproxies
 import aria2p
 import requests
 
-from data_collection.errors import UsageError
-from data_collection.transports.weather import Manners
-from pipeline.errors import LayerError
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.transports.weather import Manners
+from alphaqcm.pipeline.errors import LayerError
 
 _START_SECONDS = 15.0
 _STOP_SECONDS = 5.0

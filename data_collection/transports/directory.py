@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from data_collection.errors import Refused
-from data_collection.sources import DirectorySource
-from data_collection.transports.protocol import Part, Wanted
-from pipeline.errors import layer_error
+from alphaqcm.data_collection.errors import Refused
+from alphaqcm.data_collection.sources import DirectorySource
+from alphaqcm.data_collection.transports.protocol import Part, Wanted
+from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 20
 _LARGEST_TEXT = 1 << 16

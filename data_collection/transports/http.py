@@ -17,13 +17,13 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from data_collection.errors import Refused, Trouble, TroubleKind
-from data_collection.sources import HttpSource
-from data_collection.transports.causes import Patience, causes, short_cause
-from data_collection.transports.protocol import Part, Wanted
-from data_collection.transports.weather import Weather
-from pipeline import __version__
-from pipeline.errors import layer_error
+from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
+from alphaqcm.data_collection.sources import HttpSource
+from alphaqcm.data_collection.transports.causes import Patience, causes, short_cause
+from alphaqcm.data_collection.transports.protocol import Part, Wanted
+from alphaqcm.data_collection.transports.weather import Weather
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 18
 _LARGEST_TEXT = 1 << 25  # a listing page is about 0.4 MB

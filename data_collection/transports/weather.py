@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import tenacity
 
-from data_collection.errors import Refused, Trouble, TroubleKind, Unreachable
+from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind, Unreachable
 
 T = TypeVar("T")
 

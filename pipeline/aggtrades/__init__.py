@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.aggtrades.model import (
+from alphaqcm.pipeline.aggtrades.model import (
     SCHEMA,
     AggMinutes,
     Counters,
@@ -26,8 +26,8 @@ from pipeline.aggtrades.model import (
     join_ranges,
     merge,
 )
-from pipeline.keys import ArchiveFile
-from pipeline.member import open_member
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.member import open_member
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
@@ -62,8 +62,8 @@ def aggregate_file(
     where `path` cannot be read. Memory stays below 300 MB for a file in order and 1 GB for any
     other.
     """
-    from pipeline.aggtrades.minutes import MinuteSink
-    from pipeline.aggtrades.reader import Disorder, check_period, read_rows
+    from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
+    from alphaqcm.pipeline.aggtrades.reader import Disorder, check_period, read_rows
 
     member = open_member(path)
     sink = MinuteSink(file.period, thresholds)
@@ -85,8 +85,8 @@ def aggregate_file(
 def _aggregate_sorted(
     path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None, *, ahead: bool
 ) -> AggMinutes:
-    from pipeline.aggtrades.exact import RUN_ROWS, RowSink, sum_sorted
-    from pipeline.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
+    from alphaqcm.pipeline.aggtrades.exact import RUN_ROWS, RowSink, sum_sorted
+    from alphaqcm.pipeline.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
 
     member = open_member(path)
     run_rows = min(RUN_ROWS, member.size // SHORTEST_LINE + 1)
@@ -109,6 +109,6 @@ def _aggregate_sorted(
 
 def warm_up(on_compile: Callable[[], None] = lambda: None) -> None:
     """Load the compiled code; `on_compile` is called first where it must be compiled (seconds)."""
-    from pipeline.aggtrades.warm import load
+    from alphaqcm.pipeline.aggtrades.warm import load
 
     load(on_compile)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pipeline.aggtrades.bits import get, put
-from pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.aggtrades.bits import get, put
+from alphaqcm.pipeline.aggtrades.layout import (
     C_FIRST,
     C_ID,
     C_LAST,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from pipeline.aggtrades.add import add_block
-from pipeline.aggtrades.bits import get, put
-from pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.aggtrades.add import add_block
+from alphaqcm.pipeline.aggtrades.bits import get, put
+from alphaqcm.pipeline.aggtrades.layout import (
     BLOCK,
     DONE,
     FULL,
@@ -25,7 +25,7 @@ from pipeline.aggtrades.layout import (
     S_POSITION,
     S_RUN_ROWS,
 )
-from pipeline.aggtrades.parse import cut_block, index_block, parse_block
+from alphaqcm.pipeline.aggtrades.parse import cut_block, index_block, parse_block
 
 SOURCES = ("add", "bits", "kernel", "layout", "parse")
 """Modules whose code or constants are in the compiled functions."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.aggtrades.layout import MAX_DECIMAL, SPAN_LIMIT
-from pipeline.registry import EPOCH_US_FROM, Column, Kind
+from alphaqcm.pipeline.aggtrades.layout import MAX_DECIMAL, SPAN_LIMIT
+from alphaqcm.pipeline.registry import EPOCH_US_FROM, Column, Kind
 
 MAX_LINE = 1024
 """Bytes of the longest line that is believed."""

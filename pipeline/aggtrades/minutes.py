@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.aggtrades import layout as k
-from pipeline.aggtrades.kernel import add_rows, scan
-from pipeline.aggtrades.lines import Row
-from pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
-from pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
-from pipeline.aggtrades.stream import PIECE, Bytes
-from pipeline.keys import Period
+from alphaqcm.pipeline.aggtrades import layout as k
+from alphaqcm.pipeline.aggtrades.kernel import add_rows, scan
+from alphaqcm.pipeline.aggtrades.lines import Row
+from alphaqcm.pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
+from alphaqcm.pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
+from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes
+from alphaqcm.pipeline.keys import Period
 
 _MINUTE_US = 60_000_000
 

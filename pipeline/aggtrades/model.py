@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.errors import RawError
+from alphaqcm.pipeline.errors import RawError
 
 UTC_US = pl.Datetime("us", "UTC")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pipeline.aggtrades.bits import (
+from alphaqcm.pipeline.aggtrades.bits import (
     ALL,
     HIGHS,
     ONES,
@@ -32,7 +32,7 @@ from pipeline.aggtrades.bits import (
     value8,
     zeros_below,
 )
-from pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.aggtrades.layout import (
     BLOCK,
     C_FIRST,
     C_LAST,

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from pipeline.aggtrades import layout as k
-from pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
-from pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
-from pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
-from pipeline.keys import ArchiveFile, Period
-from pipeline.member import Member
-from pipeline.registry import OUTSIDE_LIMIT, Column, spec_of
+from alphaqcm.pipeline.aggtrades import layout as k
+from alphaqcm.pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
+from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
+from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
+from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.member import Member
+from alphaqcm.pipeline.registry import OUTSIDE_LIMIT, Column, spec_of
 
 SHORTEST_LINE = 20
 """Bytes; a shorter line has no seven fields with a time of any archive file's period."""

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip, igzip_lib, isal_zlib
 
-from pipeline.errors import BadZip, layer_error
-from pipeline.member import Member
+from alphaqcm.pipeline.errors import BadZip, layer_error
+from alphaqcm.pipeline.member import Member
 
 PIECE = 1 << 20
 """Bytes of CSV in a full piece."""

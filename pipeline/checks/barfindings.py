@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
-from pipeline.checks.bars import (
+from alphaqcm.pipeline.checks.bars import (
     IDLE_US,
     JUMP,
     RELISTED_US,
@@ -20,7 +20,7 @@ from pipeline.checks.bars import (
     Times,
     life,
 )
-from pipeline.checks.finding import HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span
 
 OTHER_ASSET = math.log(1.5)
 """Absolute log ratio of the prices around a long absence beyond which it is no single asset."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import polars as pl
 
-from pipeline.checks.finding import DAY_US, HOUR_US, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Span
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.checks.bars import MonthOf, in_order
-from pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
+from alphaqcm.pipeline.checks.bars import MonthOf, in_order
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
 
 LIMIT = 0.05
 """Relative distance from the last price at which a mark or index price wants a look."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.checks.finding import Finding, Severity, Span
-from pipeline.keys import ArchiveFile
-from pipeline.registry import Partition
+from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.registry import Partition
 
 _KEY = re.compile(r"data/(spot|futures/\w+)/\S+?\.zip")
 

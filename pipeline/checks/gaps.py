@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.checks.barfindings import relisted
-from pipeline.checks.bars import RELISTED_US
-from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.barfindings import relisted
+from alphaqcm.pipeline.checks.bars import RELISTED_US
+from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 
 COMMON = 0.9
 """An outage is common when this share of the symbols alive at the time miss the same bars."""

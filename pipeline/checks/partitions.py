@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.checks.finding import Finding, Severity, Span, utc
-from pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.checks.finding import Finding, Severity, Span, utc
+from alphaqcm.pipeline.keys import ArchiveFile
 
 
 def day_finding(

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
-from pipeline.registry import Market
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
+from alphaqcm.pipeline.registry import Market
 
 VERSION = 1
 RELATIVE = 1e-9

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from pipeline.checks.bars import MonthOf
-from pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
 
 DEFAULT_HOURS = 8
 JITTER_US = 60_000_000

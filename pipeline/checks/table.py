@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars import selectors as cs
 
-from pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 
 SERIES = "final"
 KEYS = ("symbol", "datetime")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.checks.bars import MonthOf
-from pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
 
 SERIES = "aggTrades"
 _MINUTE_US = 60_000_000

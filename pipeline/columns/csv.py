@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.columns import REGISTRY, DType
-from pipeline.errors import LayerError
+from alphaqcm.pipeline.columns import REGISTRY, DType
+from alphaqcm.pipeline.errors import LayerError
 
 _OFFSET = "+00:00"
 _SECONDS = "%Y-%m-%d %H:%M:%S"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from pipeline.columns import REGISTRY
-from pipeline.columns.spec import ColumnSpec, Group
+from alphaqcm.pipeline.columns import REGISTRY
+from alphaqcm.pipeline.columns.spec import ColumnSpec, Group
 
 HEAD = """\
 # Columns of the wide table

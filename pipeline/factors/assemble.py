@@ -8,15 +8,15 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from pipeline.columns import OWN, schema
-from pipeline.factors.funding import hourly_funding
-from pipeline.factors.hours import hour_statistics
-from pipeline.factors.metrics import METRICS, hourly_metrics
-from pipeline.factors.minutes import read_minutes
-from pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
-from pipeline.factors.rows import Before, row_columns
-from pipeline.factors.segments import TIME
-from pipeline.keys import epoch_us
+from alphaqcm.pipeline.columns import OWN, schema
+from alphaqcm.pipeline.factors.funding import hourly_funding
+from alphaqcm.pipeline.factors.hours import hour_statistics
+from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.factors.minutes import read_minutes
+from alphaqcm.pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
+from alphaqcm.pipeline.factors.rows import Before, row_columns
+from alphaqcm.pipeline.factors.segments import TIME
+from alphaqcm.pipeline.keys import epoch_us
 
 _CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
 NEEDED: dict[str, dict[str, pl.DataType]] = {

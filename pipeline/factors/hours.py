@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.factors.correlation import correlations
-from pipeline.factors.kept import keep
-from pipeline.factors.minutes import Minutes, base_bar
-from pipeline.factors.momentum import momentum
-from pipeline.factors.segments import nullable, time_series
-from pipeline.factors.volatility import volatility
-from pipeline.factors.volume_by_return import volume_by_return
+from alphaqcm.pipeline.factors.correlation import correlations
+from alphaqcm.pipeline.factors.kept import keep
+from alphaqcm.pipeline.factors.minutes import Minutes, base_bar
+from alphaqcm.pipeline.factors.momentum import momentum
+from alphaqcm.pipeline.factors.segments import nullable, time_series
+from alphaqcm.pipeline.factors.volatility import volatility
+from alphaqcm.pipeline.factors.volume_by_return import volume_by_return
 
 
 def hour_statistics(minutes: Minutes) -> pl.DataFrame:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from pipeline.factors.minutes import EPS
-from pipeline.factors.orderflow import ratio
-from pipeline.factors.segments import Bools, Floats, floats, nullable, times_us
-from pipeline.factors.windows import (
+from alphaqcm.pipeline.factors.minutes import EPS
+from alphaqcm.pipeline.factors.orderflow import ratio
+from alphaqcm.pipeline.factors.segments import Bools, Floats, floats, nullable, times_us
+from alphaqcm.pipeline.factors.windows import (
     gap_flags,
     lag,
     quantile99,

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from pipeline.factors.kept import Kept
-from pipeline.factors.minutes import EPS
-from pipeline.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.factors.kept import Kept
+from alphaqcm.pipeline.factors.minutes import EPS
+from alphaqcm.pipeline.factors.segments import Floats, Ints, kernel
 
 QUANTILES = (0.60, 0.70, 0.80, 0.90, 0.95)
 VOLUME_BY_RETURN = (
