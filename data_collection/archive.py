@@ -37,8 +37,8 @@ from alphaqcm.data_collection.transports.aria2 import Aria2Downloader
 from alphaqcm.data_collection.transports.directory import DirectoryDownloader
 from alphaqcm.data_collection.transports.http import HttpDownloader
 from alphaqcm.data_collection.transports.weather import Manners, Stopped, Weather
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 __all__ = [
     "Archive",

@@ -14,8 +14,8 @@ from alphaqcm.data_collection.archive import Archive, Fetched
 from alphaqcm.data_collection.intake import PART_SUFFIX
 from alphaqcm.data_collection.ledger import Listed, Record
 from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.keys import ArchiveFile
 
 
 class Problem(StrEnum):

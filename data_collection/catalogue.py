@@ -21,12 +21,12 @@ from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.columns import VERSION as COLUMNS_VERSION
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.growth import table_inputs
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
 from alphaqcm.pipeline.layers import Input, Layout, read_fingerprint, write_bytes
-from alphaqcm.pipeline.registry import parse_market
 from alphaqcm.pipeline.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.table_file import held_symbols
 

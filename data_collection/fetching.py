@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from alphaqcm.data_collection.archive import Archive, Fetched, Missing
 from alphaqcm.data_collection.plan import Action, Plan
-from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 _LINES = 20
 _QUIET = 10.0  # seconds between two lines where the output is no terminal

@@ -22,8 +22,8 @@ from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State, utc_t
 from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of, zip_defect
 from alphaqcm.data_collection.transports import Downloader, Part, Wanted
 from alphaqcm.data_collection.transports.weather import Stopped, Weather
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.keys import ArchiveFile
 
 PART_SUFFIX = ".part"
 _FRESH_TRIES = 2

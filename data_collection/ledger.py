@@ -22,9 +22,9 @@ import orjson
 from filelock import FileLock, Timeout
 
 from alphaqcm.data_collection.errors import CacheError
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import Partition
 from alphaqcm.pipeline.errors import DiskFull
-from alphaqcm.pipeline.keys import Series
-from alphaqcm.pipeline.registry import Partition
 
 FILE_NAME = "ledger.sqlite"
 _PATIENCE = 60.0  # seconds to wait for another process's write

@@ -23,9 +23,9 @@ from alphaqcm.data_collection.errors import BadListing, SourceError, Trouble, Tr
 from alphaqcm.data_collection.ledger import Ledger, Listed, utc_text
 from alphaqcm.data_collection.sources import DirectorySource, HttpSource
 from alphaqcm.data_collection.transports.weather import Weather
+from alphaqcm.pipeline.domain.archive_file import Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_of
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.keys import Period, Series
-from alphaqcm.pipeline.registry import DataType, Market, Partition, spec_of
 
 _PARSE_ATTEMPTS = 3
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from alphaqcm.data_collection.archive import Archive, Fetched, Missing, MissingState
 from alphaqcm.data_collection.plan import Action
-from alphaqcm.pipeline.keys import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.layers import Input, read_footer
 from alphaqcm.pipeline.months import VERSION
 

@@ -13,13 +13,13 @@ from alphaqcm.data_collection.archive import Archive
 from alphaqcm.data_collection.month_inputs import Available, Fetch, Files, Lookup, Old
 from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.tasks import Committing, Outcome, Result
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
 from alphaqcm.pipeline.layers import Fingerprint, write_parquet
 from alphaqcm.pipeline.month_growth import days_held, grow_month
 from alphaqcm.pipeline.months import VERSION, MonthFrame, Part, assemble, missing_days, read_part
-from alphaqcm.pipeline.registry import Partition, spec_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.summary import print_summary
 from alphaqcm.data_collection.wanted import Wish, find_files
-from alphaqcm.pipeline.keys import Symbol
+from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.layers import Layout
 
 WORKERS = 2

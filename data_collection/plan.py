@@ -21,8 +21,14 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from alphaqcm.data_collection.ledger import Listed, Record, State
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series, days_between, months_between
-from alphaqcm.pipeline.registry import Partition, spec_of
+from alphaqcm.pipeline.domain.archive_file import (
+    ArchiveFile,
+    Period,
+    Series,
+    days_between,
+    months_between,
+)
+from alphaqcm.pipeline.domain.registry import Partition, spec_of
 
 
 class Action(StrEnum):

@@ -17,8 +17,8 @@ from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.wanted import Wish, find_files
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import PipelineError
-from alphaqcm.pipeline.registry import DataType
 
 _BATCH = 500  # files asked for at once: errors show, and the listing is planned, in such pieces
 

@@ -13,7 +13,7 @@ from alphaqcm.data_collection.queue_state import Planned
 from alphaqcm.data_collection.settings import RunSettings, series_of
 from alphaqcm.data_collection.steps import Steps
 from alphaqcm.data_collection.tasks import Task, TaskKind
-from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.domain.archive_file import Period
 
 
 def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Planned]:

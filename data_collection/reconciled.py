@@ -13,10 +13,10 @@ import orjson
 import polars as pl
 
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.keys import Period
 from alphaqcm.pipeline.layers import Layout, read_fingerprint, write_bytes
-from alphaqcm.pipeline.registry import DataType
 from alphaqcm.pipeline.table_file import read_json
 
 

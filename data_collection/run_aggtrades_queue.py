@@ -34,8 +34,8 @@ from alphaqcm.data_collection.queue_options import DEFAULT_STATE
 from alphaqcm.data_collection.queue_session import Session
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.universe import DEFAULT_FILE
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import DataType
 
 _LAYOUT = Layout(DEFAULT_ROOT)
 

@@ -11,10 +11,17 @@ from typing import Any
 
 from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.pipeline.domain.archive_file import Series, Symbol, months_between
+from alphaqcm.pipeline.domain.registry import (
+    DataType,
+    HourRule,
+    Market,
+    parse_market,
+    parse_type,
+    spec_of,
+)
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Series, Symbol, months_between
 from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import DataType, HourRule, Market, parse_market, parse_type, spec_of
 
 
 def typed(data_type: DataType, interval: str = "") -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.keys import quote_key
+from alphaqcm.pipeline.domain.archive_file import quote_key
 
 OFFICIAL_SOURCE = "https://data.binance.vision"
 OFFICIAL_LISTING = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"

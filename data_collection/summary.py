@@ -9,7 +9,7 @@ from alphaqcm.data_collection.publish import Table
 from alphaqcm.data_collection.road import Progress
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.tasks import Result, TaskKind
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 _LINES = 20
 """Most lines of one kind that are printed; `alphaqcm ledger` and `check` tell all."""

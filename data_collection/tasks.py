@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType
 
 
 class TaskKind(StrEnum):

@@ -40,11 +40,11 @@ from alphaqcm.data_collection.update_marks import (
     months_on_disk,
 )
 from alphaqcm.pipeline.columns import VERSION
+from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.growth import (
     OldTable,
     write_grown,
 )
-from alphaqcm.pipeline.keys import Symbol
 from alphaqcm.pipeline.layers import (
     Fingerprint,
     Layout,

@@ -16,9 +16,9 @@ from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_o
 from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.data_collection.tasks import Outcome, Task
 from alphaqcm.data_collection.update_marks import month_file
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.growth import Growth, OldTable, changed_months, first_change, grow
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.layers import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.symbol_table import INPUT_TYPES, table_fingerprint
 

@@ -20,7 +20,7 @@ from alphaqcm.data_collection.road import Progress
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.steps import Steps
 from alphaqcm.data_collection.tasks import Task, TaskKind
-from alphaqcm.pipeline.keys import Period, Series
+from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.layers import month_name, read_fingerprint, write_bytes
 
 Mark = list[Any]

@@ -10,8 +10,8 @@ import duckdb
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.columns import REGISTRY, DType
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.layers import STAGES, Layout
-from alphaqcm.pipeline.registry import DataType
 
 HOURLY = {
     "aggtrades_1h": DataType.AGGTRADES,

@@ -14,9 +14,9 @@ from alphaqcm.data_collection.options import parse_span
 from alphaqcm.data_collection.plan import wanted_files
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
 from alphaqcm.data_collection.universe import chosen_symbols
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Series
-from alphaqcm.pipeline.registry import Market, parse_market
 
 _FEW = 5  # unknown symbols that are named one by one
 

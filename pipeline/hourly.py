@@ -15,14 +15,14 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.factors.funding import hourly_funding
 from alphaqcm.pipeline.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.factors.orderflow import hourly_orderflow
-from alphaqcm.pipeline.keys import Series
 from alphaqcm.pipeline.layers import Batch, Fingerprint, Gate
 from alphaqcm.pipeline.raw import UTC_US
-from alphaqcm.pipeline.registry import DataType
 
 VERSION = 1
 """Raise it when an hourly CSV's content changes for the same month files."""

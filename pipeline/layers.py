@@ -23,9 +23,9 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from alphaqcm.pipeline.domain.archive_file import Period, Symbol
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.keys import Period, Symbol
-from alphaqcm.pipeline.registry import DataType, Market
 
 FOOTER_KEY = "alphaqcm"
 _TEMP_SUFFIX = ".tmp"

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import polars as pl
 
+from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.hourly import CSV_TIME, Span, meta_path
-from alphaqcm.pipeline.keys import Symbol, months_between
 from alphaqcm.pipeline.layers import Batch, Fingerprint, Layout, layer_inputs, write_bytes
-from alphaqcm.pipeline.registry import DataType
 from alphaqcm.pipeline.table_file import read_json
 
 STAGE = "crypto_1min"

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.aggtrades import AggMinutes, Counters, merge
-from alphaqcm.pipeline.keys import Series
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.months import MonthFrame, Part, month_frame
 from alphaqcm.pipeline.raw import Reading
-from alphaqcm.pipeline.registry import DataType
 
 
 def grow_month(

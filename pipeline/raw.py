@@ -17,10 +17,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
-from alphaqcm.pipeline.keys import ArchiveFile, Period
-from alphaqcm.pipeline.member import Member, open_member, read_member
-from alphaqcm.pipeline.registry import (
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import (
     EPOCH_US_FROM,
     METRICS_CADENCE,
     METRICS_START_LABELS_FROM,
@@ -32,6 +30,8 @@ from alphaqcm.pipeline.registry import (
     TypeSpec,
     spec_of,
 )
+from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
+from alphaqcm.pipeline.member import Member, open_member, read_member
 
 __all__ = ["Member", "Reading", "known_delay", "open_member", "read_archive", "read_csv"]
 

@@ -18,11 +18,12 @@ import polars as pl
 
 from alphaqcm.pipeline.columns import OWN, STAGE_COLUMNS, VERSION
 from alphaqcm.pipeline.columns.csv import read_csv
+from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import LayerError, Undefined
 from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
 from alphaqcm.pipeline.hourly import Span, write_csv
-from alphaqcm.pipeline.keys import Symbol, months_between
 from alphaqcm.pipeline.layers import (
     FOOTER_KEY,
     Batch,
@@ -34,7 +35,6 @@ from alphaqcm.pipeline.layers import (
     layer_inputs,
     month_name,
 )
-from alphaqcm.pipeline.registry import DataType, Market
 
 LAYER = "symbol_table"
 STAGE_BYTES = "stage_bytes"

@@ -33,8 +33,8 @@ from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State
 from alphaqcm.data_collection.plan import wanted_files
 from alphaqcm.data_collection.proof import sha256_of, zip_defect
 from alphaqcm.data_collection.sources import HttpSource
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 CONNECTIONS = 32
 LATENCY_MS = 40
@@ -279,8 +279,8 @@ _MEMORY = """
 import sys
 from pathlib import Path
 from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.pipeline.keys import Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 url, place, count = sys.argv[1:]
 with Archive.open(url, cache=Path(place), options=FetchOptions(connections=32)) as archive:
     series = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

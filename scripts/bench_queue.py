@@ -32,8 +32,8 @@ from alphaqcm.data_collection.settings import types_of  # noqa: E402
 from alphaqcm.data_collection.shared_queue import Queue  # noqa: E402
 from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind  # noqa: E402
 from alphaqcm.data_collection.worker import work  # noqa: E402
-from alphaqcm.pipeline.keys import Period, Series  # noqa: E402
-from alphaqcm.pipeline.registry import DataType, Market  # noqa: E402
+from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
+from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
 
 ROUNDS = 60
 WORKERS = 4

@@ -42,12 +42,12 @@ from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of
 from alphaqcm.pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
 from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.factors.metrics import METRICS
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
 from alphaqcm.pipeline.layers import Fingerprint, Input, Layout, write_parquet
-from alphaqcm.pipeline.registry import DataType, Market
 from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.table_file import write_table
 from alphaqcm.pipeline.wide import DEFAULTS, LAYER

@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 
 from alphaqcm.pipeline.aggtrades import AggMinutes
-from alphaqcm.pipeline.keys import ArchiveFile, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 MINUTE_US = 60_000_000
 SUMS = (

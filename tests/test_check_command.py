@@ -20,9 +20,9 @@ from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
 from alphaqcm.data_collection.sample.traps import Where
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Partition
 from alphaqcm.pipeline.layers import read_fingerprint, write_parquet
-from alphaqcm.pipeline.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
 DAY = date(2024, 2, 28)

@@ -24,10 +24,10 @@ from alphaqcm.pipeline.checks.finding import (
 )
 from alphaqcm.pipeline.checks.gaps import Life, gap_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
-from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.months import month_frame
 from alphaqcm.pipeline.raw import read_archive
-from alphaqcm.pipeline.registry import DataType
 from tests.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us
 
 

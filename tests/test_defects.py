@@ -10,7 +10,7 @@ from pathlib import Path
 from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
 from alphaqcm.data_collection.sample.traps import Flaw, Trap, Where
 from alphaqcm.pipeline.checks.finding import Span
-from alphaqcm.pipeline.registry import DataType, Partition
+from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
 START, LAST = date(2024, 2, 22), date(2024, 2, 29)

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphaqcm.pipeline.columns import OWN, REGISTRY, schema
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import Undefined
 from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.factors.funding import hourly_funding
@@ -20,8 +22,6 @@ from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
 from alphaqcm.pipeline.factors.segments import TIME
 from alphaqcm.pipeline.factors.windows import gap_flags, quantile99, running_quantile99
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.registry import Market
 from alphaqcm.pipeline.symbol_table import build_symbol_table
 from tests import factor_data as data
 

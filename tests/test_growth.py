@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from alphaqcm.pipeline.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.cross_section import cross_section
+from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.factors.rows import with_volume_clean
 from alphaqcm.pipeline.growth import GrownPart, Growth, OldTable, first_change, write_grown
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period, epoch_us
 from alphaqcm.pipeline.layers import Fingerprint, Input, Layout
 from alphaqcm.pipeline.parquet_footer import read_footer_of
 from alphaqcm.pipeline.parquet_splice import Encoded, Place, Splice

@@ -18,7 +18,7 @@ from tests.conftest import PROJECT
 
 CORE = PROJECT / "pipeline"
 MODULES = sorted(
-    path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
+    "alphaqcm." + path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
     for path in CORE.rglob("*.py")
     if "numba" in path.read_text(encoding="utf-8") or "@kernel" in path.read_text(encoding="utf-8")
 )

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from alphaqcm.data_collection.cli import main
 from alphaqcm.pipeline.aggtrades import aggregate_file, kernel
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 from tests.aggtrades_oracle import as_text, make_lines, trades_file
 from tests.command import copy_packages
 from tests.conftest import PROJECT

@@ -15,11 +15,11 @@ from alphaqcm.data_collection.ledger import Ledger
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
 from alphaqcm.pipeline.layers import read_fingerprint
-from alphaqcm.pipeline.registry import DataType, Market
 from tests.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

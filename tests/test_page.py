@@ -30,7 +30,7 @@ from alphaqcm.data_collection.report.model import (
 from alphaqcm.data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
 from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 from tests.conftest import need_tool
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")

@@ -15,9 +15,9 @@ from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.settings import RunSettings, types_of
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
-from alphaqcm.pipeline.registry import Market
 from tests.conftest import PROJECT
 
 

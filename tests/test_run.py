@@ -24,8 +24,8 @@ from alphaqcm.data_collection._bootstrap import NEEDED
 from alphaqcm.data_collection.mirror import Mirror
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.layers import read_fingerprint
-from alphaqcm.pipeline.registry import Market
 from tests.command import alphaqcm
 from tests.conftest import PROJECT
 

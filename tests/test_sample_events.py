@@ -37,7 +37,7 @@ from alphaqcm.data_collection.sample import (
     write_sample,
 )
 from alphaqcm.data_collection.sample.words import TRAPS, parse_trap
-from alphaqcm.pipeline.registry import DataType, Market, Partition
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from tests.sample_files import Row, day, month, numbers, rows_of, series, times
 from tests.sample_plants import (
     BASE,

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.factors.assemble import NEEDED
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
 from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, write_parquet
 from alphaqcm.pipeline.symbol_table import (
     INPUT_TYPES,

@@ -24,9 +24,9 @@ from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.tasks import TaskKind
 from alphaqcm.data_collection.update import Updated, update
 from alphaqcm.data_collection.update_jobs import Job, perform
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
+from alphaqcm.pipeline.domain.registry import DataType, Partition
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Symbol
-from alphaqcm.pipeline.registry import DataType, Partition
 from tests.walked import settings_of, walk
 
 FIRST = date(2024, 1, 24)

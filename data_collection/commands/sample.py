@@ -18,7 +18,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.sample import Flaw, SampleSpec, universe, write_sample
 from alphaqcm.data_collection.sample.note import claim
 from alphaqcm.data_collection.sample.words import TRAPS, parse_trap, usage
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from alphaqcm.data_collection.mirror.faults import Fault, FaultKind, FaultPlan, Forecast
 from alphaqcm.data_collection.mirror.tree import DirectoryTree, Entry, PageQuery, Tree, listing_page
-from alphaqcm.pipeline.keys import quote_key
+from alphaqcm.pipeline.domain.archive_file import quote_key
 
 _CHUNK = 1 << 16
 _MOVED = "moved"  # query of a redirect's new address: served without further faults

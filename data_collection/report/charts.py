@@ -31,7 +31,7 @@ from alphaqcm.data_collection.report.colours import (
 )
 from alphaqcm.data_collection.report.model import Coverage, Distribution, Reconciled
 from alphaqcm.pipeline.checks.finding import DAY_US, EVERY, Finding
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 WIDTH = 9.0  # inches
 ROW = 0.19  # inches a symbol

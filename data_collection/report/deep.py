@@ -13,10 +13,10 @@ from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_o
 from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
 from alphaqcm.pipeline.checks.partitions import day_finding
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.keys import ArchiveFile, Period
 from alphaqcm.pipeline.months import assemble, read_part
-from alphaqcm.pipeline.registry import DataType, Partition, spec_of
 
 
 def partition_findings(

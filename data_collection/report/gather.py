@@ -15,8 +15,8 @@ from alphaqcm.data_collection.report.tables import TableLook, look_at_table
 from alphaqcm.data_collection.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
 from alphaqcm.pipeline.checks.gaps import gap_findings, life_findings
-from alphaqcm.pipeline.keys import months_between
-from alphaqcm.pipeline.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.domain.archive_file import months_between
+from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
 
 _FEW = 3
 """Up to so many symbols a pool of processes costs more than it gives."""

@@ -29,9 +29,9 @@ from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
 from alphaqcm.pipeline.checks.gaps import Life
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import DataType
 
 BASE = "klines:1m"
 STEPS = {"1m": 60_000_000, "1h": HOUR_US}

@@ -14,8 +14,8 @@ from alphaqcm.data_collection.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks.bars import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from alphaqcm.pipeline.domain.archive_file import Period, epoch_us, months_between
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.keys import Period, epoch_us, months_between
 from alphaqcm.pipeline.layers import footer_in
 
 MonthView = MonthOf[Any]

@@ -10,7 +10,7 @@ from alphaqcm.data_collection.sample.instruments import Instrument
 from alphaqcm.data_collection.sample.table import Cells, Floats, Ints, Mask, Style, Table
 from alphaqcm.data_collection.sample.trades import Trades
 from alphaqcm.data_collection.sample.walk import MINUTE_US, MINUTES
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 HOUR_US = 60 * MINUTE_US
 REFERENCE_DECIMALS = 8

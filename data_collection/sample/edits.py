@@ -22,8 +22,8 @@ from alphaqcm.data_collection.sample.traps import (
     UnsortedRows,
 )
 from alphaqcm.data_collection.sample.walk import DAY_US, rng
-from alphaqcm.pipeline.keys import ArchiveFile, epoch_us
-from alphaqcm.pipeline.registry import spec_of
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, epoch_us
+from alphaqcm.pipeline.domain.registry import spec_of
 
 
 def edited(

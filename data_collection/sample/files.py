@@ -11,10 +11,10 @@ from pathlib import Path
 
 from alphaqcm.data_collection.sample.table import Spelling, Table, header_line, render
 from alphaqcm.data_collection.sample.traps import Flaw
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market, spec_of
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.keys import ArchiveFile
 from alphaqcm.pipeline.layers import write_bytes
-from alphaqcm.pipeline.registry import Market, spec_of
 
 HEADERS_SINCE = date(2022, 1, 1)
 MICROSECONDS_SINCE = date(2025, 1, 1)

@@ -11,7 +11,7 @@ import math
 import zlib
 from dataclasses import dataclass
 
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from alphaqcm.data_collection.sample.spec import BAR_TYPES, SampleSpec
 from alphaqcm.data_collection.sample.table import Floats, Ints, Table
 from alphaqcm.data_collection.sample.trades import Tape, Trades
 from alphaqcm.data_collection.sample.walk import MINUTES, Grid, Walk, rng
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType
 
 Kind = tuple[DataType, str]
 """A type and its interval, empty where it has none."""

@@ -11,7 +11,7 @@ from alphaqcm.data_collection.sample.fate import Fate, inside
 from alphaqcm.data_collection.sample.instruments import Instrument
 from alphaqcm.data_collection.sample.table import NULL, Cells, Floats, Ints, Style, Table
 from alphaqcm.data_collection.sample.walk import MINUTE_US, Grid, rng
-from alphaqcm.pipeline.registry import METRICS_START_LABELS_FROM, Market
+from alphaqcm.pipeline.domain.registry import METRICS_START_LABELS_FROM, Market
 
 HOUR_US = 60 * MINUTE_US
 FIVE_MINUTES = 5

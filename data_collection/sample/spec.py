@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.sample.instruments import universe
 from alphaqcm.data_collection.sample.traps import Frozen, IdGap, RepeatedIds, Trap, ZeroQuantity
-from alphaqcm.pipeline.keys import Period, days_between
-from alphaqcm.pipeline.registry import REGISTRY, DataType, Market, Partition
+from alphaqcm.pipeline.domain.archive_file import Period, days_between
+from alphaqcm.pipeline.domain.registry import REGISTRY, DataType, Market, Partition
 
 LAST_DAY = date(2024, 2, 29)
 """Where a sample ends when no start is given: the end of a finished month."""

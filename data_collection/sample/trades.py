@@ -18,7 +18,7 @@ from alphaqcm.data_collection.sample.fate import Fate, inside
 from alphaqcm.data_collection.sample.instruments import Instrument
 from alphaqcm.data_collection.sample.table import Floats, Ints, Mask
 from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US, MINUTES, Grid, rng
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 CLUSTER = 0.35  # chance that a cluster ends with this order: 2.9 orders on average
 ROWS_PER_ORDER = 1.5  # about; turns wanted rows into clusters

@@ -16,7 +16,7 @@ import numpy as np
 from alphaqcm.data_collection.sample.fate import Fate
 from alphaqcm.data_collection.sample.instruments import Instrument
 from alphaqcm.data_collection.sample.table import Floats, Ints
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 MINUTES = 1440
 MINUTE_US = 60_000_000

@@ -29,9 +29,9 @@ from alphaqcm.data_collection.sample.traps import (
     ZeroQuantity,
 )
 from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series, Symbol, epoch_us
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series, Symbol, epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.layers import clean_temps
-from alphaqcm.pipeline.registry import DataType, Market
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from alphaqcm.pipeline.aggtrades.model import (
     join_ranges,
     merge,
 )
-from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.member import open_member
 
 __all__ = [

@@ -29,8 +29,8 @@ from alphaqcm.pipeline.aggtrades.minutes import (
 )
 from alphaqcm.pipeline.aggtrades.model import IdRanges, Thresholds, join_ranges, ranges_of
 from alphaqcm.pipeline.aggtrades.stream import Bytes
+from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.keys import Period
 
 RUN_ROWS = 2_000_000
 """Rows kept in memory before they are sorted and put on disk."""

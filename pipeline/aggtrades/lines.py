@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from alphaqcm.pipeline.aggtrades.layout import MAX_DECIMAL, SPAN_LIMIT
-from alphaqcm.pipeline.registry import EPOCH_US_FROM, Column, Kind
+from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, Column, Kind
 
 MAX_LINE = 1024
 """Bytes of the longest line that is believed."""

@@ -15,7 +15,7 @@ from alphaqcm.pipeline.aggtrades.lines import Row
 from alphaqcm.pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
 from alphaqcm.pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
 from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes
-from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.domain.archive_file import Period
 
 _MINUTE_US = 60_000_000
 

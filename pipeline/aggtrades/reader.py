@@ -14,10 +14,10 @@ from typing import NoReturn, Protocol
 from alphaqcm.pipeline.aggtrades import layout as k
 from alphaqcm.pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
 from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import OUTSIDE_LIMIT, Column, spec_of
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
-from alphaqcm.pipeline.keys import ArchiveFile, Period
 from alphaqcm.pipeline.member import Member
-from alphaqcm.pipeline.registry import OUTSIDE_LIMIT, Column, spec_of
 
 SHORTEST_LINE = 20
 """Bytes; a shorter line has no seven fields with a time of any archive file's period."""

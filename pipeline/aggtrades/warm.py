@@ -13,7 +13,7 @@ from alphaqcm.pipeline.aggtrades import layout as k
 from alphaqcm.pipeline.aggtrades.exact import RowSink, sum_sorted
 from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
 from alphaqcm.pipeline.aggtrades.model import Thresholds
-from alphaqcm.pipeline.keys import Period
+from alphaqcm.pipeline.domain.archive_file import Period
 
 _DAY = Period.day(date(1970, 1, 2))
 _LINE = b"1,1.5,2.5,1,1,86400000,true\n"

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from alphaqcm.pipeline.columns import OWN, schema
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 from alphaqcm.pipeline.factors.funding import hourly_funding
 from alphaqcm.pipeline.factors.hours import hour_statistics
 from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
@@ -16,7 +17,6 @@ from alphaqcm.pipeline.factors.minutes import read_minutes
 from alphaqcm.pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
 from alphaqcm.pipeline.factors.rows import Before, row_columns
 from alphaqcm.pipeline.factors.segments import TIME
-from alphaqcm.pipeline.keys import epoch_us
 
 _CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
 NEEDED: dict[str, dict[str, pl.DataType]] = {

@@ -6,8 +6,8 @@ from datetime import date
 
 import polars as pl
 
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 from alphaqcm.pipeline.factors.segments import TIME
-from alphaqcm.pipeline.keys import epoch_us
 
 METRICS = (
     "sum_open_interest",

@@ -14,8 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
 
+from alphaqcm.pipeline.domain.registry import (
+    INTERVALS,
+    DataType,
+    Market,
+    Partition,
+    parse_type,
+    spec_of,
+)
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.registry import INTERVALS, DataType, Market, Partition, parse_type, spec_of
 
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "BTC", "ETH", "BNB", "EUR", "TRY")
 _EXPIRY = re.compile(r"^(?P<pair>.+)_(?P<expiry>\d{6}|PERP)$")
