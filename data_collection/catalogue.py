@@ -26,7 +26,7 @@ from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.growth import table_inputs
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Input, Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes
 from alphaqcm.pipeline.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.table_file import held_symbols
 

@@ -13,7 +13,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.road import last_source
 from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -21,7 +21,7 @@ from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.summary import print_summary
 from alphaqcm.data_collection.wanted import Wish, find_files
 from alphaqcm.pipeline.domain.archive_file import Symbol
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 WORKERS = 2
 

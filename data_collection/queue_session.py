@@ -16,7 +16,7 @@ from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.data_collection.wanted import Wish, find_files
 from alphaqcm.data_collection.worker import work
-from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.pipeline.storage.layout import clean_temps
 
 _SHOWN = 10  # failures named one by one when a worker ends
 

@@ -16,7 +16,7 @@ from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.layers import Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint, write_bytes
 from alphaqcm.pipeline.table_file import read_json
 
 

@@ -29,7 +29,7 @@ from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import Steps
 from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.storage.layout import write_bytes
 
 _POLL = 0.2  # seconds between two looks at the queue
 _MANY = 100  # months to fetch from which on small files are brought ahead

@@ -35,7 +35,7 @@ from alphaqcm.data_collection.queue_session import Session
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.universe import DEFAULT_FILE
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 _LAYOUT = Layout(DEFAULT_ROOT)
 

@@ -21,7 +21,7 @@ from alphaqcm.pipeline.domain.registry import (
     spec_of,
 )
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def typed(data_type: DataType, interval: str = "") -> str:

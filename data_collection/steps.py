@@ -22,7 +22,7 @@ from alphaqcm.pipeline.aggtrades import warm_up
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.layers import Fingerprint, layer_inputs, read_footer
+from alphaqcm.pipeline.storage.layout import Fingerprint, layer_inputs, read_footer
 from alphaqcm.pipeline.symbol_table import (
     build_symbol_table,
     read_inputs,

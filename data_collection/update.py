@@ -45,7 +45,7 @@ from alphaqcm.pipeline.growth import (
     OldTable,
     write_grown,
 )
-from alphaqcm.pipeline.layers import (
+from alphaqcm.pipeline.storage.layout import (
     Fingerprint,
     Layout,
     read_fingerprint,

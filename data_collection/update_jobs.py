@@ -19,7 +19,7 @@ from alphaqcm.data_collection.update_marks import month_file
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.growth import Growth, OldTable, changed_months, first_change, grow
-from alphaqcm.pipeline.layers import Fingerprint, read_fingerprint
+from alphaqcm.pipeline.storage.layout import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.symbol_table import INPUT_TYPES, table_fingerprint
 
 LISTING_AGE = 3600.0

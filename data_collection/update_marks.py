@@ -21,7 +21,7 @@ from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_o
 from alphaqcm.data_collection.steps import Steps
 from alphaqcm.data_collection.tasks import Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import Period, Series
-from alphaqcm.pipeline.layers import month_name, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.layout import month_name, read_fingerprint, write_bytes
 
 Mark = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""

@@ -11,7 +11,7 @@ import duckdb
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.columns import REGISTRY, DType
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.layers import STAGES, Layout
+from alphaqcm.pipeline.storage.layout import STAGES, Layout
 
 HOURLY = {
     "aggtrades_1h": DataType.AGGTRADES,

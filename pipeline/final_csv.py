@@ -13,7 +13,7 @@ from alphaqcm.pipeline.columns import COLUMNS, FEATURES
 from alphaqcm.pipeline.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.hourly import write_csv
-from alphaqcm.pipeline.layers import Layout, atomic_write, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.layout import Layout, atomic_write, read_fingerprint, write_bytes
 from alphaqcm.pipeline.table_file import SymbolRows, held_symbols, read_json, read_table
 from alphaqcm.pipeline.wide import LeftOut
 

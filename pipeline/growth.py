@@ -27,7 +27,7 @@ from alphaqcm.pipeline.factors.assemble import Days, moment, own_columns
 from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
 from alphaqcm.pipeline.factors.segments import floats
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import (
+from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Fingerprint,
     Input,
@@ -36,7 +36,7 @@ from alphaqcm.pipeline.layers import (
     footer_of,
     read_footer,
 )
-from alphaqcm.pipeline.parquet_splice import Encoded, Make, Place, Splice
+from alphaqcm.pipeline.storage.parquet_splice import Encoded, Make, Place, Splice
 from alphaqcm.pipeline.symbol_table import read_inputs
 from alphaqcm.pipeline.table_file import (
     SymbolRows,

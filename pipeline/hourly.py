@@ -21,8 +21,8 @@ from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.factors.funding import hourly_funding
 from alphaqcm.pipeline.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.factors.orderflow import hourly_orderflow
-from alphaqcm.pipeline.layers import Batch, Fingerprint, Gate
 from alphaqcm.pipeline.raw import UTC_US
+from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Gate
 
 VERSION = 1
 """Raise it when an hourly CSV's content changes for the same month files."""

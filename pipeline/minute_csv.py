@@ -14,7 +14,7 @@ from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.hourly import CSV_TIME, Span, meta_path
-from alphaqcm.pipeline.layers import Batch, Fingerprint, Layout, layer_inputs, write_bytes
+from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Layout, layer_inputs, write_bytes
 from alphaqcm.pipeline.table_file import read_json
 
 STAGE = "crypto_1min"

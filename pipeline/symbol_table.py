@@ -24,7 +24,7 @@ from alphaqcm.pipeline.errors import LayerError, Undefined
 from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
 from alphaqcm.pipeline.hourly import Span, write_csv
-from alphaqcm.pipeline.layers import (
+from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Batch,
     Fingerprint,

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
-from alphaqcm.pipeline.layers import (
+from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Fingerprint,
     Gate,

@@ -19,7 +19,7 @@ from alphaqcm.pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
 from alphaqcm.pipeline.columns.csv import csv_form
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.hourly import write_csv
-from alphaqcm.pipeline.layers import atomic_write
+from alphaqcm.pipeline.storage.layout import atomic_write
 from alphaqcm.pipeline.table_file import arrow_schema, read_table
 
 LABEL = "y_logret_fwd_1h"

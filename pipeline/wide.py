@@ -20,7 +20,13 @@ from alphaqcm.pipeline.cross_section import CrossSection, Part, cross_section
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, layer_inputs, read_footer
+from alphaqcm.pipeline.storage.layout import (
+    Fingerprint,
+    Layout,
+    is_current,
+    layer_inputs,
+    read_footer,
+)
 from alphaqcm.pipeline.symbol_table import read_symbol_table, require_wide
 from alphaqcm.pipeline.table_file import (
     SymbolRows,

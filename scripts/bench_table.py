@@ -29,7 +29,7 @@ from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.final_csv import write_final_csvs
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import FOOTER_KEY, Fingerprint, Layout, footer_of
+from alphaqcm.pipeline.storage.layout import FOOTER_KEY, Fingerprint, Layout, footer_of
 from alphaqcm.pipeline.wide import build_final
 
 FIRST_US = 1_577_836_800_000_000

@@ -47,7 +47,7 @@ from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.factors.metrics import METRICS
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Input, Layout, write_parquet
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet
 from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.table_file import write_table
 from alphaqcm.pipeline.wide import DEFAULTS, LAYER

@@ -29,7 +29,7 @@ from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
 from alphaqcm.data_collection.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.layers import Batch
+from alphaqcm.pipeline.storage.layout import Batch
 
 PROJECT = Path(__file__).resolve().parent.parent
 _started: list[subprocess.Popen[str]] = []

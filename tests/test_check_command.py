@@ -22,7 +22,7 @@ from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Partition
-from alphaqcm.pipeline.layers import read_fingerprint, write_parquet
+from alphaqcm.pipeline.storage.layout import read_fingerprint, write_parquet
 from tests.walked import checked, settings_of, walk
 
 DAY = date(2024, 2, 28)

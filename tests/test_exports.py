@@ -16,7 +16,7 @@ from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Layout, write_parquet
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet
 from alphaqcm.pipeline.symbol_table import read_stage, stage_frames
 from alphaqcm.pipeline.training import (
     LABEL,

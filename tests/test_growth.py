@@ -27,9 +27,9 @@ from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.factors.rows import with_volume_clean
 from alphaqcm.pipeline.growth import GrownPart, Growth, OldTable, first_change, write_grown
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Input, Layout
-from alphaqcm.pipeline.parquet_footer import read_footer_of
-from alphaqcm.pipeline.parquet_splice import Encoded, Place, Splice
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout
+from alphaqcm.pipeline.storage.parquet_footer import read_footer_of
+from alphaqcm.pipeline.storage.parquet_splice import Encoded, Place, Splice
 from alphaqcm.pipeline.table_file import TableOptions, open_writer, write_table
 from alphaqcm.pipeline.wide import LAYER, wide_frames
 

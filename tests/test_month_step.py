@@ -19,7 +19,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import read_fingerprint
+from alphaqcm.pipeline.storage.layout import read_fingerprint
 from tests.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

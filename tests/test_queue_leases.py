@@ -14,7 +14,7 @@ from alphaqcm.data_collection.queue_options import CommitStep, workers_dir
 from alphaqcm.data_collection.queue_state import State
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.pipeline.storage.layout import clean_temps
 from tests import queue_workers as workers
 from tests.test_queue_file import fill, small_disk
 from tests.test_queue_storms import commits, until

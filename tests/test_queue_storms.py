@@ -18,7 +18,7 @@ from alphaqcm.data_collection.queue_file import Damaged
 from alphaqcm.data_collection.queue_state import Book, State
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.pipeline.storage.layout import clean_temps
 from tests import queue_workers as workers
 from tests.conftest import SOAK
 

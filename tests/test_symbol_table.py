@@ -12,7 +12,7 @@ from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.factors.assemble import NEEDED
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, write_parquet
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, is_current, write_parquet
 from alphaqcm.pipeline.symbol_table import (
     INPUT_TYPES,
     build_symbol_table,

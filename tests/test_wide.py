@@ -24,7 +24,7 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
 from alphaqcm.pipeline.final_csv import read_final_csvs, write_final_csvs
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Fingerprint, Layout
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
 from alphaqcm.pipeline.symbol_table import SymbolTable, write_symbol_table
 from alphaqcm.pipeline.table_file import TableOptions, held_symbols, read_table, write_table
 from alphaqcm.pipeline.wide import build_complete, build_final

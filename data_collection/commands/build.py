@@ -15,7 +15,7 @@ from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.summary import print_summary
 from alphaqcm.pipeline.domain.registry import parse_market
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ from alphaqcm.data_collection.update_marks import on_disk
 from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.storage.layout import write_bytes
 
 _PRINTED = 40
 

@@ -20,8 +20,8 @@ from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.final_csv import write_final_csvs
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.layers import Layout, read_fingerprint
 from alphaqcm.pipeline.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
+from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
 from alphaqcm.pipeline.symbol_table import require_wide, table_fingerprint, write_stages
 
 _T = TypeVar("_T")

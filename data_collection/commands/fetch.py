@@ -19,7 +19,7 @@ from alphaqcm.data_collection.options import (
 from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.universe import add_symbol_options
 from alphaqcm.data_collection.wanted import add_types_option, find_files, read_wish
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

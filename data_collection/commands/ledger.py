@@ -18,7 +18,7 @@ import orjson
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.options import add_root_option
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

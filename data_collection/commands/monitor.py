@@ -19,7 +19,7 @@ from alphaqcm.data_collection.options import DEFAULT_ROOT
 from alphaqcm.data_collection.queue_options import DEFAULT_STATE
 from alphaqcm.data_collection.root import require_folder
 from alphaqcm.data_collection.tasks import Task
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

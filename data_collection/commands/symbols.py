@@ -24,7 +24,7 @@ from alphaqcm.data_collection.settings import parse_typed
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.domain.archive_file import Series, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
-from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.storage.layout import write_bytes
 
 _LATE = {Partition.DAILY: timedelta(days=3), Partition.MONTHLY: timedelta(days=45)}
 """How late the files of a living symbol may be, after the newest file of all symbols."""

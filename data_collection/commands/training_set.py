@@ -13,7 +13,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.summary import counted
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
 
 

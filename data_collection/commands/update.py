@@ -19,7 +19,7 @@ from alphaqcm.data_collection.road import load_settings, save_settings
 from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.summary import counted, troubles_text
 from alphaqcm.data_collection.update import Updated, update
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.table_file import held_symbols
 
 _LINES = 20

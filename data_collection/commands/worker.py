@@ -21,7 +21,7 @@ from alphaqcm.data_collection.options import (
 from alphaqcm.data_collection.queue_options import DEFAULT_STATE
 from alphaqcm.data_collection.queue_session import Session
 from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

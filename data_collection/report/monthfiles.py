@@ -16,7 +16,7 @@ from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import Period, epoch_us, months_between
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.layers import footer_in
+from alphaqcm.pipeline.storage.layout import footer_in
 
 MonthView = MonthOf[Any]
 

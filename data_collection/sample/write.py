@@ -31,7 +31,7 @@ from alphaqcm.data_collection.sample.traps import (
 from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series, Symbol, epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Market
-from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.pipeline.storage.layout import clean_temps
 
 
 @dataclass(frozen=True, slots=True)

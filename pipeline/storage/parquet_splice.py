@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alphaqcm.pipeline.parquet_footer import (
+from alphaqcm.pipeline.storage.parquet_footer import (
     COMPRESSED,
     DATA,
     DATA_AT,
