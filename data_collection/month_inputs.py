@@ -10,7 +10,7 @@ from typing import Any
 from alphaqcm.data_collection.archive import Archive, Fetched, Missing, MissingState
 from alphaqcm.data_collection.plan import Action
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
-from alphaqcm.pipeline.months import VERSION
+from alphaqcm.pipeline.reading.month_file import VERSION
 from alphaqcm.pipeline.storage.layout import Input, read_footer
 
 Available = Mapping[Period, Any]

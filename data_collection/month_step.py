@@ -17,8 +17,15 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.month_growth import days_held, grow_month
-from alphaqcm.pipeline.months import VERSION, MonthFrame, Part, assemble, missing_days, read_part
+from alphaqcm.pipeline.reading.month_append import days_held, grow_month
+from alphaqcm.pipeline.reading.month_file import (
+    VERSION,
+    MonthFrame,
+    Part,
+    assemble,
+    missing_days,
+    read_part,
+)
 from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
 
 

@@ -21,7 +21,7 @@ from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.factors.funding import hourly_funding
 from alphaqcm.pipeline.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.factors.orderflow import hourly_orderflow
-from alphaqcm.pipeline.raw import UTC_US
+from alphaqcm.pipeline.reading.csv_reader import UTC_US
 from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Gate
 
 VERSION = 1

@@ -31,7 +31,7 @@ from alphaqcm.pipeline.aggtrades import aggregate_file, warm_up
 from alphaqcm.pipeline.aggtrades.stream import read_pieces
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.member import open_member
+from alphaqcm.pipeline.reading.zip_member import open_member
 
 NAME = "BTCUSDT-aggTrades-2024-02.zip"
 FILE = ArchiveFile.from_name(NAME, Market.UM)

@@ -16,7 +16,7 @@ from alphaqcm.pipeline.factors.metrics import METRICS
 from alphaqcm.pipeline.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
 from alphaqcm.pipeline.factors.segments import TIME
 from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
 from alphaqcm.pipeline.symbol_table import SymbolTable, build_symbol_table, write_symbol_table
 

@@ -26,8 +26,8 @@ from alphaqcm.pipeline.aggtrades.reader import read_rows
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
-from alphaqcm.pipeline.member import open_member
-from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.reading.zip_member import open_member
 from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
 from tests.aggtrades_oracle import (
     HEADER,

@@ -26,8 +26,8 @@ from alphaqcm.pipeline.checks.gaps import Life, gap_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.months import month_frame
-from alphaqcm.pipeline.raw import read_archive
+from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.reading.month_file import month_frame
 from tests.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us
 
 

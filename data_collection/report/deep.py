@@ -16,7 +16,7 @@ from alphaqcm.pipeline.checks.partitions import day_finding
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.months import assemble, read_part
+from alphaqcm.pipeline.reading.month_file import assemble, read_part
 
 
 def partition_findings(

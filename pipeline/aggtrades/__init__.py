@@ -27,7 +27,7 @@ from alphaqcm.pipeline.aggtrades.model import (
     merge,
 )
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
-from alphaqcm.pipeline.member import open_member
+from alphaqcm.pipeline.reading.zip_member import open_member
 
 __all__ = [
     "DEFAULT_THRESHOLDS",

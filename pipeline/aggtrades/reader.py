@@ -17,7 +17,7 @@ from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import OUTSIDE_LIMIT, Column, spec_of
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
-from alphaqcm.pipeline.member import Member
+from alphaqcm.pipeline.reading.zip_member import Member
 
 SHORTEST_LINE = 20
 """Bytes; a shorter line has no seven fields with a time of any archive file's period."""

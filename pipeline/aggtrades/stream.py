@@ -25,7 +25,7 @@ import numpy.typing as npt
 from isal import igzip, igzip_lib, isal_zlib
 
 from alphaqcm.pipeline.errors import BadZip, layer_error
-from alphaqcm.pipeline.member import Member
+from alphaqcm.pipeline.reading.zip_member import Member
 
 PIECE = 1 << 20
 """Bytes of CSV in a full piece."""

@@ -19,7 +19,7 @@ from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.factors.metrics import METRICS
-from alphaqcm.pipeline.raw import UTC_US, Reading, known_delay, read_archive
+from alphaqcm.pipeline.reading.csv_reader import UTC_US, Reading, known_delay, read_archive
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""

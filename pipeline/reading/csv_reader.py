@@ -31,7 +31,7 @@ from alphaqcm.pipeline.domain.registry import (
     spec_of,
 )
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
-from alphaqcm.pipeline.member import Member, open_member, read_member
+from alphaqcm.pipeline.reading.zip_member import Member, open_member, read_member
 
 __all__ = ["Member", "Reading", "known_delay", "open_member", "read_archive", "read_csv"]
 

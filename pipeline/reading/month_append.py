@@ -12,8 +12,8 @@ import polars as pl
 from alphaqcm.pipeline.aggtrades import AggMinutes, Counters, merge
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.months import MonthFrame, Part, month_frame
-from alphaqcm.pipeline.raw import Reading
+from alphaqcm.pipeline.reading.csv_reader import Reading
+from alphaqcm.pipeline.reading.month_file import MonthFrame, Part, month_frame
 
 
 def grow_month(
