@@ -17,7 +17,7 @@ _MINUTE_US = 60_000_000
 class TradeMonth:
     """One month of aggTrades: first and last minute (microseconds) and id, and its counters.
 
-    `counters` are those of `pipeline.aggtrades.Counters`, by name.
+    `counters` are those of `pipeline.reading.aggtrades.Counters`, by name.
     """
 
     first: int

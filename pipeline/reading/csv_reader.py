@@ -3,7 +3,7 @@
     ZIP -> its one CSV -> header told from data -> every row has every field -> typed columns
         -> times to UTC microseconds -> rows outside the file's own period left out and counted
 
-aggTrades files are too large for a frame of rows: `pipeline.aggtrades` reads those with the same
+aggTrades files are too large for a frame of rows: `aggtrades/` beside it reads those with the same
 rules in one pass (this module reads small ones too, which is how the two are held together).
 """
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.aggtrades import AggMinutes, Counters, merge
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Counters, merge
 from alphaqcm.pipeline.reading.csv_reader import Reading
 from alphaqcm.pipeline.reading.month_file import MonthFrame, Part, month_frame
 

@@ -2,7 +2,7 @@
 
 The monthly file comes first; a UTC day without any row in it is taken from that day's own file; a
 month without a monthly file is made of its daily files. aggTrades go the same way through
-`pipeline.aggtrades`, which condenses them to minutes while it reads.
+`pipeline.reading.aggtrades`, which condenses them to minutes while it reads.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.factors.metrics import METRICS
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, Reading, known_delay, read_archive
 
 VERSION = 1

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from alphaqcm.pipeline.aggtrades.model import (
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.reading.aggtrades.model import (
     SCHEMA,
     AggMinutes,
     Counters,
@@ -26,7 +27,6 @@ from alphaqcm.pipeline.aggtrades.model import (
     join_ranges,
     merge,
 )
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.reading.zip_member import open_member
 
 __all__ = [
@@ -62,8 +62,8 @@ def aggregate_file(
     where `path` cannot be read. Memory stays below 300 MB for a file in order and 1 GB for any
     other.
     """
-    from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
-    from alphaqcm.pipeline.aggtrades.reader import Disorder, check_period, read_rows
+    from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
+    from alphaqcm.pipeline.reading.aggtrades.reader import Disorder, check_period, read_rows
 
     member = open_member(path)
     sink = MinuteSink(file.period, thresholds)
@@ -85,8 +85,8 @@ def aggregate_file(
 def _aggregate_sorted(
     path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None, *, ahead: bool
 ) -> AggMinutes:
-    from alphaqcm.pipeline.aggtrades.exact import RUN_ROWS, RowSink, sum_sorted
-    from alphaqcm.pipeline.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
+    from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
+    from alphaqcm.pipeline.reading.aggtrades.sorted_path import RUN_ROWS, RowSink, sum_sorted
 
     member = open_member(path)
     run_rows = min(RUN_ROWS, member.size // SHORTEST_LINE + 1)
@@ -109,6 +109,6 @@ def _aggregate_sorted(
 
 def warm_up(on_compile: Callable[[], None] = lambda: None) -> None:
     """Load the compiled code; `on_compile` is called first where it must be compiled (seconds)."""
-    from alphaqcm.pipeline.aggtrades.warm import load
+    from alphaqcm.pipeline.reading.aggtrades.warm_up import load
 
     load(on_compile)

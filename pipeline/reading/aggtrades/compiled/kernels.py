@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from alphaqcm.pipeline.aggtrades.add import add_block
-from alphaqcm.pipeline.aggtrades.bits import get, put
-from alphaqcm.pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.reading.aggtrades.compiled.accumulate import add_block
+from alphaqcm.pipeline.reading.aggtrades.compiled.block_parser import (
+    cut_block,
+    index_block,
+    parse_block,
+)
+from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import (
     BLOCK,
     DONE,
     FULL,
@@ -25,9 +29,9 @@ from alphaqcm.pipeline.aggtrades.layout import (
     S_POSITION,
     S_RUN_ROWS,
 )
-from alphaqcm.pipeline.aggtrades.parse import cut_block, index_block, parse_block
+from alphaqcm.pipeline.reading.aggtrades.compiled.simd import get, put
 
-SOURCES = ("add", "bits", "kernel", "layout", "parse")
+SOURCES = ("accumulate", "block_parser", "buffers", "kernels", "simd")
 """Modules whose code or constants are in the compiled functions."""
 
 

@@ -17,20 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.aggtrades import layout as k
-from alphaqcm.pipeline.aggtrades.kernel import gather
-from alphaqcm.pipeline.aggtrades.lines import Row
-from alphaqcm.pipeline.aggtrades.minutes import (
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
+from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import gather
+from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import Row
+from alphaqcm.pipeline.reading.aggtrades.minutes import (
     MinuteTable,
     Sums,
     Workspace,
     new_columns,
     put_row,
 )
-from alphaqcm.pipeline.aggtrades.model import IdRanges, Thresholds, join_ranges, ranges_of
-from alphaqcm.pipeline.aggtrades.stream import Bytes
-from alphaqcm.pipeline.domain.archive_file import Period
-from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.reading.aggtrades.model import IdRanges, Thresholds, join_ranges, ranges_of
+from alphaqcm.pipeline.reading.aggtrades.stream import Bytes
 
 RUN_ROWS = 2_000_000
 """Rows kept in memory before they are sorted and put on disk."""

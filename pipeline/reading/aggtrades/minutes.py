@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.aggtrades import layout as k
-from alphaqcm.pipeline.aggtrades.kernel import add_rows, scan
-from alphaqcm.pipeline.aggtrades.lines import Row
-from alphaqcm.pipeline.aggtrades.model import SCHEMA, UTC_US, Thresholds
-from alphaqcm.pipeline.aggtrades.reader import SHORTEST_LINE, Disorder
-from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes
 from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
+from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import add_rows, scan
+from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import Row
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA, UTC_US, Thresholds
+from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, Disorder
+from alphaqcm.pipeline.reading.aggtrades.stream import PIECE, Bytes
 
 _MINUTE_US = 60_000_000
 

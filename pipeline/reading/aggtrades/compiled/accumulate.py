@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from alphaqcm.pipeline.aggtrades.bits import get, put
-from alphaqcm.pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import (
     C_FIRST,
     C_ID,
     C_LAST,
@@ -47,6 +46,7 @@ from alphaqcm.pipeline.aggtrades.layout import (
     S_TIME,
     S_ZERO,
 )
+from alphaqcm.pipeline.reading.aggtrades.compiled.simd import get, put
 
 _MINUTE_US = 60_000_000
 _MAKER = np.uint8(MAKER)

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from alphaqcm.pipeline.aggtrades import layout as k
-from alphaqcm.pipeline.aggtrades.lines import MAX_LINE, NotARow, Row, parse_line, show
-from alphaqcm.pipeline.aggtrades.stream import PIECE, Bytes, read_pieces
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import OUTSIDE_LIMIT, Column, spec_of
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
+from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
+from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import (
+    MAX_LINE,
+    NotARow,
+    Row,
+    parse_line,
+    show,
+)
+from alphaqcm.pipeline.reading.aggtrades.stream import PIECE, Bytes, read_pieces
 from alphaqcm.pipeline.reading.zip_member import Member
 
 SHORTEST_LINE = 20

@@ -4,7 +4,7 @@
     cut     row after row: each field, right-aligned in words of eight bytes
     parse   column after column: words to numbers, with every wrong byte noticed
 
-A row that does not look ordinary ends the block; `pipeline.aggtrades.lines` then decides about it.
+A row that does not look ordinary ends the block; `line_parser` then decides about it.
 """
 
 from __future__ import annotations
@@ -12,27 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from alphaqcm.pipeline.aggtrades.bits import (
-    ALL,
-    HIGHS,
-    ONES,
-    U0,
-    U1,
-    U8,
-    U56,
-    U,
-    byte,
-    count_ones,
-    equal64,
-    get,
-    load8,
-    mark,
-    put,
-    put_mark,
-    value8,
-    zeros_below,
-)
-from alphaqcm.pipeline.aggtrades.layout import (
+from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import (
     BLOCK,
     C_FIRST,
     C_LAST,
@@ -52,6 +32,26 @@ from alphaqcm.pipeline.aggtrades.layout import (
     X_INT,
     X_PRICE,
     X_QUANTITY,
+)
+from alphaqcm.pipeline.reading.aggtrades.compiled.simd import (
+    ALL,
+    HIGHS,
+    ONES,
+    U0,
+    U1,
+    U8,
+    U56,
+    U,
+    byte,
+    count_ones,
+    equal64,
+    get,
+    load8,
+    mark,
+    put,
+    put_mark,
+    value8,
+    zeros_below,
 )
 
 _COMMA, _NEWLINE, _RETURN, _DOT = 0x2C, 0x0A, 0x0D, 0x2E

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from alphaqcm.pipeline.aggtrades.layout import MAX_DECIMAL, SPAN_LIMIT
 from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, Column, Kind
+from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import MAX_DECIMAL, SPAN_LIMIT
 
 MAX_LINE = 1024
 """Bytes of the longest line that is believed."""

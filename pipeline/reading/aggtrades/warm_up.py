@@ -9,11 +9,11 @@ from datetime import date
 import numpy as np
 from numba.core import event
 
-from alphaqcm.pipeline.aggtrades import layout as k
-from alphaqcm.pipeline.aggtrades.exact import RowSink, sum_sorted
-from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
-from alphaqcm.pipeline.aggtrades.model import Thresholds
 from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
+from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
+from alphaqcm.pipeline.reading.aggtrades.model import Thresholds
+from alphaqcm.pipeline.reading.aggtrades.sorted_path import RowSink, sum_sorted
 
 _DAY = Period.day(date(1970, 1, 2))
 _LINE = b"1,1.5,2.5,1,1,86400000,true\n"
