@@ -20,10 +20,10 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline import __version__
-from alphaqcm.pipeline.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.growth import table_inputs
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes

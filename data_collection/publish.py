@@ -12,9 +12,9 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.road import Progress
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.pipeline.columns import COLUMNS
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.final_csv import write_final_csvs
 from alphaqcm.pipeline.symbol_table import require_wide
 from alphaqcm.pipeline.wide import LeftOut, WideTable, build_complete, build_final

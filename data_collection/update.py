@@ -39,8 +39,8 @@ from alphaqcm.data_collection.update_marks import (
     listing_marks,
     months_on_disk,
 )
-from alphaqcm.pipeline.columns import VERSION
 from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.growth import (
     OldTable,
     write_grown,

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.columns import REGISTRY, DType
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.features.columns import REGISTRY, DType
 from alphaqcm.pipeline.storage.layout import STAGES, Layout
 
 HOURLY = {

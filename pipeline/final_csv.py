@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from alphaqcm.pipeline.columns import COLUMNS, FEATURES
-from alphaqcm.pipeline.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.errors import TableError
+from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
+from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.hourly import write_csv
 from alphaqcm.pipeline.storage.layout import Layout, atomic_write, read_fingerprint, write_bytes
 from alphaqcm.pipeline.table_file import SymbolRows, held_symbols, read_json, read_table

@@ -19,13 +19,25 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alphaqcm.pipeline.columns import COLUMNS, CROSS_SECTION, OWN, TAIL_ROWS, VERSION, schema
-from alphaqcm.pipeline.cross_section import NEEDED, CrossSection, cross_section
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.factors.assemble import Days, moment, own_columns
-from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, SEEDS, Before, with_volume_clean
-from alphaqcm.pipeline.factors.segments import floats
+from alphaqcm.pipeline.features.columns import (
+    COLUMNS,
+    CROSS_SECTION,
+    OWN,
+    TAIL_ROWS,
+    VERSION,
+    schema,
+)
+from alphaqcm.pipeline.features.cross_section import NEEDED, CrossSection, cross_section
+from alphaqcm.pipeline.features.factors.assemble import Days, moment, own_columns
+from alphaqcm.pipeline.features.factors.rolling import (
+    NOTHING_BEFORE,
+    SEEDS,
+    Before,
+    with_volume_clean,
+)
+from alphaqcm.pipeline.features.factors.segments import floats
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,

@@ -1,6 +1,6 @@
 """The hourly layers of the archive types: one CSV a symbol, with its completion marker beside it.
 
-The frames come from `pipeline.factors` (order flow, funding, metrics) or are the archive's own 1h
+The frames come from `pipeline.features.factors` (order flow, funding, metrics) or are the archive's own 1h
 bars; here they are cut to the run's days, written, and recognised when they are still current.
 """
 
@@ -18,9 +18,9 @@ import polars as pl
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.factors.funding import hourly_funding
-from alphaqcm.pipeline.factors.metrics import hourly_metrics
-from alphaqcm.pipeline.factors.orderflow import hourly_orderflow
+from alphaqcm.pipeline.features.factors.funding import hourly_funding
+from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
+from alphaqcm.pipeline.features.factors.orderflow import hourly_orderflow
 from alphaqcm.pipeline.reading.csv_reader import UTC_US
 from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Gate
 

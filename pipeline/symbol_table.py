@@ -16,13 +16,13 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.pipeline.columns import OWN, STAGE_COLUMNS, VERSION
-from alphaqcm.pipeline.columns.csv import read_csv
 from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import LayerError, Undefined
-from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
-from alphaqcm.pipeline.factors.rows import NOTHING_BEFORE, with_volume_clean
+from alphaqcm.pipeline.features.columns import OWN, STAGE_COLUMNS, VERSION
+from alphaqcm.pipeline.features.columns.csv import read_csv
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
+from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
 from alphaqcm.pipeline.hourly import Span, write_csv
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,

@@ -19,8 +19,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Fingerprint,

@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alphaqcm.pipeline.columns import COLUMNS, FEATURES, REGISTRY, DType
-from alphaqcm.pipeline.columns.csv import csv_form
 from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
+from alphaqcm.pipeline.features.columns.csv import csv_form
 from alphaqcm.pipeline.hourly import write_csv
 from alphaqcm.pipeline.storage.layout import atomic_write
 from alphaqcm.pipeline.table_file import arrow_schema, read_table

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.columns import COLUMNS, OWN, VERSION
-from alphaqcm.pipeline.cross_section import CrossSection, Part, cross_section
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
+from alphaqcm.pipeline.features.columns import COLUMNS, OWN, VERSION
+from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import (
     Fingerprint,

@@ -24,9 +24,9 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.columns import OWN, REGISTRY, DType
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import OWN, REGISTRY, DType
 from alphaqcm.pipeline.final_csv import write_final_csvs
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import FOOTER_KEY, Fingerprint, Layout, footer_of

@@ -40,11 +40,11 @@ from alphaqcm.data_collection.tasks import TaskKind
 from alphaqcm.data_collection.update_jobs import input_digests
 from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of, month_file
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Market
-from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.factors.metrics import METRICS
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
 from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet

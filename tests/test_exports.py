@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet
 from alphaqcm.pipeline.symbol_table import read_stage, stage_frames

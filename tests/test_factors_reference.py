@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from alphaqcm.pipeline.columns import REGISTRY, Group, Source
-from alphaqcm.pipeline.factors.orderflow import ORDERFLOW
+from alphaqcm.pipeline.features.columns import REGISTRY, Group, Source
+from alphaqcm.pipeline.features.factors.orderflow import ORDERFLOW
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.symbol_table import build_symbol_table
 from tests import factor_data as data

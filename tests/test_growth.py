@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
-from alphaqcm.pipeline.cross_section import cross_section
 from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.factors.rows import with_volume_clean
+from alphaqcm.pipeline.features.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.cross_section import cross_section
+from alphaqcm.pipeline.features.factors.rolling import with_volume_clean
 from alphaqcm.pipeline.growth import GrownPart, Growth, OldTable, first_change, write_grown
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout

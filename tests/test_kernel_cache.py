@@ -24,8 +24,8 @@ MODULES = sorted(
 )
 ASK = """
 import numpy as np
-from alphaqcm.pipeline.factors.correlation import correlations
-from alphaqcm.pipeline.factors.kept import Kept
+from alphaqcm.pipeline.features.factors.hour.correlation import correlations
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import Kept
 
 n = 20
 ints, floats = np.arange(n), np.arange(n, dtype=float) ** 1.5 + 1.0

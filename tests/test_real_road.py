@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.pipeline.features.columns import COLUMNS
 from tests.command import alphaqcm
 from tests.conftest import SHARED
 

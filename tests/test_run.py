@@ -23,8 +23,8 @@ import pytest
 from alphaqcm.data_collection._bootstrap import NEEDED
 from alphaqcm.data_collection.mirror import Mirror
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.pipeline.columns import COLUMNS
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.storage.layout import read_fingerprint
 from tests.command import alphaqcm
 from tests.conftest import PROJECT

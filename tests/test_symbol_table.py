@@ -10,7 +10,7 @@ import pytest
 
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.factors.assemble import NEEDED
+from alphaqcm.pipeline.features.factors.assemble import NEEDED
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, is_current, write_parquet
 from alphaqcm.pipeline.symbol_table import (

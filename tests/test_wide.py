@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.columns import COLUMNS, OWN, schema
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
+from alphaqcm.pipeline.features.columns import COLUMNS, OWN, schema
 from alphaqcm.pipeline.final_csv import read_final_csvs, write_final_csvs
 from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout

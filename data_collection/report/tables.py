@@ -14,7 +14,7 @@ from alphaqcm.data_collection.report.model import ColumnRow, Distribution, Table
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.checks.finding import Finding, utc
 from alphaqcm.pipeline.checks.table import TableFacts, table_findings
-from alphaqcm.pipeline.columns import REGISTRY, ColumnSpec, DType
+from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, DType
 
 KEY_FACTORS = (
     "returns_1h",

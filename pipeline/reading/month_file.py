@@ -17,7 +17,7 @@ import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
-from alphaqcm.pipeline.factors.metrics import METRICS
+from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, Reading, known_delay, read_archive
 

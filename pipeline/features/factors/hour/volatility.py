@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.factors.kept import MIN_ROWS, Kept
-from alphaqcm.pipeline.factors.minutes import EPS
-from alphaqcm.pipeline.factors.segments import HOUR_US, Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, Kept
+from alphaqcm.pipeline.features.factors.minutes import EPS
+from alphaqcm.pipeline.features.factors.segments import HOUR_US, Floats, Ints, kernel
 
 COUNTS = ("n_minutes", "n_minutes_kept")
 SPREADS = (

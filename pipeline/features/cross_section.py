@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.columns import CROSS_SECTION, schema
-from alphaqcm.pipeline.factors.segments import (
+from alphaqcm.pipeline.features.columns import CROSS_SECTION, schema
+from alphaqcm.pipeline.features.factors.segments import (
     HOUR_US,
     Floats,
     Ints,

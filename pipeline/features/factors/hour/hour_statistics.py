@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from alphaqcm.pipeline.factors.correlation import correlations
-from alphaqcm.pipeline.factors.kept import keep
-from alphaqcm.pipeline.factors.minutes import Minutes, base_bar
-from alphaqcm.pipeline.factors.momentum import momentum
-from alphaqcm.pipeline.factors.segments import nullable, time_series
-from alphaqcm.pipeline.factors.volatility import volatility
-from alphaqcm.pipeline.factors.volume_by_return import volume_by_return
+from alphaqcm.pipeline.features.factors.hour.correlation import correlations
+from alphaqcm.pipeline.features.factors.hour.momentum import momentum
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import keep
+from alphaqcm.pipeline.features.factors.hour.volatility import volatility
+from alphaqcm.pipeline.features.factors.hour.volume_by_return import volume_by_return
+from alphaqcm.pipeline.features.factors.minutes import Minutes, base_bar
+from alphaqcm.pipeline.features.factors.segments import nullable, time_series
 
 
 def hour_statistics(minutes: Minutes) -> pl.DataFrame:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.factors.kept import MIN_ROWS, Kept
-from alphaqcm.pipeline.factors.minutes import EPS
-from alphaqcm.pipeline.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, Kept
+from alphaqcm.pipeline.features.factors.minutes import EPS
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
 
 CORRELATIONS = ("corr_prv", "corr_prvr", "corr_pv", "corr_pvd", "corr_pvl", "corr_pvr")
 MIN_PAIRS = 10

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from alphaqcm.pipeline.columns.flow import FLOW_AND_DERIVED
-from alphaqcm.pipeline.columns.market import MARKET
-from alphaqcm.pipeline.columns.minutes import HOUR_STATISTICS, MOMENTUM, STABILITY
-from alphaqcm.pipeline.columns.spec import ColumnSpec, DType, Group, Source, Window
+from alphaqcm.pipeline.features.columns.flow import FLOW_AND_DERIVED
+from alphaqcm.pipeline.features.columns.market import MARKET
+from alphaqcm.pipeline.features.columns.minutes import HOUR_STATISTICS, MOMENTUM, STABILITY
+from alphaqcm.pipeline.features.columns.spec import ColumnSpec, DType, Group, Source, Window
 
 __all__ = [
     "COLUMNS",

@@ -7,8 +7,15 @@ import math
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.factors.minutes import EPS, Minutes, logs
-from alphaqcm.pipeline.factors.segments import HOUR_US, MINUTE_US, Floats, Ints, kernel, times_us
+from alphaqcm.pipeline.features.factors.minutes import EPS, Minutes, logs
+from alphaqcm.pipeline.features.factors.segments import (
+    HOUR_US,
+    MINUTE_US,
+    Floats,
+    Ints,
+    kernel,
+    times_us,
+)
 
 SEGMENTS = ("seg_head_logret", "seg_tail_logret", "seg_tail_minus_head", "seg_tail_share")
 BUSIEST = ("vol_top20_frac", "vol_top20_logret_sum", "amihud_signed", "amihud_abs")

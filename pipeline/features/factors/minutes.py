@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.factors.segments import (
+from alphaqcm.pipeline.features.factors.segments import (
     HOUR_US,
     MINUTE_US,
     Floats,

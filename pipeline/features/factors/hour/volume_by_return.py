@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.factors.kept import Kept
-from alphaqcm.pipeline.factors.minutes import EPS
-from alphaqcm.pipeline.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import Kept
+from alphaqcm.pipeline.features.factors.minutes import EPS
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
 
 QUANTILES = (0.60, 0.70, 0.80, 0.90, 0.95)
 VOLUME_BY_RETURN = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from alphaqcm.pipeline.columns import REGISTRY
-from alphaqcm.pipeline.columns.spec import ColumnSpec, Group
+from alphaqcm.pipeline.features.columns import REGISTRY
+from alphaqcm.pipeline.features.columns.spec import ColumnSpec, Group
 
 HEAD = """\
 # Columns of the wide table

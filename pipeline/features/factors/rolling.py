@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.factors.minutes import EPS
-from alphaqcm.pipeline.factors.orderflow import ratio
-from alphaqcm.pipeline.factors.segments import Bools, Floats, floats, nullable, times_us
-from alphaqcm.pipeline.factors.windows import (
+from alphaqcm.pipeline.features.factors.minutes import EPS
+from alphaqcm.pipeline.features.factors.orderflow import ratio
+from alphaqcm.pipeline.features.factors.segments import Bools, Floats, floats, nullable, times_us
+from alphaqcm.pipeline.features.factors.windows import (
     gap_flags,
     lag,
     quantile99,
@@ -45,7 +45,7 @@ MIN_MINUTES = 50
 class Before:
     """What is known of the rows before the ones to compute.
 
-    `tail` has the `SEEDS` of the last of them, at least `pipeline.columns.TAIL_ROWS` where there
+    `tail` has the `SEEDS` of the last of them, at least `pipeline.features.columns.TAIL_ROWS` where there
     are so many; `volume` has all their volumes, in order.
     """
 

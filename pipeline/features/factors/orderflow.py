@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.factors.segments import (
+from alphaqcm.pipeline.features.factors.segments import (
     HOUR_US,
     MINUTE_US,
     Floats,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alphaqcm.pipeline.columns.spec import (
+from alphaqcm.pipeline.features.columns.spec import (
     HOUR,
     ROWS_24,
     TWO_HOURS,

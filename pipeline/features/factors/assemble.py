@@ -8,15 +8,15 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from alphaqcm.pipeline.columns import OWN, schema
 from alphaqcm.pipeline.domain.archive_file import epoch_us
-from alphaqcm.pipeline.factors.funding import hourly_funding
-from alphaqcm.pipeline.factors.hours import hour_statistics
-from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
-from alphaqcm.pipeline.factors.minutes import read_minutes
-from alphaqcm.pipeline.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
-from alphaqcm.pipeline.factors.rows import Before, row_columns
-from alphaqcm.pipeline.factors.segments import TIME
+from alphaqcm.pipeline.features.columns import OWN, schema
+from alphaqcm.pipeline.features.factors.funding import hourly_funding
+from alphaqcm.pipeline.features.factors.hour.hour_statistics import hour_statistics
+from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.features.factors.minutes import read_minutes
+from alphaqcm.pipeline.features.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
+from alphaqcm.pipeline.features.factors.rolling import Before, row_columns
+from alphaqcm.pipeline.features.factors.segments import TIME
 
 _CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
 NEEDED: dict[str, dict[str, pl.DataType]] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.columns import REGISTRY, DType
 from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.features.columns import REGISTRY, DType
 
 _OFFSET = "+00:00"
 _SECONDS = "%Y-%m-%d %H:%M:%S"

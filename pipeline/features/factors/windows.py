@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.factors.segments import Bools, Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.segments import Bools, Floats, Ints, kernel
 
 RESUME_SECONDS = 3605.0
 COOLDOWN_US = 2 * 3_600_000_000

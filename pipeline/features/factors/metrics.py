@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import epoch_us
-from alphaqcm.pipeline.factors.segments import TIME
+from alphaqcm.pipeline.features.factors.segments import TIME
 
 METRICS = (
     "sum_open_interest",
