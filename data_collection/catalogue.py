@@ -24,11 +24,11 @@ from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
-from alphaqcm.pipeline.growth import table_inputs
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes
-from alphaqcm.pipeline.symbol_table import input_files, table_fingerprint
-from alphaqcm.pipeline.table_file import held_symbols
+from alphaqcm.pipeline.tables.append_rows import table_inputs
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
+from alphaqcm.pipeline.tables.table_file import held_symbols
 
 FORMAT = 1
 

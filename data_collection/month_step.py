@@ -16,7 +16,6 @@ from alphaqcm.data_collection.tasks import Committing, Outcome, Result
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.reading.month_append import days_held, grow_month
 from alphaqcm.pipeline.reading.month_file import (
     VERSION,
@@ -27,6 +26,7 @@ from alphaqcm.pipeline.reading.month_file import (
     read_part,
 )
 from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
+from alphaqcm.pipeline.tables.hourly import Span
 
 
 @dataclass(frozen=True, slots=True)

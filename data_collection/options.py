@@ -13,7 +13,7 @@ from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 
 DEFAULT_ROOT = Path("AlphaQCM_data")
 

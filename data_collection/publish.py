@@ -15,9 +15,9 @@ from alphaqcm.data_collection.tasks import TaskKind
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS
-from alphaqcm.pipeline.final_csv import write_final_csvs
-from alphaqcm.pipeline.symbol_table import require_wide
-from alphaqcm.pipeline.wide import LeftOut, WideTable, build_complete, build_final
+from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.symbol_table import require_wide
+from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final
 
 COMPLETE_NAME = "complete_metrics"
 

@@ -17,7 +17,7 @@ from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
 from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint, write_bytes
-from alphaqcm.pipeline.table_file import read_json
+from alphaqcm.pipeline.tables.table_file import read_json
 
 
 def kept_path(layout: Layout, symbol: str, month: Period) -> Path:

@@ -20,8 +20,8 @@ from alphaqcm.pipeline.domain.registry import (
     parse_type,
     spec_of,
 )
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.tables.hourly import Span
 
 
 def typed(data_type: DataType, interval: str = "") -> str:

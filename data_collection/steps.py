@@ -17,13 +17,13 @@ from alphaqcm.data_collection.month_step import MonthStep
 from alphaqcm.data_collection.reconciled import reconciled
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed
 from alphaqcm.data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
-from alphaqcm.pipeline import hourly
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.aggtrades import warm_up
 from alphaqcm.pipeline.storage.layout import Fingerprint, layer_inputs, read_footer
-from alphaqcm.pipeline.symbol_table import (
+from alphaqcm.pipeline.tables import hourly
+from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
     read_inputs,
     stages_whole,

@@ -41,17 +41,17 @@ from alphaqcm.data_collection.update_marks import (
 )
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
-from alphaqcm.pipeline.growth import (
-    OldTable,
-    write_grown,
-)
 from alphaqcm.pipeline.storage.layout import (
     Fingerprint,
     Layout,
     read_fingerprint,
 )
-from alphaqcm.pipeline.symbol_table import require_wide
-from alphaqcm.pipeline.wide import DEFAULTS, WideTable
+from alphaqcm.pipeline.tables.append_rows import (
+    OldTable,
+    write_grown,
+)
+from alphaqcm.pipeline.tables.symbol_table import require_wide
+from alphaqcm.pipeline.tables.wide_table import DEFAULTS, WideTable
 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
 

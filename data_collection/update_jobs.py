@@ -18,9 +18,15 @@ from alphaqcm.data_collection.tasks import Outcome, Task
 from alphaqcm.data_collection.update_marks import month_file
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError
-from alphaqcm.pipeline.growth import Growth, OldTable, changed_months, first_change, grow
 from alphaqcm.pipeline.storage.layout import Fingerprint, read_fingerprint
-from alphaqcm.pipeline.symbol_table import INPUT_TYPES, table_fingerprint
+from alphaqcm.pipeline.tables.append_rows import (
+    Growth,
+    OldTable,
+    changed_months,
+    first_change,
+    grow,
+)
+from alphaqcm.pipeline.tables.symbol_table import INPUT_TYPES, table_fingerprint
 
 LISTING_AGE = 3600.0
 """Seconds: the pool's processes use the listing that was just made."""

@@ -16,7 +16,7 @@ from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_o
 from alphaqcm.data_collection.universe import chosen_symbols
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import Market, parse_market
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 
 _FEW = 5  # unknown symbols that are named one by one
 

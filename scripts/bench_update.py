@@ -45,12 +45,12 @@ from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.features.factors.metrics import METRICS
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
 from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet
-from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
-from alphaqcm.pipeline.table_file import write_table
-from alphaqcm.pipeline.wide import DEFAULTS, LAYER
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
+from alphaqcm.pipeline.tables.table_file import write_table
+from alphaqcm.pipeline.tables.wide_table import DEFAULTS, LAYER
 
 MONTH = date(2024, 2, 1)
 KNOWN = 14  # days of the running month that the table has

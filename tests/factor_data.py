@@ -15,10 +15,14 @@ from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
 from alphaqcm.pipeline.features.factors.segments import TIME
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
-from alphaqcm.pipeline.symbol_table import SymbolTable, build_symbol_table, write_symbol_table
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import (
+    SymbolTable,
+    build_symbol_table,
+    write_symbol_table,
+)
 
 SYMBOL = Symbol(Market.UM, "BTCUSDT")
 

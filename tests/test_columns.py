@@ -23,7 +23,7 @@ from alphaqcm.pipeline.features.columns import (
     Source,
 )
 from alphaqcm.pipeline.features.columns.render import NOTES
-from alphaqcm.pipeline.wide import build_final
+from alphaqcm.pipeline.tables.wide_table import build_final
 from tests import factor_data as data
 from tests.conftest import PROJECT
 

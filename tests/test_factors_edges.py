@@ -21,8 +21,8 @@ from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
 from alphaqcm.pipeline.features.factors.segments import TIME
 from alphaqcm.pipeline.features.factors.windows import gap_flags, quantile99, running_quantile99
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.symbol_table import build_symbol_table
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests import factor_data as data
 
 SECOND = 1_000_000

@@ -18,8 +18,8 @@ from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import read_fingerprint
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

@@ -17,7 +17,7 @@ from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.conftest import PROJECT
 
 

@@ -14,7 +14,7 @@ from alphaqcm.data_collection.road import save_settings
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.archive_tree import KLINES, days, digests, publish_all
 
 FILES = days(KLINES, "2024-02-01", 3)

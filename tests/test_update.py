@@ -26,7 +26,7 @@ from alphaqcm.data_collection.update import Updated, update
 from alphaqcm.data_collection.update_jobs import Job, perform
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Partition
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.walked import settings_of, walk
 
 FIRST = date(2024, 1, 24)

@@ -15,7 +15,7 @@ from alphaqcm.data_collection.sample import SampleSpec
 from alphaqcm.data_collection.settings import RunSettings, types_of
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.tasks import Outcome, TaskKind
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.pipeline.tables.hourly import Span
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 

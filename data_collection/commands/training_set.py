@@ -14,7 +14,7 @@ from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
+from alphaqcm.pipeline.tables.training_set import LABEL, Impute, TrainingOptions, write_training_set
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

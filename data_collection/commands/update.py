@@ -20,7 +20,7 @@ from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.summary import counted, troubles_text
 from alphaqcm.data_collection.update import Updated, update
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.table_file import held_symbols
+from alphaqcm.pipeline.tables.table_file import held_symbols
 
 _LINES = 20
 

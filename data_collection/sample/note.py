@@ -10,7 +10,7 @@ import orjson
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.sample.spec import SampleSpec
 from alphaqcm.pipeline.storage.layout import write_bytes
-from alphaqcm.pipeline.table_file import read_json
+from alphaqcm.pipeline.tables.table_file import read_json
 
 NAME = "sample.json"
 

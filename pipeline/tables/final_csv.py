@@ -12,10 +12,10 @@ import polars as pl
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
 from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
-from alphaqcm.pipeline.hourly import write_csv
 from alphaqcm.pipeline.storage.layout import Layout, atomic_write, read_fingerprint, write_bytes
-from alphaqcm.pipeline.table_file import SymbolRows, held_symbols, read_json, read_table
-from alphaqcm.pipeline.wide import LeftOut
+from alphaqcm.pipeline.tables.hourly import write_csv
+from alphaqcm.pipeline.tables.table_file import SymbolRows, held_symbols, read_json, read_table
+from alphaqcm.pipeline.tables.wide_table import LeftOut
 
 SUFFIX = "_final.csv"
 SUMMARY = "dataset_summary.csv"

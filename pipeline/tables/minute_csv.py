@@ -13,9 +13,9 @@ import polars as pl
 from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.hourly import CSV_TIME, Span, meta_path
 from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Layout, layer_inputs, write_bytes
-from alphaqcm.pipeline.table_file import read_json
+from alphaqcm.pipeline.tables.hourly import CSV_TIME, Span, meta_path
+from alphaqcm.pipeline.tables.table_file import read_json
 
 STAGE = "crypto_1min"
 VERSION = 1

@@ -23,7 +23,6 @@ from alphaqcm.pipeline.features.columns import OWN, STAGE_COLUMNS, VERSION
 from alphaqcm.pipeline.features.columns.csv import read_csv
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
-from alphaqcm.pipeline.hourly import Span, write_csv
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Batch,
@@ -35,6 +34,7 @@ from alphaqcm.pipeline.storage.layout import (
     layer_inputs,
     month_name,
 )
+from alphaqcm.pipeline.tables.hourly import Span, write_csv
 
 LAYER = "symbol_table"
 STAGE_BYTES = "stage_bytes"

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
 from alphaqcm.pipeline.features.columns.csv import csv_form
-from alphaqcm.pipeline.hourly import write_csv
 from alphaqcm.pipeline.storage.layout import atomic_write
-from alphaqcm.pipeline.table_file import arrow_schema, read_table
+from alphaqcm.pipeline.tables.hourly import write_csv
+from alphaqcm.pipeline.tables.table_file import arrow_schema, read_table
 
 LABEL = "y_logret_fwd_1h"
 ALL_FILE = "training_all.parquet"

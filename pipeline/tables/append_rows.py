@@ -38,7 +38,6 @@ from alphaqcm.pipeline.features.factors.rolling import (
     with_volume_clean,
 )
 from alphaqcm.pipeline.features.factors.segments import floats
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
     Fingerprint,
@@ -49,15 +48,16 @@ from alphaqcm.pipeline.storage.layout import (
     read_footer,
 )
 from alphaqcm.pipeline.storage.parquet_splice import Encoded, Make, Place, Splice
-from alphaqcm.pipeline.symbol_table import read_inputs
-from alphaqcm.pipeline.table_file import (
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import read_inputs
+from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
     TableOptions,
     arrow_schema,
     open_writer,
     to_arrow,
 )
-from alphaqcm.pipeline.wide import LAYER, WideTable
+from alphaqcm.pipeline.tables.wide_table import LAYER, WideTable
 
 
 class OldTable:

@@ -19,7 +19,6 @@ from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, OWN, VERSION
 from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
-from alphaqcm.pipeline.hourly import Span
 from alphaqcm.pipeline.storage.layout import (
     Fingerprint,
     Layout,
@@ -27,8 +26,9 @@ from alphaqcm.pipeline.storage.layout import (
     layer_inputs,
     read_footer,
 )
-from alphaqcm.pipeline.symbol_table import read_symbol_table, require_wide
-from alphaqcm.pipeline.table_file import (
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import read_symbol_table, require_wide
+from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
     TableOptions,
     held_symbols,
