@@ -13,8 +13,8 @@ from alphaqcm.data_collection.report.model import Coverage, Provenance, Report
 from alphaqcm.data_collection.report.monthfiles import whole_span
 from alphaqcm.data_collection.report.tables import TableLook, look_at_table
 from alphaqcm.data_collection.settings import RunSettings, parse_typed
+from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
-from alphaqcm.pipeline.checks.gaps import gap_findings, life_findings
 from alphaqcm.pipeline.domain.archive_file import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
 

@@ -24,9 +24,11 @@ from alphaqcm.data_collection.report.monthfiles import (
     whole_span,
 )
 from alphaqcm.data_collection.settings import RunSettings, parse_typed
-from alphaqcm.pipeline.checks import barfindings, bars, cross, openinterest, settlements
+from alphaqcm.pipeline.checks import cross, openinterest, settlements
+from alphaqcm.pipeline.checks.bars import examine
+from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans
+from alphaqcm.pipeline.checks.bars.gaps import Life
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
-from alphaqcm.pipeline.checks.gaps import Life
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
@@ -116,7 +118,7 @@ def _examine_bars(name: str, frames: dict[str, pl.DataFrame], file: MonthFile) -
     volume = ("volume",) if data_type is DataType.KLINES else ()
     frame = file.read((time, *_BAR_COLUMNS, *volume))
     frames[file.month.stamp] = cross.hours_of_minutes(frame) if name == BASE else frame
-    view = bars.examine_bars(frame, time, STEPS[interval])
+    view = examine.examine_bars(frame, time, STEPS[interval])
     return None if view is None else Seen(view, view.rows * STEPS[interval])
 
 
@@ -211,16 +213,16 @@ def _own_findings(
         elif data_type is DataType.METRICS:
             findings += openinterest.metrics_findings(symbol, gathered.months, traded)
         else:
-            findings += barfindings.bar_findings(name, symbol, gathered.months, STEPS[interval])
+            findings += bar_findings(name, symbol, gathered.months, STEPS[interval])
     return findings
 
 
 def _traded(months: Sequence[MonthView]) -> list[Span]:
     """The spans with trades: the life without gaps and idle spans of a day or more."""
-    whole = bars.life(months, STEPS["1m"])
+    whole = examine.life(months, STEPS["1m"])
     if whole is None:
         return []
-    silent = [*bars.gaps_in(months, STEPS["1m"]), *barfindings.idle_spans(months)]
+    silent = [*examine.gaps_in(months, STEPS["1m"]), *idle_spans(months)]
     spans, start = [], whole.start
     for span in sorted(span for span in silent if span.end - span.start >= DAY_US):
         if span.start > start:
@@ -243,7 +245,7 @@ def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], frames: _Frame
         view = cross.examine_cross(own, there.pop(_OWN_HOURS, None), there)
         if view:
             evidence = tuple(key for file in used.values() for key in file.inputs)
-            month = bars.MonthOf(next(iter(used.values())).span, view, evidence)
+            month = examine.MonthOf(next(iter(used.values())).span, view, evidence)
             findings += cross.cross_findings(symbol, month)
     return findings
 
@@ -272,8 +274,8 @@ def _life(symbol: str, gathered: SeriesLook) -> Life | None:
 
 
 def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | None:
-    span = bars.life(months, step)
-    gaps = bars.gaps_in(months, step)
+    span = examine.life(months, step)
+    gaps = examine.gaps_in(months, step)
     return (
         None
         if span is None
@@ -290,7 +292,7 @@ def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | Non
                 )
                 for gap in gaps
             },
-            {gap: bars.relisting_price(months, gap) for gap in gaps},
+            {gap: examine.relisting_price(months, gap) for gap in gaps},
         )
     )
 

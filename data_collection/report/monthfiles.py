@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from alphaqcm.data_collection.settings import RunSettings, parse_typed
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import Period, epoch_us, months_between

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 

@@ -1,6 +1,6 @@
 """The hourly layers of the archive types: one CSV a symbol, with its completion marker beside it.
 
-The frames come from `pipeline.features.factors` (order flow, funding, metrics) or are the archive's own 1h
+The frames come from `features.factors` (order flow, funding, metrics) or are the archive's own 1h
 bars; here they are cut to the run's days, written, and recognised when they are still current.
 """
 

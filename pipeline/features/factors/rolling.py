@@ -45,7 +45,7 @@ MIN_MINUTES = 50
 class Before:
     """What is known of the rows before the ones to compute.
 
-    `tail` has the `SEEDS` of the last of them, at least `pipeline.features.columns.TAIL_ROWS` where there
+    `tail` has the `SEEDS` of the last of them, at least `columns.TAIL_ROWS` where there
     are so many; `volume` has all their volumes, in order.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
-from alphaqcm.pipeline.checks.bars import (
+from alphaqcm.pipeline.checks.bars.examine import (
     IDLE_US,
     JUMP,
     RELISTED_US,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from alphaqcm.pipeline.checks.barfindings import relisted
-from alphaqcm.pipeline.checks.bars import RELISTED_US
+from alphaqcm.pipeline.checks.bars.examine import RELISTED_US
+from alphaqcm.pipeline.checks.bars.findings import relisted
 from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
 
 COMMON = 0.9
