@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option, add_run_options, run_settings
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.road import (
     Progress,
     has_settings,
@@ -15,7 +16,6 @@ from alphaqcm.data_collection.road import (
     save_settings,
     travel,
 )
-from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.summary import print_summary

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphaqcm.data_collection.event_log import Log
 from alphaqcm.data_collection.leases import STALE_AFTER
+from alphaqcm.data_collection.process.event_log import Log
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.queue_options import QueueOptions
 from alphaqcm.data_collection.queue_state import Book, State
 from alphaqcm.data_collection.queue_tasks import planned_tasks
-from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.settings import RunSettings, types_of
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import Steps, open_steps

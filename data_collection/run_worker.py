@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.event_log import Log
+from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.queue_options import QueueOptions
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.shared_queue import Queue

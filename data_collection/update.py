@@ -18,7 +18,7 @@ from functools import partial
 
 from alphaqcm.data_collection.catalogue import describe, write_catalogue
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.pool import process_pool
+from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.publish import publish_full
 from alphaqcm.data_collection.road import Progress, travel
 from alphaqcm.data_collection.settings import RunSettings

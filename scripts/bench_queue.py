@@ -137,7 +137,7 @@ def contend(state: str, name: str, seconds: float) -> None:
     queue = Queue.open(Path(state), options=QueueOptions(say=lambda _: None))
     queue.join()
     with Path(os.devnull).open("w") as sink:
-        from alphaqcm.data_collection.event_log import Log
+        from alphaqcm.data_collection.process.event_log import Log
 
         print(work(queue, name, perform, log=Log(name, sink.write)).done)
 

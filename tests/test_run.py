@@ -224,7 +224,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 
 def test_a_second_run_says_who_holds_the_root(sample: Path, tmp_path: Path) -> None:
-    holder = "import sys,time,pathlib;from alphaqcm.data_collection.root import hold_root\n"
+    holder = (
+        "import sys,time,pathlib;from alphaqcm.data_collection.process.root_lock import hold_root\n"
+    )
     holder += f"with hold_root(pathlib.Path({str(tmp_path / '_tmp')!r}), exclusive=True):\n"
     holder += " print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_market_option, add_root_option, parse_span
-from alphaqcm.data_collection.root import hold_root, require_folder
+from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint

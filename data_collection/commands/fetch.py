@@ -16,7 +16,7 @@ from alphaqcm.data_collection.options import (
     add_source_options,
     add_span_options,
 )
-from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.universe import add_symbol_options
 from alphaqcm.data_collection.wanted import add_types_option, find_files, read_wish
 from alphaqcm.pipeline.storage.layout import Layout

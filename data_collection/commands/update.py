@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option, parse_span, positive, source_word
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.road import load_settings, save_settings
-from alphaqcm.data_collection.root import hold_root
 from alphaqcm.data_collection.summary import counted, troubles_text
 from alphaqcm.data_collection.update import Updated, update
 from alphaqcm.pipeline.storage.layout import Layout

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from alphaqcm.data_collection.pool import process_pool
+from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
 from alphaqcm.data_collection.report.model import Coverage, Provenance, Report
 from alphaqcm.data_collection.report.monthfiles import whole_span
