@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.domain.archive_file import Symbol

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alphaqcm.data_collection.archive import Archive, Fetched, Missing, MissingState
-from alphaqcm.data_collection.plan import Action
+from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
+from alphaqcm.data_collection.archive.plan import Action
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.reading.month_file import VERSION
 from alphaqcm.pipeline.storage.layout import Input, read_footer

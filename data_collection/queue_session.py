@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.selection import Wish, find_files
 from alphaqcm.data_collection.leases import STALE_AFTER
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -14,7 +15,6 @@ from alphaqcm.data_collection.queue_tasks import planned_tasks
 from alphaqcm.data_collection.settings import RunSettings, types_of
 from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import Steps, open_steps
-from alphaqcm.data_collection.wanted import Wish, find_files
 from alphaqcm.data_collection.worker import work
 from alphaqcm.pipeline.storage.layout import clean_temps
 

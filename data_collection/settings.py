@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.tasks import Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import Series, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 from filelock import FileLock
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.month_inputs import peek
 from alphaqcm.data_collection.month_step import MonthStep
 from alphaqcm.data_collection.reconciled import reconciled

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from alphaqcm.data_collection.archive import Fetched, Missing
-from alphaqcm.data_collection.plan import wanted_files
+from alphaqcm.data_collection.archive.archive import Fetched, Missing
+from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.data_collection.tasks import Outcome, Task

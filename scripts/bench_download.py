@@ -28,11 +28,11 @@ from pathlib import Path
 import orjson
 import requests
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State
-from alphaqcm.data_collection.plan import wanted_files
-from alphaqcm.data_collection.proof import sha256_of, zip_defect
-from alphaqcm.data_collection.sources import HttpSource
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State
+from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.archive.sources import HttpSource
+from alphaqcm.data_collection.archive.verify import sha256_of, zip_defect
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 
@@ -278,7 +278,7 @@ def overhead(work: Path, load: Load) -> None:
 _MEMORY = """
 import sys
 from pathlib import Path
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 url, place, count = sys.argv[1:]

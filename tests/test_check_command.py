@@ -10,9 +10,9 @@ import orjson
 import polars as pl
 import pytest
 
+from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
 from alphaqcm.data_collection.cli import main
-from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.report.look import narrowed
 from alphaqcm.data_collection.report.monthfiles import SeriesLook, month_files
 from alphaqcm.data_collection.road import save_settings

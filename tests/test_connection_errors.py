@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.errors import Refused, SourceError, Unreachable
 from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from tests.archive_tree import KLINES, day_file, publish_all

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.ledger import FILE_NAME, Ledger, Record, State
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.storage.layout import Layout

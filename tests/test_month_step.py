@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.ledger import Ledger
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind

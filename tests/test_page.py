@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.report.colours import DIFFERENT, bands
 from alphaqcm.data_collection.report.model import (
     ColumnRow,
@@ -28,7 +29,6 @@ from alphaqcm.data_collection.report.model import (
     TableSummary,
 )
 from alphaqcm.data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
-from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 from tests.conftest import need_tool

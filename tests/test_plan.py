@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive
-from alphaqcm.data_collection.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.archive.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
 from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
-from alphaqcm.data_collection.plan import Action, decide, make_plan, wanted_files
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import KLINES, day_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.ledger import Ledger, State
+from alphaqcm.data_collection.archive.ledger import Ledger, State
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.settings import RunSettings, types_of
 from alphaqcm.data_collection.shared_queue import Queue

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.pipeline.errors import DiskFull
 from tests.archive_tree import KLINES, days, digests, leftovers, publish_all

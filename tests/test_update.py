@@ -12,13 +12,13 @@ import orjson
 import polars as pl
 import pytest
 
+from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.catalogue import catalogue_path, disagreements, read_catalogue
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
 from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.tasks import TaskKind

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import orjson
 
+from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.catalogue import Verdict, add_verdict, library_versions
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.report.gather import failing, gather
 from alphaqcm.data_collection.report.model import Provenance, Report
 from alphaqcm.data_collection.report.page import render

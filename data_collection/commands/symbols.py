@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.archive import Archive
+from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.fetch_options import add_refresh_option, open_to_look
 from alphaqcm.data_collection.options import add_market_option, add_root_option, add_source_options

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.data_collection.archive import Archive, Fetched
+from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.report.monthfiles import MonthFile
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.steps import Steps, open_steps

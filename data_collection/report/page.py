@@ -11,9 +11,9 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.report import charts, colours
 from alphaqcm.data_collection.report.model import Coverage, Reconciled, Report
-from alphaqcm.data_collection.sources import HttpSource
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, Span
 from alphaqcm.pipeline.checks.table import SERIES as FINAL

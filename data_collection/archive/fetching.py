@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from alphaqcm.data_collection.archive import Archive, Fetched, Missing
-from alphaqcm.data_collection.plan import Action, Plan
+from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing
+from alphaqcm.data_collection.archive.plan import Action, Plan
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 _LINES = 20

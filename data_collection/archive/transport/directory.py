@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+from alphaqcm.data_collection.archive.sources import DirectorySource
+from alphaqcm.data_collection.archive.transport.protocol import Part, Wanted
 from alphaqcm.data_collection.errors import Refused
-from alphaqcm.data_collection.sources import DirectorySource
-from alphaqcm.data_collection.transports.protocol import Part, Wanted
 from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 20

@@ -18,13 +18,13 @@ from typing import Any
 
 import requests
 
+from alphaqcm.data_collection.archive.sources import HttpSource
+from alphaqcm.data_collection.archive.transport.aria2_process import Aria2Process
+from alphaqcm.data_collection.archive.transport.error_causes import causes
+from alphaqcm.data_collection.archive.transport.http import HttpDownloader
+from alphaqcm.data_collection.archive.transport.protocol import Part, Wanted
+from alphaqcm.data_collection.archive.transport.retry_policy import Stopped, Weather
 from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
-from alphaqcm.data_collection.sources import HttpSource
-from alphaqcm.data_collection.transports.aria2_process import Aria2Process
-from alphaqcm.data_collection.transports.causes import causes
-from alphaqcm.data_collection.transports.http import HttpDownloader
-from alphaqcm.data_collection.transports.protocol import Part, Wanted
-from alphaqcm.data_collection.transports.weather import Stopped, Weather
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 
 _TICK = 0.01  # seconds between two looks at what is running

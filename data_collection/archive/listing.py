@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 import orjson
 
+from alphaqcm.data_collection.archive.ledger import Ledger, Listed, utc_text
+from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource
+from alphaqcm.data_collection.archive.transport.retry_policy import Weather
 from alphaqcm.data_collection.errors import BadListing, SourceError, Trouble, TroubleKind
-from alphaqcm.data_collection.ledger import Ledger, Listed, utc_text
-from alphaqcm.data_collection.sources import DirectorySource, HttpSource
-from alphaqcm.data_collection.transports.weather import Weather
 from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_of
 from alphaqcm.pipeline.errors import BadName

@@ -17,11 +17,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State, utc_text
+from alphaqcm.data_collection.archive.transport import Downloader, Part, Wanted
+from alphaqcm.data_collection.archive.transport.retry_policy import Stopped, Weather
+from alphaqcm.data_collection.archive.verify import (
+    is_object_of,
+    read_checksum,
+    sha256_of,
+    zip_defect,
+)
 from alphaqcm.data_collection.errors import CacheFull, Trouble, TroubleKind
-from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State, utc_text
-from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of, zip_defect
-from alphaqcm.data_collection.transports import Downloader, Part, Wanted
-from alphaqcm.data_collection.transports.weather import Stopped, Weather
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import layer_error
 

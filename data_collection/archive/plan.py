@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from alphaqcm.data_collection.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.ledger import Listed, Record, State
 from alphaqcm.pipeline.domain.archive_file import (
     ArchiveFile,
     Period,

@@ -19,8 +19,8 @@ from urllib.request import getproxies
 import aria2p
 import requests
 
+from alphaqcm.data_collection.archive.transport.retry_policy import Manners
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.transports.weather import Manners
 from alphaqcm.pipeline.errors import LayerError
 
 _START_SECONDS = 15.0

@@ -7,11 +7,11 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alphaqcm.data_collection.archive import Archive
+from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.archive.ledger import Record
+from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.ledger import Record
 from alphaqcm.data_collection.options import parse_span
-from alphaqcm.data_collection.plan import wanted_files
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
 from alphaqcm.data_collection.universe import chosen_symbols
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series

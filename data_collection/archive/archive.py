@@ -19,8 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Self
 
-from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
-from alphaqcm.data_collection.intake import (
+from alphaqcm.data_collection.archive.download import (
     DiskBudget,
     Fetched,
     Intake,
@@ -28,15 +27,16 @@ from alphaqcm.data_collection.intake import (
     MissingState,
     Order,
 )
-from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State, utc_text
-from alphaqcm.data_collection.listing import DirectoryLister, Lister, Listing, S3Lister
-from alphaqcm.data_collection.plan import Action, Plan, make_plan
-from alphaqcm.data_collection.sources import DirectorySource, HttpSource, Source
-from alphaqcm.data_collection.transports import Downloader
-from alphaqcm.data_collection.transports.aria2 import Aria2Downloader
-from alphaqcm.data_collection.transports.directory import DirectoryDownloader
-from alphaqcm.data_collection.transports.http import HttpDownloader
-from alphaqcm.data_collection.transports.weather import Manners, Stopped, Weather
+from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State, utc_text
+from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
+from alphaqcm.data_collection.archive.plan import Action, Plan, make_plan
+from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source
+from alphaqcm.data_collection.archive.transport import Downloader
+from alphaqcm.data_collection.archive.transport.aria2 import Aria2Downloader
+from alphaqcm.data_collection.archive.transport.directory import DirectoryDownloader
+from alphaqcm.data_collection.archive.transport.http import HttpDownloader
+from alphaqcm.data_collection.archive.transport.retry_policy import Manners, Stopped, Weather
+from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 

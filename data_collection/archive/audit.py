@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from alphaqcm.data_collection.archive import Archive, Fetched
-from alphaqcm.data_collection.intake import PART_SUFFIX
-from alphaqcm.data_collection.ledger import Listed, Record
-from alphaqcm.data_collection.proof import is_object_of, read_checksum, sha256_of
+from alphaqcm.data_collection.archive.archive import Archive, Fetched
+from alphaqcm.data_collection.archive.download import PART_SUFFIX
+from alphaqcm.data_collection.archive.ledger import Listed, Record
+from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, sha256_of
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import BadName
 
