@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from alphaqcm.data_collection.leases import Beat
-from alphaqcm.data_collection.queue_state import (
+from alphaqcm.data_collection.queue.liveness import Beat
+from alphaqcm.data_collection.queue.state import (
     Book,
     Entry,
     State,
     from_stamp,
 )
-from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.queue.task import Task, TaskKind
 
 NOW = 300.0  # seconds: the window of the speed now
 HOUR = 3600.0

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alphaqcm.data_collection.monitor_model import Failure, Picture, Speed, Worker
-from alphaqcm.data_collection.queue_state import State
+from alphaqcm.data_collection.queue.state import State
 
 WIDTH = 80
 _STATES = {

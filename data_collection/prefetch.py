@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.run_worker import LISTING_AGE, stop_with_parent, tell_troubles
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import PipelineError

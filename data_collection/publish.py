@@ -9,9 +9,9 @@ from pathlib import Path
 
 from alphaqcm.data_collection.catalogue import catalogue_path, describe, write_catalogue
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.road import Progress
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.tasks import TaskKind
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS

@@ -30,7 +30,7 @@ from alphaqcm.data_collection.options import (
     add_span_options,
     run_settings,
 )
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue_session import Session
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.universe import DEFAULT_FILE

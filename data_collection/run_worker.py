@@ -15,11 +15,11 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.process.event_log import Log
-from alphaqcm.data_collection.queue_options import QueueOptions
+from alphaqcm.data_collection.queue.options import QueueOptions
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import Steps, open_steps
-from alphaqcm.data_collection.worker import work
 from alphaqcm.pipeline.errors import PipelineError
 
 LISTING_AGE = 86_400.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.queue.task import Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import Series, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import (
     DataType,

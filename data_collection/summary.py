@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from alphaqcm.data_collection.publish import Table
+from alphaqcm.data_collection.queue.task import Result, TaskKind
 from alphaqcm.data_collection.road import Progress
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.tasks import Result, TaskKind
 from alphaqcm.pipeline.domain.registry import Market
 
 _LINES = 20

@@ -20,10 +20,10 @@ from alphaqcm.data_collection.catalogue import describe, write_catalogue
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.publish import publish_full
+from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.data_collection.road import Progress, travel
 from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.tasks import Task
 from alphaqcm.data_collection.update_jobs import (
     LISTING_AGE,
     Done,

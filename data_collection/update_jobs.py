@@ -12,9 +12,9 @@ from datetime import date, timedelta
 
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.queue.task import Outcome, Task
 from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.steps import Steps, open_steps
-from alphaqcm.data_collection.tasks import Outcome, Task
 from alphaqcm.data_collection.update_marks import month_file
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError

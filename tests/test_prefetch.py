@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.archive.ledger import Ledger, State
+from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.settings import RunSettings, types_of
-from alphaqcm.data_collection.shared_queue import Queue
 from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market

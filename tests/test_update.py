@@ -19,9 +19,9 @@ from alphaqcm.data_collection.errors import ProcessLost, UsageError
 from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.tasks import TaskKind
 from alphaqcm.data_collection.update import Updated, update
 from alphaqcm.data_collection.update_jobs import Job, perform
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol

@@ -17,8 +17,8 @@ from alphaqcm.data_collection.monitor_model import Focus
 from alphaqcm.data_collection.monitor_view import WIDTH
 from alphaqcm.data_collection.options import DEFAULT_ROOT
 from alphaqcm.data_collection.process.root_lock import require_folder
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
-from alphaqcm.data_collection.tasks import Task
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
+from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.pipeline.storage.layout import Layout
 
 

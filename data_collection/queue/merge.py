@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue_state import SETTLED, Book, Entry, Planned, State, standing
+from alphaqcm.data_collection.queue.state import SETTLED, Book, Entry, Planned, State, standing
 
 
 def reopen(book: Book, which: Callable[[Entry], bool]) -> Book:

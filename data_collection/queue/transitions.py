@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from alphaqcm.data_collection.errors import LeaseLost
-from alphaqcm.data_collection.queue_state import (
+from alphaqcm.data_collection.queue.state import (
     Book,
     Entry,
     Lease,
@@ -21,7 +21,7 @@ from alphaqcm.data_collection.queue_state import (
     ready,
     to_stamp,
 )
-from alphaqcm.data_collection.tasks import Outcome
+from alphaqcm.data_collection.queue.task import Outcome
 
 
 def claim(

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alphaqcm.data_collection.leases import STALE_AFTER, this_host
-from alphaqcm.data_collection.queue_state import Limits
+from alphaqcm.data_collection.queue.liveness import STALE_AFTER, this_host
+from alphaqcm.data_collection.queue.state import Limits
 
 DEFAULT_STATE = "aggTrades_queue_state.json"
 """The state file's name below the working folder `_tmp`."""

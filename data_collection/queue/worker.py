@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from alphaqcm.data_collection.errors import LeaseLost, QueueError, Refused
-from alphaqcm.data_collection.leases import BEAT_EVERY, WorkerLife
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.stop_signals import StopSignals
-from alphaqcm.data_collection.queue_state import Book, Lease, State
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import Outcome, Perform, Result
+from alphaqcm.data_collection.queue.liveness import BEAT_EVERY, WorkerLife
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Book, Lease, State
+from alphaqcm.data_collection.queue.task import Outcome, Perform, Result
 from alphaqcm.pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
 
 TASK_ERRORS = (

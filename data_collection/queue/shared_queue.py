@@ -19,19 +19,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from alphaqcm.data_collection import queue_steps
 from alphaqcm.data_collection.errors import QueueError, UsageError
-from alphaqcm.data_collection.leases import Watch, read_beats
-from alphaqcm.data_collection.queue_file import Damaged, QueueFile
-from alphaqcm.data_collection.queue_options import (
+from alphaqcm.data_collection.queue import transitions as queue_steps
+from alphaqcm.data_collection.queue.liveness import Watch, read_beats
+from alphaqcm.data_collection.queue.merge import Settled, is_planned, merge_plan, reopen
+from alphaqcm.data_collection.queue.options import (
     DEFAULT_STATE,
     CommitStep,
     Outlook,
     QueueOptions,
     workers_dir,
 )
-from alphaqcm.data_collection.queue_plan import Settled, is_planned, merge_plan, reopen
-from alphaqcm.data_collection.queue_state import (
+from alphaqcm.data_collection.queue.state import (
     Book,
     Entry,
     Lease,
@@ -40,7 +39,8 @@ from alphaqcm.data_collection.queue_state import (
     is_over,
     next_due,
 )
-from alphaqcm.data_collection.tasks import Outcome
+from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile
+from alphaqcm.data_collection.queue.task import Outcome
 
 __all__ = ["DEFAULT_STATE", "Planned", "Queue"]
 

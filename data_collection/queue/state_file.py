@@ -24,7 +24,7 @@ import filelock
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue_state import Book, Entry, State, task_of
+from alphaqcm.data_collection.queue.state import Book, Entry, State, task_of
 from alphaqcm.pipeline.errors import PipelineError, layer_error
 
 FORMAT = "alphaqcm queue"

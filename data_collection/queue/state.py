@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.queue.task import Task, TaskKind
 
 task_of = lru_cache(maxsize=1 << 17)(Task.from_id)
 """`Task.from_id`, remembered: every step looks at thousands of them."""
