@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.catalogue import catalogue_path
+from alphaqcm.data_collection.build.manifest import catalogue_path
 from alphaqcm.data_collection.cli import run_module
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.tables.final_csv import read_final_csvs

@@ -24,6 +24,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from alphaqcm.data_collection.build.settings import types_of  # noqa: E402
 from alphaqcm.data_collection.queue.liveness import WorkerLife  # noqa: E402
 from alphaqcm.data_collection.queue.options import QueueOptions  # noqa: E402
 from alphaqcm.data_collection.queue.shared_queue import Queue  # noqa: E402
@@ -31,7 +32,6 @@ from alphaqcm.data_collection.queue.state import Planned, State  # noqa: E402
 from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind  # noqa: E402
 from alphaqcm.data_collection.queue.worker import work  # noqa: E402
 from alphaqcm.data_collection.sample import SampleSpec, write_sample  # noqa: E402
-from alphaqcm.data_collection.settings import types_of  # noqa: E402
 from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
 from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
 

@@ -31,14 +31,19 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.update.change_index import (
+    Memory,
+    listing_marks,
+    mark_of,
+    month_file,
+)
+from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.data_collection.reconciled import kept_path, reconciled
-from alphaqcm.data_collection.road import load_settings, save_settings
 from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.update_jobs import input_digests
-from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of, month_file
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Market

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.archive.ledger import Ledger
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError

@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.ledger import Record
 from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.build.settings import (
+    RunSettings,
+    parse_typed,
+    series_of,
+    typed,
+    types_of,
+)
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import parse_span
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed, types_of
 from alphaqcm.data_collection.universe import chosen_symbols
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import Market, parse_market

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.catalogue import (
+from alphaqcm.data_collection.build.manifest import (
     Catalogue,
     archive_files,
     catalogue_path,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alphaqcm.data_collection.build.run.worker_session import Session
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import (
     add_market_option,
@@ -19,7 +20,6 @@ from alphaqcm.data_collection.options import (
 )
 from alphaqcm.data_collection.queue.liveness import STALE_AFTER
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
-from alphaqcm.data_collection.queue_session import Session
 from alphaqcm.data_collection.universe import add_symbol_options
 from alphaqcm.pipeline.storage.layout import Layout
 

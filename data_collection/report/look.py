@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.data_collection.reconciled import reconciled
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.report.deep import partition_findings
 from alphaqcm.data_collection.report.model import Reconciled
 from alphaqcm.data_collection.report.monthfiles import (
@@ -23,7 +24,6 @@ from alphaqcm.data_collection.report.monthfiles import (
     month_files,
     whole_span,
 )
-from alphaqcm.data_collection.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from alphaqcm.data_collection.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span

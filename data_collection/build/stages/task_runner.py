@@ -12,11 +12,11 @@ import polars as pl
 from filelock import FileLock
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
-from alphaqcm.data_collection.month_inputs import peek
-from alphaqcm.data_collection.month_step import MonthStep
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of, typed
+from alphaqcm.data_collection.build.stages.month_inputs import peek
+from alphaqcm.data_collection.build.stages.month_task import MonthStep
+from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.queue.task import Committing, Outcome, Result, Task, TaskKind
-from alphaqcm.data_collection.reconciled import reconciled
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of, typed
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error

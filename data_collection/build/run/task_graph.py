@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import orjson
 
+from alphaqcm.data_collection.build.settings import RunSettings, series_of
+from alphaqcm.data_collection.build.stages.task_runner import Steps
 from alphaqcm.data_collection.queue.state import Planned
 from alphaqcm.data_collection.queue.task import Task, TaskKind
-from alphaqcm.data_collection.settings import RunSettings, series_of
-from alphaqcm.data_collection.steps import Steps
 from alphaqcm.pipeline.domain.archive_file import Period
 
 

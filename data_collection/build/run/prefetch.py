@@ -4,7 +4,7 @@ A worker fetches what its task needs, which for a month of funding is one small 
 time would be spent waiting for answers. This process asks for many at once. The workers find them
 in the cache, or wait for the one under way; what goes wrong here they meet and tell themselves.
 
-Started as `python -m alphaqcm.data_collection.prefetch STATE` with a pipe as standard input.
+Started as `python -m alphaqcm.data_collection.build.run.prefetch STATE` with a pipe as standard input.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import sys
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.build.run.run_worker import (
+    LISTING_AGE,
+    stop_with_parent,
+    tell_troubles,
+)
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.run_worker import LISTING_AGE, stop_with_parent, tell_troubles
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import open_steps
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import PipelineError
 

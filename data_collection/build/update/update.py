@@ -16,15 +16,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from alphaqcm.data_collection.catalogue import describe, write_catalogue
-from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.process.process_pool import process_pool
-from alphaqcm.data_collection.publish import publish_full
-from alphaqcm.data_collection.queue.task import Task
-from alphaqcm.data_collection.road import Progress, travel
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.update_jobs import (
+from alphaqcm.data_collection.build.manifest import describe, write_catalogue
+from alphaqcm.data_collection.build.publish import publish_full
+from alphaqcm.data_collection.build.run.local_executor import Progress, travel
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.update.change_index import (
+    Memory,
+    fresh_marks,
+    listing_marks,
+    months_on_disk,
+)
+from alphaqcm.data_collection.build.update.symbol_jobs import (
     LISTING_AGE,
     Done,
     Job,
@@ -33,12 +36,9 @@ from alphaqcm.data_collection.update_jobs import (
     input_key,
     perform,
 )
-from alphaqcm.data_collection.update_marks import (
-    Memory,
-    fresh_marks,
-    listing_marks,
-    months_on_disk,
-)
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.process.process_pool import process_pool
+from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.storage.layout import (

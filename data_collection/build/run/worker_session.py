@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.build.run.task_graph import planned_tasks
+from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.queue.liveness import STALE_AFTER
@@ -13,9 +16,6 @@ from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Book, State
 from alphaqcm.data_collection.queue.worker import work
-from alphaqcm.data_collection.queue_tasks import planned_tasks
-from alphaqcm.data_collection.settings import RunSettings, types_of
-from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.pipeline.storage.layout import clean_temps
 
 _SHOWN = 10  # failures named one by one when a worker ends

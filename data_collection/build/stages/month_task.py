@@ -11,7 +11,7 @@ import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.verify import sha256_of
-from alphaqcm.data_collection.month_inputs import Available, Fetch, Files, Lookup, Old
+from alphaqcm.data_collection.build.stages.month_inputs import Available, Fetch, Files, Lookup, Old
 from alphaqcm.data_collection.queue.task import Committing, Outcome, Result
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import Partition, spec_of

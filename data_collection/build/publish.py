@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alphaqcm.data_collection.catalogue import catalogue_path, describe, write_catalogue
+from alphaqcm.data_collection.build.manifest import catalogue_path, describe, write_catalogue
+from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.data_collection.road import Progress
-from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS

@@ -17,8 +17,8 @@ import orjson
 import pyarrow.parquet as pq
 
 from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.settings import RunSettings
 from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import parse_market

@@ -1,6 +1,6 @@
 """A worker process of `alphaqcm run`: works on the queue of a state file until it is over.
 
-Started as `python -m alphaqcm.data_collection.run_worker STATE NAME` with a pipe as standard input;
+Started as `python -m alphaqcm.data_collection.build.run.run_worker STATE NAME` with a pipe as standard input;
 it stops when the pipe closes, which it does however the run ends.
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import orjson
 
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.worker import work
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import Steps, open_steps
 from alphaqcm.pipeline.errors import PipelineError
 
 LISTING_AGE = 86_400.0

@@ -19,15 +19,15 @@ from tqdm import tqdm
 
 import alphaqcm
 from alphaqcm.data_collection._bootstrap import ONE_THREAD
+from alphaqcm.data_collection.build.run.run_worker import TROUBLES
+from alphaqcm.data_collection.build.run.task_graph import planned_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import Steps
 from alphaqcm.data_collection.errors import CollectionError, UsageError
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Book, State, is_over
 from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
-from alphaqcm.data_collection.queue_tasks import planned_tasks
-from alphaqcm.data_collection.run_worker import TROUBLES
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import Steps
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.storage.layout import write_bytes
 

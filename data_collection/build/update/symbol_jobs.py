@@ -12,10 +12,10 @@ from datetime import date, timedelta
 
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
+from alphaqcm.data_collection.build.update.change_index import month_file
 from alphaqcm.data_collection.queue.task import Outcome, Task
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.steps import Steps, open_steps
-from alphaqcm.data_collection.update_marks import month_file
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.layout import Fingerprint, read_fingerprint

@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
+from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.stages.task_runner import Steps
 from alphaqcm.data_collection.queue.task import Task, TaskKind
-from alphaqcm.data_collection.road import Progress
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.steps import Steps
 from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.storage.layout import month_name, read_fingerprint, write_bytes
 
