@@ -20,8 +20,8 @@ from alphaqcm.data_collection.build.manifest import (
 from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.cli import main
-from alphaqcm.data_collection.report.look import narrowed
-from alphaqcm.data_collection.report.monthfiles import SeriesLook, month_files
+from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed
+from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, month_files
 from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
 from alphaqcm.data_collection.sample.traps import Where
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span

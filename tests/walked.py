@@ -12,8 +12,8 @@ from alphaqcm.data_collection.build.run.local_executor import Progress, save_set
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
 from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.queue.task import Outcome, TaskKind
-from alphaqcm.data_collection.report.gather import gather
-from alphaqcm.data_collection.report.model import Provenance, Report
+from alphaqcm.data_collection.reporting.quality.build_report import gather
+from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.sample import SampleSpec
 from alphaqcm.pipeline.tables.hourly import Span
 

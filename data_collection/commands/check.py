@@ -22,9 +22,9 @@ from alphaqcm.data_collection.build.update.change_index import on_disk
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.report.gather import failing, gather
-from alphaqcm.data_collection.report.model import Provenance, Report
-from alphaqcm.data_collection.report.page import render
+from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
+from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
+from alphaqcm.data_collection.reporting.quality.page import render
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
 from alphaqcm.pipeline import __version__

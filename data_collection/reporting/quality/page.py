@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from alphaqcm.data_collection.archive.sources import HttpSource
-from alphaqcm.data_collection.report import charts, colours
-from alphaqcm.data_collection.report.model import Coverage, Reconciled, Report
+from alphaqcm.data_collection.reporting.quality import charts, colours
+from alphaqcm.data_collection.reporting.quality.model import Coverage, Reconciled, Report
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, Span
 from alphaqcm.pipeline.checks.table import SERIES as FINAL
@@ -153,7 +153,7 @@ def _tally(told: Sequence[Line]) -> str:
 def render(report: Report) -> str:
     """The page's HTML."""
     environment = Environment(
-        loader=PackageLoader("alphaqcm.data_collection.report", "."),
+        loader=PackageLoader("alphaqcm.data_collection.reporting.quality", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,8 +14,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from alphaqcm.data_collection.monitor_model import Failure, Picture, Speed, Worker
 from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Picture, Speed, Worker
 
 WIDTH = 80
 _STATES = {

@@ -14,9 +14,8 @@ import polars as pl
 
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
-from alphaqcm.data_collection.report.deep import partition_findings
-from alphaqcm.data_collection.report.model import Reconciled
-from alphaqcm.data_collection.report.monthfiles import (
+from alphaqcm.data_collection.reporting.quality.model import Reconciled
+from alphaqcm.data_collection.reporting.quality.month_files import (
     MonthFile,
     MonthView,
     Seen,
@@ -24,6 +23,7 @@ from alphaqcm.data_collection.report.monthfiles import (
     month_files,
     whole_span,
 )
+from alphaqcm.data_collection.reporting.quality.partition_compare import partition_findings
 from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
 
-from alphaqcm.data_collection.report.colours import (
+from alphaqcm.data_collection.reporting.quality.colours import (
     ALONE,
     COVERAGE,
     DIFFERENT,
@@ -29,7 +29,7 @@ from alphaqcm.data_collection.report.colours import (
     Swatch,
     bands,
 )
-from alphaqcm.data_collection.report.model import Coverage, Distribution, Reconciled
+from alphaqcm.data_collection.reporting.quality.model import Coverage, Distribution, Reconciled
 from alphaqcm.pipeline.checks.finding import DAY_US, EVERY, Finding
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 

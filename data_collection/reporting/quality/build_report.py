@@ -9,10 +9,16 @@ from functools import partial
 
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
 from alphaqcm.data_collection.process.process_pool import process_pool
-from alphaqcm.data_collection.report.look import BASE, STEPS, SymbolLook, look_at, narrowed
-from alphaqcm.data_collection.report.model import Coverage, Provenance, Report
-from alphaqcm.data_collection.report.monthfiles import whole_span
-from alphaqcm.data_collection.report.tables import TableLook, look_at_table
+from alphaqcm.data_collection.reporting.quality.inspect_symbol import (
+    BASE,
+    STEPS,
+    SymbolLook,
+    look_at,
+    narrowed,
+)
+from alphaqcm.data_collection.reporting.quality.model import Coverage, Provenance, Report
+from alphaqcm.data_collection.reporting.quality.month_files import whole_span
+from alphaqcm.data_collection.reporting.quality.table_report import TableLook, look_at_table
 from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
 from alphaqcm.pipeline.domain.archive_file import months_between

@@ -10,7 +10,7 @@ import polars as pl
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
-from alphaqcm.data_collection.report.monthfiles import MonthFile
+from alphaqcm.data_collection.reporting.quality.month_files import MonthFile
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
 from alphaqcm.pipeline.checks.partitions import day_finding
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period

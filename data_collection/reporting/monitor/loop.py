@@ -19,11 +19,11 @@ from rich.live import Live
 from rich.text import Text
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.monitor_model import Focus, Picture, Sight, take_picture
-from alphaqcm.data_collection.monitor_view import render
 from alphaqcm.data_collection.queue.liveness import Watch, beat_age, read_beats, this_host
 from alphaqcm.data_collection.queue.options import workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.reporting.monitor.snapshot import Focus, Picture, Sight, take_picture
+from alphaqcm.data_collection.reporting.monitor.view import render
 
 
 @dataclass(frozen=True, slots=True)

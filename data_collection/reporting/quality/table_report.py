@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.report.model import ColumnRow, Distribution, TableSummary
+from alphaqcm.data_collection.reporting.quality.model import ColumnRow, Distribution, TableSummary
 from alphaqcm.pipeline.checks.finding import Finding, utc
 from alphaqcm.pipeline.checks.table import TableFacts, table_findings
 from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, DType
