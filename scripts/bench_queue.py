@@ -31,7 +31,7 @@ from alphaqcm.data_collection.queue.shared_queue import Queue  # noqa: E402
 from alphaqcm.data_collection.queue.state import Planned, State  # noqa: E402
 from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind  # noqa: E402
 from alphaqcm.data_collection.queue.worker import work  # noqa: E402
-from alphaqcm.data_collection.sample import SampleSpec, write_sample  # noqa: E402
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample  # noqa: E402
 from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
 from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
 

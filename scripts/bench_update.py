@@ -43,7 +43,7 @@ from alphaqcm.data_collection.build.update.change_index import (
 )
 from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Market

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError

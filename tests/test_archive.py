@@ -17,7 +17,7 @@ from alphaqcm.data_collection.archive.archive import (
 )
 from alphaqcm.data_collection.archive.ledger import State
 from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
-from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
+from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
 from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from tests.archive_tree import (

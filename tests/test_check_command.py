@@ -22,8 +22,9 @@ from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed
 from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, month_files
-from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
-from alphaqcm.data_collection.sample.traps import Where
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import defects as traps
+from alphaqcm.data_collection.simulation.sample.defects import Where
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Partition

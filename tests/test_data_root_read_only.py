@@ -9,7 +9,7 @@ import pytest
 
 from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.storage.layout import Layout
 from tests.read_only import alphaqcm_on_read_only
 from tests.walked import settings_of, walk

@@ -13,7 +13,7 @@ import pytest
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.ledger import Listed, Record, State
 from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
-from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
+from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import KLINES, day_file

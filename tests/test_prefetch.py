@@ -14,7 +14,7 @@ from alphaqcm.data_collection.archive.ledger import Ledger, State
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
 from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.tables.hourly import Span

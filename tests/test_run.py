@@ -21,8 +21,8 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection._bootstrap import NEEDED
-from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.mirror import Mirror
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.storage.layout import read_fingerprint

@@ -16,7 +16,7 @@ import pytest
 
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample import Jump, SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample import Jump, SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.reading.csv_reader import read_archive

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.sample_files import Row, day, month, numbers, rows_of, series, times
 

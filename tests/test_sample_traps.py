@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.sample import (
+from alphaqcm.data_collection.simulation.sample import (
     OPEN_INTEREST,
     PRICES,
     Altered,

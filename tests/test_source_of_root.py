@@ -11,7 +11,7 @@ import pytest
 from alphaqcm.data_collection import cli
 from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.mirror import Mirror
+from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.tables.hourly import Span

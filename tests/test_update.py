@@ -19,11 +19,11 @@ from alphaqcm.data_collection.build.update.symbol_jobs import Job, perform
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from alphaqcm.pipeline.tables.hourly import Span

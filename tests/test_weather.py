@@ -18,7 +18,7 @@ from alphaqcm.data_collection.archive.archive import (
 )
 from alphaqcm.data_collection.archive.ledger import State
 from alphaqcm.data_collection.errors import CacheFull, Refused, SourceError, Unreachable
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import (

@@ -14,7 +14,7 @@ from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.queue.task import Outcome, TaskKind
 from alphaqcm.data_collection.reporting.quality.build_report import gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
-from alphaqcm.data_collection.sample import SampleSpec
+from alphaqcm.data_collection.simulation.sample import SampleSpec
 from alphaqcm.pipeline.tables.hourly import Span
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})

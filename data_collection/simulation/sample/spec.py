@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample.instruments import universe
-from alphaqcm.data_collection.sample.traps import Frozen, IdGap, RepeatedIds, Trap, ZeroQuantity
+from alphaqcm.data_collection.simulation.sample.defects import (
+    Frozen,
+    IdGap,
+    RepeatedIds,
+    Trap,
+    ZeroQuantity,
+)
+from alphaqcm.data_collection.simulation.sample.instruments import universe
 from alphaqcm.pipeline.domain.archive_file import Period, days_between
 from alphaqcm.pipeline.domain.registry import REGISTRY, DataType, Market, Partition
 

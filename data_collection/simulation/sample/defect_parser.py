@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, get_args, get_type_hints
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample.traps import Trap, Where
+from alphaqcm.data_collection.simulation.sample.defects import Trap, Where
 
 TRAPS: dict[str, type[Trap]] = {
     re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower(): kind for kind in get_args(Trap)

@@ -8,8 +8,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
-from alphaqcm.data_collection.sample.table import Ints, Mask
-from alphaqcm.data_collection.sample.traps import (
+from alphaqcm.data_collection.simulation.sample.defects import (
     Delisted,
     Frozen,
     FundingChange,
@@ -22,6 +21,7 @@ from alphaqcm.data_collection.sample.traps import (
     Trap,
     ZeroQuantity,
 )
+from alphaqcm.data_collection.simulation.sample.table import Ints, Mask
 
 FOREVER = np.iinfo(np.int64).max
 

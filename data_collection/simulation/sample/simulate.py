@@ -9,15 +9,15 @@ from itertools import groupby
 
 import numpy as np
 
-from alphaqcm.data_collection.sample import bars as bar
-from alphaqcm.data_collection.sample.bars import Bars
-from alphaqcm.data_collection.sample.fate import Fate, inside
-from alphaqcm.data_collection.sample.instruments import Instrument, instrument
-from alphaqcm.data_collection.sample.slow import Funding, metrics
-from alphaqcm.data_collection.sample.spec import BAR_TYPES, SampleSpec
-from alphaqcm.data_collection.sample.table import Floats, Ints, Table
-from alphaqcm.data_collection.sample.trades import Tape, Trades
-from alphaqcm.data_collection.sample.walk import MINUTES, Grid, Walk, rng
+from alphaqcm.data_collection.simulation.sample import bars as bar
+from alphaqcm.data_collection.simulation.sample.bars import Bars
+from alphaqcm.data_collection.simulation.sample.funding_metrics import Funding, metrics
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument, instrument
+from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.price_process import MINUTES, Grid, Walk, rng
+from alphaqcm.data_collection.simulation.sample.spec import BAR_TYPES, SampleSpec
+from alphaqcm.data_collection.simulation.sample.table import Floats, Ints, Table
+from alphaqcm.data_collection.simulation.sample.trades import Tape, Trades
 from alphaqcm.pipeline.domain.registry import DataType
 
 Kind = tuple[DataType, str]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample.spec import SampleSpec
+from alphaqcm.data_collection.simulation.sample.spec import SampleSpec
 from alphaqcm.pipeline.storage.layout import write_bytes
 from alphaqcm.pipeline.tables.table_file import read_json
 

@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample.edits import edited
-from alphaqcm.data_collection.sample.fate import to_us
-from alphaqcm.data_collection.sample.files import Writer
-from alphaqcm.data_collection.sample.simulate import Block, Kind, blocks
-from alphaqcm.data_collection.sample.spec import SampleSpec
-from alphaqcm.data_collection.sample.table import Table
-from alphaqcm.data_collection.sample.traps import (
+from alphaqcm.data_collection.simulation.sample.defects import (
     Delisted,
     Event,
     FileTrap,
@@ -28,7 +22,13 @@ from alphaqcm.data_collection.sample.traps import (
     Trap,
     ZeroQuantity,
 )
-from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US
+from alphaqcm.data_collection.simulation.sample.files import Writer
+from alphaqcm.data_collection.simulation.sample.market_events import to_us
+from alphaqcm.data_collection.simulation.sample.price_process import DAY_US, MINUTE_US
+from alphaqcm.data_collection.simulation.sample.row_edits import edited
+from alphaqcm.data_collection.simulation.sample.simulate import Block, Kind, blocks
+from alphaqcm.data_collection.simulation.sample.spec import SampleSpec
+from alphaqcm.data_collection.simulation.sample.table import Table
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series, Symbol, epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.storage.layout import clean_temps

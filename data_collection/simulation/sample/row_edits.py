@@ -8,9 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from alphaqcm.data_collection.sample.fate import to_us
-from alphaqcm.data_collection.sample.table import Ints, Table, concat
-from alphaqcm.data_collection.sample.traps import (
+from alphaqcm.data_collection.simulation.sample.defects import (
     Altered,
     DuplicateRows,
     InterleavedIds,
@@ -21,7 +19,9 @@ from alphaqcm.data_collection.sample.traps import (
     SwappedColumns,
     UnsortedRows,
 )
-from alphaqcm.data_collection.sample.walk import DAY_US, rng
+from alphaqcm.data_collection.simulation.sample.market_events import to_us
+from alphaqcm.data_collection.simulation.sample.price_process import DAY_US, rng
+from alphaqcm.data_collection.simulation.sample.table import Ints, Table, concat
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, epoch_us
 from alphaqcm.pipeline.domain.registry import spec_of
 

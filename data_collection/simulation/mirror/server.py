@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from alphaqcm.data_collection.mirror.faults import Fault, FaultKind, FaultPlan, Forecast
-from alphaqcm.data_collection.mirror.tree import DirectoryTree, Entry, PageQuery, Tree, listing_page
+from alphaqcm.data_collection.simulation.mirror.faults import Fault, FaultKind, FaultPlan, Forecast
+from alphaqcm.data_collection.simulation.mirror.tree import (
+    DirectoryTree,
+    Entry,
+    PageQuery,
+    Tree,
+    listing_page,
+)
 from alphaqcm.pipeline.domain.archive_file import quote_key
 
 _CHUNK = 1 << 16

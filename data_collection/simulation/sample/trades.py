@@ -14,10 +14,16 @@ from datetime import date
 import numpy as np
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample.fate import Fate, inside
-from alphaqcm.data_collection.sample.instruments import Instrument
-from alphaqcm.data_collection.sample.table import Floats, Ints, Mask
-from alphaqcm.data_collection.sample.walk import DAY_US, MINUTE_US, MINUTES, Grid, rng
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument
+from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.price_process import (
+    DAY_US,
+    MINUTE_US,
+    MINUTES,
+    Grid,
+    rng,
+)
+from alphaqcm.data_collection.simulation.sample.table import Floats, Ints, Mask
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 CLUSTER = 0.35  # chance that a cluster ends with this order: 2.9 orders on average

@@ -6,11 +6,11 @@ from datetime import date
 
 import numpy as np
 
-from alphaqcm.data_collection.sample.bars import REFERENCE_DECIMALS, Bars
-from alphaqcm.data_collection.sample.fate import Fate, inside
-from alphaqcm.data_collection.sample.instruments import Instrument
-from alphaqcm.data_collection.sample.table import NULL, Cells, Floats, Ints, Style, Table
-from alphaqcm.data_collection.sample.walk import MINUTE_US, Grid, rng
+from alphaqcm.data_collection.simulation.sample.bars import REFERENCE_DECIMALS, Bars
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument
+from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.price_process import MINUTE_US, Grid, rng
+from alphaqcm.data_collection.simulation.sample.table import NULL, Cells, Floats, Ints, Style, Table
 from alphaqcm.pipeline.domain.registry import METRICS_START_LABELS_FROM, Market
 
 HOUR_US = 60 * MINUTE_US

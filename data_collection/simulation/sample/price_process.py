@@ -13,9 +13,9 @@ from datetime import date
 
 import numpy as np
 
-from alphaqcm.data_collection.sample.fate import Fate
-from alphaqcm.data_collection.sample.instruments import Instrument
-from alphaqcm.data_collection.sample.table import Floats, Ints
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument
+from alphaqcm.data_collection.simulation.sample.market_events import Fate
+from alphaqcm.data_collection.simulation.sample.table import Floats, Ints
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 MINUTES = 1440

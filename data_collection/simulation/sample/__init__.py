@@ -1,6 +1,6 @@
 """A simulated archive: trades with realistic bursts, and every archive type derived from them.
 
-    from alphaqcm.data_collection.sample import Delisted, SampleSpec, Where, universe, write_sample
+    from alphaqcm.data_collection.simulation.sample import Delisted, SampleSpec, Where, universe, write_sample
 
     spec = SampleSpec(symbols=universe(3), days=3, seed=7)  # the days end on 2024-02-29
     written = write_sample(Path("archive"), spec)           # .files, .bytes, .rows
@@ -40,9 +40,7 @@ What goes wrong is planted with `traps`, times in UTC:
 A trap that touches nothing is a `UsageError`.
 """
 
-from alphaqcm.data_collection.sample.instruments import Instrument, instrument, universe
-from alphaqcm.data_collection.sample.spec import SIMULATED, SampleSpec
-from alphaqcm.data_collection.sample.traps import (
+from alphaqcm.data_collection.simulation.sample.defects import (
     OPEN_INTEREST,
     PRICES,
     Altered,
@@ -68,7 +66,9 @@ from alphaqcm.data_collection.sample.traps import (
     Where,
     ZeroQuantity,
 )
-from alphaqcm.data_collection.sample.write import Written, write_sample
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument, instrument, universe
+from alphaqcm.data_collection.simulation.sample.spec import SIMULATED, SampleSpec
+from alphaqcm.data_collection.simulation.sample.write import Written, write_sample
 
 __all__ = [
     "OPEN_INTEREST",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphaqcm.data_collection.sample.instruments import Instrument
-from alphaqcm.data_collection.sample.table import Cells, Floats, Ints, Mask, Style, Table
-from alphaqcm.data_collection.sample.trades import Trades
-from alphaqcm.data_collection.sample.walk import MINUTE_US, MINUTES
+from alphaqcm.data_collection.simulation.sample.instruments import Instrument
+from alphaqcm.data_collection.simulation.sample.price_process import MINUTE_US, MINUTES
+from alphaqcm.data_collection.simulation.sample.table import Cells, Floats, Ints, Mask, Style, Table
+from alphaqcm.data_collection.simulation.sample.trades import Trades
 from alphaqcm.pipeline.domain.registry import DataType, Market
 
 HOUR_US = 60 * MINUTE_US

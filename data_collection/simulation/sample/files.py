@@ -9,8 +9,8 @@ import zipfile
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
-from alphaqcm.data_collection.sample.table import Spelling, Table, header_line, render
-from alphaqcm.data_collection.sample.traps import Flaw
+from alphaqcm.data_collection.simulation.sample.defects import Flaw
+from alphaqcm.data_collection.simulation.sample.table import Spelling, Table, header_line, render
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market, spec_of
 from alphaqcm.pipeline.errors import layer_error
