@@ -242,7 +242,7 @@ class _Process:
         paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
         with (logs / f"{name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"alphaqcm.data_collection.{module}", *words],
+                [sys.executable, "-m", f"alphaqcm.data_collection.build.run.{module}", *words],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.PIPE,

@@ -4,7 +4,7 @@ A worker fetches what its task needs, which for a month of funding is one small 
 time would be spent waiting for answers. This process asks for many at once. The workers find them
 in the cache, or wait for the one under way; what goes wrong here they meet and tell themselves.
 
-Started as `python -m alphaqcm.data_collection.build.run.prefetch STATE` with a pipe as standard input.
+Started by the run as a module with the state file's path, and a pipe as standard input.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker process of `alphaqcm run`: works on the queue of a state file until it is over.
 
-Started as `python -m alphaqcm.data_collection.build.run.run_worker STATE NAME` with a pipe as standard input;
-it stops when the pipe closes, which it does however the run ends.
+Started by the run as a module with the state file's path and its own name, and a pipe as standard
+input; it stops when the pipe closes, which it does however the run ends.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A simulated archive: trades with realistic bursts, and every archive type derived from them.
 
-    from alphaqcm.data_collection.simulation.sample import Delisted, SampleSpec, Where, universe, write_sample
+    from alphaqcm.data_collection.simulation.sample import Delisted, SampleSpec, Where
+    from alphaqcm.data_collection.simulation.sample import universe, write_sample
 
     spec = SampleSpec(symbols=universe(3), days=3, seed=7)  # the days end on 2024-02-29
     written = write_sample(Path("archive"), spec)           # .files, .bytes, .rows
