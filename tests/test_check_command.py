@@ -19,7 +19,7 @@ from alphaqcm.data_collection.build.manifest import (
 )
 from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed
 from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, month_files
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample

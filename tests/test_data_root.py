@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.commands import main as cli
 
 READING = [
     ["verify"],

@@ -12,7 +12,7 @@ import orjson
 import pytest
 import requests
 
-from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
@@ -264,7 +264,7 @@ def test_the_mirror_command_prints_its_address_and_ends_cleanly(tree: Path) -> N
     words = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.cli",
+        "alphaqcm.data_collection.commands.main",
         "mirror",
         str(tree),
         "--port",

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS

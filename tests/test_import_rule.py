@@ -49,7 +49,7 @@ def test_core_module_keeps_the_rule(module: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import alphaqcm.data_collection.cli",
+        "import alphaqcm.data_collection.commands.main",
         "from alphaqcm.data_collection import cli",
         "import requests",
         "import os\nos.environ['X']",

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.reading.aggtrades import aggregate_file
 from alphaqcm.pipeline.reading.aggtrades.compiled import kernels as kernel

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.sample import Jump, SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
@@ -50,7 +50,7 @@ def test_the_same_spec_gives_the_same_bytes_in_another_process(small: Path, tmp_
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.cli",
+        "alphaqcm.data_collection.commands.main",
         "sample",
         str(tmp_path),
         *words,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 from tests.sample_files import tree

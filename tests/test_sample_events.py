@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.sample import (
     PRICES,

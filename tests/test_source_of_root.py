@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from alphaqcm.data_collection import cli
 from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.duckdb_views import connect, query, views
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample

@@ -17,7 +17,7 @@ from alphaqcm.data_collection.build.manifest import catalogue_path, disagreement
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.symbol_jobs import Job, perform
 from alphaqcm.data_collection.build.update.update import Updated, update
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.process.root_lock import hold_root

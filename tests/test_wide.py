@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined

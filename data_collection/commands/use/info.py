@@ -19,8 +19,8 @@ from alphaqcm.data_collection.build.manifest import (
     disagreements,
     read_catalogue,
 )
+from alphaqcm.data_collection.commands.options import add_root_option
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.pipeline.storage.layout import Layout
 
 

@@ -15,14 +15,14 @@ from alphaqcm.data_collection.archive.fetching import print_plan
 from alphaqcm.data_collection.archive.ledger import utc_text
 from alphaqcm.data_collection.archive.plan import Plan
 from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_wish
-from alphaqcm.data_collection.fetch_options import add_refresh_option, open_to_look
-from alphaqcm.data_collection.options import (
+from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
+from alphaqcm.data_collection.commands.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     add_span_options,
 )
-from alphaqcm.data_collection.universe import add_symbol_options
+from alphaqcm.data_collection.commands.universe import add_symbol_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,13 @@ import time
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.local_executor import load_settings, travel
 from alphaqcm.data_collection.build.stages.task_runner import open_steps
-from alphaqcm.data_collection.options import add_market_option, add_root_option, add_table_options
+from alphaqcm.data_collection.commands.options import (
+    add_market_option,
+    add_root_option,
+    add_table_options,
+)
+from alphaqcm.data_collection.commands.summary import print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.summary import print_summary
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.storage.layout import Layout
 

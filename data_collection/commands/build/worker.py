@@ -11,16 +11,16 @@ import argparse
 from pathlib import Path
 
 from alphaqcm.data_collection.build.run.worker_session import Session
-from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import (
+from alphaqcm.data_collection.commands.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     run_settings,
 )
+from alphaqcm.data_collection.commands.universe import add_symbol_options
+from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.queue.liveness import STALE_AFTER
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
-from alphaqcm.data_collection.universe import add_symbol_options
 from alphaqcm.pipeline.storage.layout import Layout
 
 

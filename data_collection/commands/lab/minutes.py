@@ -12,8 +12,8 @@ import hashlib
 import sys
 from pathlib import Path
 
+from alphaqcm.data_collection.commands.options import add_market_option
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_market_option
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType, parse_market
 from alphaqcm.pipeline.reading.aggtrades import (

@@ -19,14 +19,14 @@ from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, librar
 from alphaqcm.data_collection.build.run.local_executor import load_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.change_index import on_disk
+from alphaqcm.data_collection.commands.options import add_root_option
+from alphaqcm.data_collection.commands.summary import counted
+from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
 from alphaqcm.data_collection.errors import RootBusy, UsageError
-from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.reporting.quality.page import render
-from alphaqcm.data_collection.summary import counted
-from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
 from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError

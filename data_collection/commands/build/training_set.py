@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 
+from alphaqcm.data_collection.commands.options import add_root_option
+from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_root_option
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.summary import counted
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.training_set import LABEL, Impute, TrainingOptions, write_training_set
 

@@ -13,8 +13,8 @@ import argparse
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
+from alphaqcm.data_collection.commands.options import add_market_option, add_root_option, parse_span
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_market_option, add_root_option, parse_span
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import parse_market

@@ -16,10 +16,10 @@ from alphaqcm.data_collection.build.run.local_executor import (
 )
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.commands.options import add_root_option, add_run_options, run_settings
+from alphaqcm.data_collection.commands.summary import print_summary
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_root_option, add_run_options, run_settings
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.summary import print_summary
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.storage.layout import Layout
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from alphaqcm.data_collection.commands.options import DEFAULT_ROOT
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import DEFAULT_ROOT
 from alphaqcm.data_collection.process.root_lock import require_folder
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue.task import Task
