@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.proof import sha256_of
 from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.growth import table_inputs

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection._bootstrap import use_one_thread
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.errors import BadName, PipelineError
 
 COMMANDS: dict[str, str] = {
@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "sql": "query all layers with DuckDB, read-only",
     "export": "write CSV stages from the parquet layers",
     "training-set": "features and labels as training files",
+    "docs": "print a page of the documentation",
     "sample": "write a simulated archive",
     "mirror": "serve an archive tree over HTTP as the archive does",
 }

@@ -17,12 +17,12 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
 from alphaqcm.data_collection.sources import HttpSource
 from alphaqcm.data_collection.transports.causes import Patience, causes, short_cause
 from alphaqcm.data_collection.transports.protocol import Part, Wanted
 from alphaqcm.data_collection.transports.weather import Weather
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 18
