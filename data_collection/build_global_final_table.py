@@ -14,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.catalogue import catalogue_path
+from alphaqcm.data_collection.build.manifest import catalogue_path
 from alphaqcm.data_collection.cli import run_module
 from alphaqcm.data_collection.summary import counted
-from alphaqcm.pipeline.final_csv import read_final_csvs
-from alphaqcm.pipeline.table_file import TableOptions, write_table
+from alphaqcm.pipeline.tables.final_csv import read_final_csvs
+from alphaqcm.pipeline.tables.table_file import TableOptions, write_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ import argparse
 import sys
 
 from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.archive.selection import add_types_option
 from alphaqcm.data_collection.commands import fetch
 from alphaqcm.data_collection.fetch_options import add_fetch_options
 from alphaqcm.data_collection.options import (
@@ -28,7 +29,6 @@ from alphaqcm.data_collection.options import (
     add_span_options,
 )
 from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.data_collection.wanted import add_types_option
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from alphaqcm.data_collection.cli import run_module
 from alphaqcm.data_collection.part_of_road import configure_fetch as configure
 from alphaqcm.data_collection.part_of_road import fetch_types
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.minute_csv import write_minute_csv
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.tables.minute_csv import write_minute_csv
 
 __all__ = ["configure", "run"]
 

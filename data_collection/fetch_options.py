@@ -8,12 +8,12 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from alphaqcm.data_collection.archive import DOWNLOADERS, Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import DOWNLOADERS, Archive, FetchOptions
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.run.local_executor import last_source
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.ledger import FILE_NAME, Ledger
-from alphaqcm.data_collection.road import last_source
-from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -17,8 +17,8 @@ import sys
 
 from alphaqcm.data_collection import cli
 from alphaqcm.data_collection.commands import monitor
-from alphaqcm.data_collection.tasks import Task
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.data_collection.queue.task import Task
+from alphaqcm.pipeline.domain.registry import DataType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ import sys
 
 from alphaqcm.data_collection import cli
 from alphaqcm.data_collection.commands import monitor
-from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.queue.task import Task, TaskKind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

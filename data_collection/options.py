@@ -6,14 +6,14 @@ import argparse
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.settings import RunSettings, types_of
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.settings import RunSettings, types_of
-from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
-from alphaqcm.pipeline.registry import Market, Partition, parse_market
+from alphaqcm.pipeline.tables.hourly import Span
 
 DEFAULT_ROOT = Path("AlphaQCM_data")
 

@@ -6,22 +6,22 @@ import argparse
 import time
 from dataclasses import replace
 
-from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import add_root_option, add_run_options, run_settings
-from alphaqcm.data_collection.road import (
+from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.build.run.local_executor import (
     Progress,
     has_settings,
     load_settings,
     save_settings,
     travel,
 )
-from alphaqcm.data_collection.root import hold_root
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.options import add_root_option, add_run_options, run_settings
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.summary import print_summary
-from alphaqcm.data_collection.wanted import Wish, find_files
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.storage.layout import Layout
 
 WORKERS = 2
 

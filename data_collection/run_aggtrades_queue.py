@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 
 from alphaqcm.data_collection import cli
+from alphaqcm.data_collection.build.run.worker_session import Session
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.worker import add_queue_options
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import (
@@ -30,12 +32,10 @@ from alphaqcm.data_collection.options import (
     add_span_options,
     run_settings,
 )
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
-from alphaqcm.data_collection.queue_session import Session
-from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.universe import DEFAULT_FILE
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.storage.layout import Layout
 
 _LAYOUT = Layout(DEFAULT_ROOT)
 

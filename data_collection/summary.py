@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from alphaqcm.data_collection.publish import Table
-from alphaqcm.data_collection.road import Progress
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.tasks import Result, TaskKind
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.data_collection.build.publish import Table
+from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.queue.task import Result, TaskKind
+from alphaqcm.pipeline.domain.registry import Market
 
 _LINES = 20
 """Most lines of one kind that are printed; `alphaqcm ledger` and `check` tell all."""

@@ -28,13 +28,13 @@ from pathlib import Path
 import orjson
 import requests
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State
-from alphaqcm.data_collection.plan import wanted_files
-from alphaqcm.data_collection.proof import sha256_of, zip_defect
-from alphaqcm.data_collection.sources import HttpSource
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State
+from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.archive.sources import HttpSource
+from alphaqcm.data_collection.archive.verify import sha256_of, zip_defect
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 CONNECTIONS = 32
 LATENCY_MS = 40
@@ -278,9 +278,9 @@ def overhead(work: Path, load: Load) -> None:
 _MEMORY = """
 import sys
 from pathlib import Path
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.pipeline.keys import Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 url, place, count = sys.argv[1:]
 with Archive.open(url, cache=Path(place), options=FetchOptions(connections=32)) as archive:
     series = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

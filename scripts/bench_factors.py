@@ -28,11 +28,11 @@ import polars as pl
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.pipeline.hourly import Span  # noqa: E402
-from alphaqcm.pipeline.keys import Period, Symbol, months_between  # noqa: E402
-from alphaqcm.pipeline.layers import Fingerprint, Layout, write_parquet  # noqa: E402
-from alphaqcm.pipeline.registry import DataType, Market  # noqa: E402
-from alphaqcm.pipeline.symbol_table import (  # noqa: E402
+from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between  # noqa: E402
+from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet  # noqa: E402
+from alphaqcm.pipeline.tables.hourly import Span  # noqa: E402
+from alphaqcm.pipeline.tables.symbol_table import (  # noqa: E402
     build_symbol_table,
     read_inputs,
     table_fingerprint,

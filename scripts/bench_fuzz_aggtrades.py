@@ -22,10 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, warm_up
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, warm_up
 from tests.aggtrades_oracle import (
     HEADER,
     Rejected,

@@ -24,16 +24,16 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.leases import WorkerLife  # noqa: E402
-from alphaqcm.data_collection.queue_options import QueueOptions  # noqa: E402
-from alphaqcm.data_collection.queue_state import Planned, State  # noqa: E402
-from alphaqcm.data_collection.sample import SampleSpec, write_sample  # noqa: E402
-from alphaqcm.data_collection.settings import types_of  # noqa: E402
-from alphaqcm.data_collection.shared_queue import Queue  # noqa: E402
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind  # noqa: E402
-from alphaqcm.data_collection.worker import work  # noqa: E402
-from alphaqcm.pipeline.keys import Period, Series  # noqa: E402
-from alphaqcm.pipeline.registry import DataType, Market  # noqa: E402
+from alphaqcm.data_collection.build.settings import types_of  # noqa: E402
+from alphaqcm.data_collection.queue.liveness import WorkerLife  # noqa: E402
+from alphaqcm.data_collection.queue.options import QueueOptions  # noqa: E402
+from alphaqcm.data_collection.queue.shared_queue import Queue  # noqa: E402
+from alphaqcm.data_collection.queue.state import Planned, State  # noqa: E402
+from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind  # noqa: E402
+from alphaqcm.data_collection.queue.worker import work  # noqa: E402
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample  # noqa: E402
+from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
+from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
 
 ROUNDS = 60
 WORKERS = 4
@@ -137,7 +137,7 @@ def contend(state: str, name: str, seconds: float) -> None:
     queue = Queue.open(Path(state), options=QueueOptions(say=lambda _: None))
     queue.join()
     with Path(os.devnull).open("w") as sink:
-        from alphaqcm.data_collection.event_log import Log
+        from alphaqcm.data_collection.process.event_log import Log
 
         print(work(queue, name, perform, log=Log(name, sink.write)).done)
 

@@ -24,13 +24,13 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.columns import OWN, REGISTRY, DType
-from alphaqcm.pipeline.final_csv import write_final_csvs
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.layers import FOOTER_KEY, Fingerprint, Layout, footer_of
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.wide import build_final
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import OWN, REGISTRY, DType
+from alphaqcm.pipeline.storage.layout import FOOTER_KEY, Fingerprint, Layout, footer_of
+from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.wide_table import build_final
 
 FIRST_US = 1_577_836_800_000_000
 SPAN = Span(date(2020, 1, 1), date(2025, 2, 12))

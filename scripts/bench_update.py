@@ -31,26 +31,31 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.reconciled import kept_path, reconciled
-from alphaqcm.data_collection.road import load_settings, save_settings
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.data_collection.update_jobs import input_digests
-from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of, month_file
-from alphaqcm.pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
+from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.update.change_index import (
+    Memory,
+    listing_marks,
+    mark_of,
+    month_file,
+)
+from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
+from alphaqcm.data_collection.queue.task import TaskKind
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
-from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.factors.metrics import METRICS
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
-from alphaqcm.pipeline.layers import Fingerprint, Input, Layout, write_parquet
-from alphaqcm.pipeline.registry import DataType, Market
-from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
-from alphaqcm.pipeline.table_file import write_table
-from alphaqcm.pipeline.wide import DEFAULTS, LAYER
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.features.factors.metrics import METRICS
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
+from alphaqcm.pipeline.tables.table_file import write_table
+from alphaqcm.pipeline.tables.wide_table import DEFAULTS, LAYER
 
 MONTH = date(2024, 2, 1)
 KNOWN = 14  # days of the running month that the table has

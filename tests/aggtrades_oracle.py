@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.pipeline.aggtrades import AggMinutes
-from alphaqcm.pipeline.keys import ArchiveFile, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes
 
 MINUTE_US = 60_000_000
 SUMS = (

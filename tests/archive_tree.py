@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 KLINES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")
 

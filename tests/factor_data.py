@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.factors.metrics import METRICS
-from alphaqcm.pipeline.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
-from alphaqcm.pipeline.factors.segments import TIME
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Symbol
-from alphaqcm.pipeline.layers import Fingerprint, Layout
-from alphaqcm.pipeline.raw import read_archive
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.symbol_table import SymbolTable, build_symbol_table, write_symbol_table
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.features.factors.metrics import METRICS
+from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
+from alphaqcm.pipeline.features.factors.segments import TIME
+from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import (
+    SymbolTable,
+    build_symbol_table,
+    write_symbol_table,
+)
 
 SYMBOL = Symbol(Market.UM, "BTCUSDT")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from tests.archive_tree import KLINES, days
 
 

@@ -23,13 +23,13 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue_options import CommitStep, QueueOptions
-from alphaqcm.data_collection.queue_state import Limits, Planned
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import Committing, Outcome, Result, Task, TaskKind
-from alphaqcm.data_collection.worker import work
+from alphaqcm.data_collection.queue.options import CommitStep, QueueOptions
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Limits, Planned
+from alphaqcm.data_collection.queue.task import Committing, Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.layers import Batch
+from alphaqcm.pipeline.storage.layout import Batch
 
 PROJECT = Path(__file__).resolve().parent.parent
 _started: list[subprocess.Popen[str]] = []

@@ -12,8 +12,8 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market, spec_of
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market, spec_of
 
 Row = dict[str, str]
 

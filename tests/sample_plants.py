@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from alphaqcm.data_collection.sample import SampleSpec
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.data_collection.simulation.sample import SampleSpec
+from alphaqcm.pipeline.domain.registry import DataType
 from tests.sample_files import series, tree
 
 ETH, SOL = "ETHUSDT", "SOLUSDT"

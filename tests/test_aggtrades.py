@@ -17,18 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
-from alphaqcm.pipeline.aggtrades import AggMinutes, Thresholds, aggregate_file, merge, parse
-from alphaqcm.pipeline.aggtrades.exact import RowSink, sum_sorted
-from alphaqcm.pipeline.aggtrades.minutes import MinuteSink
-from alphaqcm.pipeline.aggtrades.model import SCHEMA
-from alphaqcm.pipeline.aggtrades.reader import read_rows
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.layers import Fingerprint, write_parquet
-from alphaqcm.pipeline.member import open_member
-from alphaqcm.pipeline.raw import read_archive
-from alphaqcm.pipeline.registry import EPOCH_US_FROM, DataType, Market
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Thresholds, aggregate_file, merge
+from alphaqcm.pipeline.reading.aggtrades.compiled import block_parser as parse
+from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA
+from alphaqcm.pipeline.reading.aggtrades.reader import read_rows
+from alphaqcm.pipeline.reading.aggtrades.sorted_path import RowSink, sum_sorted
+from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.reading.zip_member import open_member
+from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
 from tests.aggtrades_oracle import (
     HEADER,
     as_text,

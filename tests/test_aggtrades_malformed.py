@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import BadHeader, BadRow, BadZip, LayerError, PipelineError, RawError
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file
 from tests.aggtrades_oracle import (
     Rejected,
     as_text,

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
+from alphaqcm.data_collection.archive.archive import (
+    Archive,
+    Fetched,
+    FetchOptions,
+    Missing,
+    MissingState,
+)
+from alphaqcm.data_collection.archive.ledger import State
 from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
-from alphaqcm.data_collection.ledger import State
-from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
-from alphaqcm.pipeline.keys import Period, Series
-from alphaqcm.pipeline.registry import DataType, Market, Partition
+from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
+from alphaqcm.pipeline.domain.archive_file import Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from tests.archive_tree import (
     KLINES,
     day_file,

@@ -10,19 +10,25 @@ import orjson
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.catalogue import Verdict, add_verdict, catalogue_path, read_catalogue
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.manifest import (
+    Verdict,
+    add_verdict,
+    catalogue_path,
+    read_catalogue,
+)
+from alphaqcm.data_collection.build.run.local_executor import save_settings
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.cli import main
-from alphaqcm.data_collection.proof import sha256_of
-from alphaqcm.data_collection.report.look import narrowed
-from alphaqcm.data_collection.report.monthfiles import SeriesLook, month_files
-from alphaqcm.data_collection.road import save_settings
-from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
-from alphaqcm.data_collection.sample.traps import Where
-from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed
+from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, month_files
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import defects as traps
+from alphaqcm.data_collection.simulation.sample.defects import Where
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
-from alphaqcm.pipeline.layers import read_fingerprint, write_parquet
-from alphaqcm.pipeline.registry import DataType, Partition
+from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Partition
+from alphaqcm.pipeline.storage.layout import read_fingerprint, write_parquet
 from tests.walked import checked, settings_of, walk
 
 DAY = date(2024, 2, 28)

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from alphaqcm.pipeline.checks import bars
-from alphaqcm.pipeline.checks.barfindings import bar_findings
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars import examine
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
+from alphaqcm.pipeline.checks.bars.findings import bar_findings
+from alphaqcm.pipeline.checks.bars.gaps import Life, gap_findings
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import (
     DAY_US,
@@ -22,17 +23,16 @@ from alphaqcm.pipeline.checks.finding import (
     utc,
     worst_first,
 )
-from alphaqcm.pipeline.checks.gaps import Life, gap_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.months import month_frame
-from alphaqcm.pipeline.raw import read_archive
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.reading.month_file import month_frame
 from tests.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us
 
 
 def found(frame: pl.DataFrame) -> list[Finding]:
-    view = bars.examine_bars(frame, "minute", MINUTE)
+    view = examine.examine_bars(frame, "minute", MINUTE)
     assert view is not None
     month = MonthOf(MONTH, view, ("data/x.zip",))
     return bar_findings("klines:1m", "XUSDT", [month], MINUTE)
@@ -121,7 +121,7 @@ def test_a_frozen_span_over_a_months_end_is_one_finding() -> None:
     months = [
         MonthOf(MONTH, view, ())
         for half in halves
-        if (view := bars.examine_bars(half, "minute", MINUTE)) is not None
+        if (view := examine.examine_bars(half, "minute", MINUTE)) is not None
     ]
     [finding] = bar_findings("klines:1m", "XUSDT", months, MINUTE)
     assert (finding.check, finding.period.hours) == ("frozen-price", 48)
@@ -130,7 +130,7 @@ def test_a_frozen_span_over_a_months_end_is_one_finding() -> None:
 def test_a_premium_that_changes_sign_from_month_to_month_is_no_jump() -> None:
     premium = minutes(60).drop("volume")
     views = [
-        bars.examine_bars(frame.rename({"minute": "open_time"}), "open_time", MINUTE)
+        examine.examine_bars(frame.rename({"minute": "open_time"}), "open_time", MINUTE)
         for frame in (premium, premium.with_columns(pl.col("open", "high", "low", "close") / 1e3))
     ]
     months = [MonthOf(MONTH, view, ()) for view in views if view is not None]
@@ -246,15 +246,15 @@ def test_the_real_outages_of_spot_2020_are_found_for_both_symbols(real: Path) ->
         months = []
         for stamp in ("2020-01", "2020-02", "2020-03", "2020-12"):
             key = f"data/spot/monthly/klines/{symbol}/1h/{symbol}-1h-{stamp}.zip"
-            view = bars.examine_bars(
+            view = examine.examine_bars(
                 real_bars(real, [key], DataType.KLINES, "1h"), "open_time", HOUR_US
             )
             assert view is not None
             months.append(MonthOf(MONTH, view, (key,)))
         assert bar_findings("klines:1h", symbol, months, HOUR_US) == []
-        whole = bars.life(months, HOUR_US)
+        whole = examine.life(months, HOUR_US)
         assert whole is not None
-        gaps = [g for g in bars.gaps_in(months, HOUR_US) if g.hours < 24 * 60]
+        gaps = [g for g in examine.gaps_in(months, HOUR_US) if g.hours < 24 * 60]
         lives.append(Life(symbol, whole, tuple(gaps), {}, {}))
     findings = gap_findings("klines:1h", lives)
     assert {finding.check for finding in findings} == {"exchange-outage"}
@@ -273,9 +273,9 @@ def test_the_real_outages_of_spot_2020_are_found_for_both_symbols(real: Path) ->
 def test_real_complete_minutes_show_nothing(real: Path, symbol: str) -> None:
     key = f"data/futures/um/monthly/klines/{symbol}/1m/{symbol}-1m-2024-02.zip"
     frame = real_bars(real, [key], DataType.KLINES, "1m")
-    view = bars.examine_bars(frame, "minute", MINUTE)
+    view = examine.examine_bars(frame, "minute", MINUTE)
     assert view is not None
     months = [MonthOf(MONTH, view, (key,))]
     assert bar_findings("klines:1m", symbol, months, MINUTE) == []
-    assert bars.gaps_in(months, MINUTE) == []
-    assert bars.life(months, MINUTE) == MONTH
+    assert examine.gaps_in(months, MINUTE) == []
+    assert examine.life(months, MINUTE) == MONTH

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from alphaqcm.pipeline.checks import openinterest, settlements
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
 from tests.check_frames import MONTH, START, us
 

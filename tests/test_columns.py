@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.columns import (
+from alphaqcm.pipeline.features.columns import (
     COLUMNS,
     CROSS_SECTION,
     FEATURES,
@@ -22,8 +22,8 @@ from alphaqcm.pipeline.columns import (
     Group,
     Source,
 )
-from alphaqcm.pipeline.columns.render import NOTES
-from alphaqcm.pipeline.wide import build_final
+from alphaqcm.pipeline.features.columns.render import NOTES
+from alphaqcm.pipeline.tables.wide_table import build_final
 from tests import factor_data as data
 from tests.conftest import PROJECT
 

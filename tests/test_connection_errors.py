@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.errors import Refused, SourceError, Unreachable
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from tests.archive_tree import KLINES, day_file, publish_all
 
 HASTY = FetchOptions(connections=2, backoff=0.02, stall=0.5, retries=0)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.ledger import FILE_NAME, Ledger, Record, State
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.pipeline.storage.layout import Layout
 from tests.read_only import alphaqcm_on_read_only
 from tests.walked import settings_of, walk
 

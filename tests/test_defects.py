@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from alphaqcm.data_collection.sample import SampleSpec, traps, write_sample
-from alphaqcm.data_collection.sample.traps import Flaw, Trap, Where
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import defects as traps
+from alphaqcm.data_collection.simulation.sample.defects import Flaw, Trap, Where
 from alphaqcm.pipeline.checks.finding import Span
-from alphaqcm.pipeline.registry import DataType, Partition
+from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.walked import checked, settings_of, walk
 
 START, LAST = date(2024, 2, 22), date(2024, 2, 29)

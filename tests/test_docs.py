@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.cli import COMMANDS, load_command
-from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.pipeline.features.columns import COLUMNS
 from scripts import commands_page
 from tests.conftest import PROJECT
 

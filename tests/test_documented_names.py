@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 
 SPEC = SampleSpec(symbols=("BTCUSDT",), days=2, trades_per_day=500, compression=1)

@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.simulation.mirror import Mirror
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import KLINES, days, digests, publish, publish_all, zip_bytes
 from tests.conftest import PROJECT
 

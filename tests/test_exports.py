@@ -12,20 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period, Symbol
-from alphaqcm.pipeline.layers import Fingerprint, Layout, write_parquet
-from alphaqcm.pipeline.registry import DataType, Market
-from alphaqcm.pipeline.symbol_table import read_stage, stage_frames
-from alphaqcm.pipeline.training import (
+from alphaqcm.pipeline.domain.archive_file import Period, Symbol
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import read_stage, stage_frames
+from alphaqcm.pipeline.tables.training_set import (
     LABEL,
     TRAINING_COLUMNS,
     Impute,
     TrainingOptions,
     training_rows,
 )
-from alphaqcm.pipeline.wide import build_final
+from alphaqcm.pipeline.tables.wide_table import build_final
 from tests import factor_data as data
 
 ZZZ = Symbol(Market.UM, "ZZZUSDT")

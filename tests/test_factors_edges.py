@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.columns import OWN, REGISTRY, schema
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import Undefined
-from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.factors.funding import hourly_funding
-from alphaqcm.pipeline.factors.metrics import METRICS, hourly_metrics
-from alphaqcm.pipeline.factors.segments import TIME
-from alphaqcm.pipeline.factors.windows import gap_flags, quantile99, running_quantile99
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.symbol_table import build_symbol_table
+from alphaqcm.pipeline.features.columns import OWN, REGISTRY, schema
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.features.factors.funding import hourly_funding
+from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.features.factors.segments import TIME
+from alphaqcm.pipeline.features.factors.windows import gap_flags, quantile99, running_quantile99
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests import factor_data as data
 
 SECOND = 1_000_000

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, TAIL_ROWS
-from alphaqcm.pipeline.cross_section import cross_section
-from alphaqcm.pipeline.factors.assemble import NEEDED, Days, Inputs, own_columns
-from alphaqcm.pipeline.factors.rows import SEEDS, Before, with_volume_clean
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.symbol_table import build_symbol_table
-from alphaqcm.pipeline.wide import wide_frames
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, TAIL_ROWS
+from alphaqcm.pipeline.features.cross_section import cross_section
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
+from alphaqcm.pipeline.features.factors.rolling import SEEDS, Before, with_volume_clean
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
+from alphaqcm.pipeline.tables.wide_table import wide_frames
 from tests import factor_data as data
 from tests.conftest import PROJECT, SOAK
 

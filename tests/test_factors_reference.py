@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from alphaqcm.pipeline.columns import REGISTRY, Group, Source
-from alphaqcm.pipeline.factors.orderflow import ORDERFLOW
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.symbol_table import build_symbol_table
+from alphaqcm.pipeline.features.columns import REGISTRY, Group, Source
+from alphaqcm.pipeline.features.factors.orderflow import ORDERFLOW
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests import factor_data as data
 from tests.conftest import SOAK
 from tests.factor_reference import (

@@ -20,18 +20,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
-from alphaqcm.pipeline.cross_section import cross_section
+from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.factors.rows import with_volume_clean
-from alphaqcm.pipeline.growth import GrownPart, Growth, OldTable, first_change, write_grown
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period, epoch_us
-from alphaqcm.pipeline.layers import Fingerprint, Input, Layout
-from alphaqcm.pipeline.parquet_footer import read_footer_of
-from alphaqcm.pipeline.parquet_splice import Encoded, Place, Splice
-from alphaqcm.pipeline.table_file import TableOptions, open_writer, write_table
-from alphaqcm.pipeline.wide import LAYER, wide_frames
+from alphaqcm.pipeline.features.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.cross_section import cross_section
+from alphaqcm.pipeline.features.factors.rolling import with_volume_clean
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout
+from alphaqcm.pipeline.storage.parquet_footer import read_footer_of
+from alphaqcm.pipeline.storage.parquet_splice import Encoded, Place, Splice
+from alphaqcm.pipeline.tables.append_rows import (
+    GrownPart,
+    Growth,
+    OldTable,
+    first_change,
+    write_grown,
+)
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.table_file import TableOptions, open_writer, write_table
+from alphaqcm.pipeline.tables.wide_table import LAYER, wide_frames
 
 OPTIONS = TableOptions(row_group_size=100)
 START = date(2024, 1, 1)

@@ -18,14 +18,14 @@ from tests.conftest import PROJECT
 
 CORE = PROJECT / "pipeline"
 MODULES = sorted(
-    path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
+    "alphaqcm." + path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
     for path in CORE.rglob("*.py")
     if "numba" in path.read_text(encoding="utf-8") or "@kernel" in path.read_text(encoding="utf-8")
 )
 ASK = """
 import numpy as np
-from alphaqcm.pipeline.factors.correlation import correlations
-from alphaqcm.pipeline.factors.kept import Kept
+from alphaqcm.pipeline.features.factors.hour.correlation import correlations
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import Kept
 
 n = 20
 ints, floats = np.arange(n), np.arange(n, dtype=float) ** 1.5 + 1.0

@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphaqcm.pipeline.domain.archive_file import (
+    ArchiveFile,
+    Period,
+    Series,
+    Symbol,
+    months_between,
+    quote_key,
+)
+from alphaqcm.pipeline.domain.registry import INTERVALS, REGISTRY, DataType, Market, Partition
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series, Symbol, months_between, quote_key
-from alphaqcm.pipeline.registry import INTERVALS, REGISTRY, DataType, Market, Partition
 
 
 @pytest.mark.parametrize(

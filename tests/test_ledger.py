@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.errors import CacheError
-from alphaqcm.data_collection.ledger import FILE_NAME, Ledger, Record, State
 
 
 def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.aggtrades import aggregate_file, kernel
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.reading.aggtrades import aggregate_file
+from alphaqcm.pipeline.reading.aggtrades.compiled import kernels as kernel
 from tests.aggtrades_oracle import as_text, make_lines, trades_file
 from tests.command import copy_packages
 from tests.conftest import PROJECT
@@ -69,7 +70,7 @@ def test_words_that_do_not_fit_exit_2(tmp_path: Path, name: str) -> None:
 
 
 def test_importing_the_package_does_not_import_numba() -> None:
-    code = "import sys, alphaqcm.pipeline.aggtrades; print('numba' in sys.modules)"
+    code = "import sys, alphaqcm.pipeline.reading.aggtrades; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -87,12 +88,12 @@ def test_compiles_at_first_then_only_when_a_part_of_it_changed(
 
     assert "compiling" in said()
     assert said() == ""
-    with (tmp_path / "pipeline/aggtrades/add.py").open("a") as source:
+    with (tmp_path / "pipeline/reading/aggtrades/compiled/accumulate.py").open("a") as source:
         source.write("# changed\n")
     assert "compiling" in said()
 
 
 def test_every_compiled_part_renews_the_cache() -> None:
-    folder = PROJECT / "pipeline/aggtrades"
+    folder = PROJECT / "pipeline/reading/aggtrades/compiled"
     compiled = {path.stem for path in folder.glob("*.py") if "njit" in path.read_text()}
-    assert compiled | {"layout"} == set(kernel.SOURCES)
+    assert compiled | {"buffers"} == set(kernel.SOURCES)

@@ -13,7 +13,14 @@ import pytest
 import requests
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.mirror import Entry, Fault, FaultKind, FaultPlan, KeyTree, Mirror
+from alphaqcm.data_collection.simulation.mirror import (
+    Entry,
+    Fault,
+    FaultKind,
+    FaultPlan,
+    KeyTree,
+    Mirror,
+)
 from tests.conftest import PROJECT
 
 NOON = datetime(2024, 2, 3, 12, tzinfo=UTC)

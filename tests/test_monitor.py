@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from alphaqcm.data_collection.leases import Beat
-from alphaqcm.data_collection.monitor_model import Picture, Sight, take_picture
-from alphaqcm.data_collection.monitor_view import duration_text, render, size_text
-from alphaqcm.data_collection.queue_plan import merge_plan
-from alphaqcm.data_collection.queue_state import Book, Limits, Planned, State, to_stamp
-from alphaqcm.data_collection.queue_steps import claim, complete, fail
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.liveness import Beat
+from alphaqcm.data_collection.queue.merge import merge_plan
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Book, Limits, Planned, State, to_stamp
+from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.transitions import claim, complete, fail
+from alphaqcm.data_collection.reporting.monitor.snapshot import Picture, Sight, take_picture
+from alphaqcm.data_collection.reporting.monitor.view import duration_text, render, size_text
 from tests import queue_workers as workers
 from tests.conftest import PROJECT, need_tool
 from tests.test_queue_storms import until

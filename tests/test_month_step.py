@@ -11,15 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.ledger import Ledger
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.archive.ledger import Ledger
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.layers import read_fingerprint
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.pipeline.storage.layout import read_fingerprint
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

@@ -17,8 +17,9 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from alphaqcm.data_collection.report.colours import DIFFERENT, bands
-from alphaqcm.data_collection.report.model import (
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.reporting.quality.colours import DIFFERENT, bands
+from alphaqcm.data_collection.reporting.quality.model import (
     ColumnRow,
     Coverage,
     Distribution,
@@ -27,10 +28,15 @@ from alphaqcm.data_collection.report.model import (
     Report,
     TableSummary,
 )
-from alphaqcm.data_collection.report.page import AT_ONCE, LEGENDS, SECTIONS, SHOWN, render
-from alphaqcm.data_collection.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.reporting.quality.page import (
+    AT_ONCE,
+    LEGENDS,
+    SECTIONS,
+    SHOWN,
+    render,
+)
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 from tests.conftest import need_tool
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive
-from alphaqcm.data_collection.ledger import Listed, Record, State
-from alphaqcm.data_collection.mirror import Entry, KeyTree, Mirror
-from alphaqcm.data_collection.plan import Action, decide, make_plan, wanted_files
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.archive.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
+from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import KLINES, day_file
 
 NEW = Listed(100, "b" * 32, "2024-02-02T00:00:00Z")

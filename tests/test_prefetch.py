@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.ledger import Ledger, State
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.data_collection.settings import RunSettings, types_of
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.data_collection.archive.ledger import Ledger, State
+from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.conftest import PROJECT
 
 
@@ -41,7 +41,7 @@ def state(tmp_path: Path) -> Path:
 
 def start(state: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "alphaqcm.data_collection.prefetch", str(state)],
+        [sys.executable, "-m", "alphaqcm.data_collection.build.run.prefetch", str(state)],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
     )

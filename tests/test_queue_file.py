@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.errors import QueueError, UsageError
-from alphaqcm.data_collection.leases import WorkerLife
-from alphaqcm.data_collection.queue_file import Damaged, QueueFile
-from alphaqcm.data_collection.queue_options import QueueOptions
-from alphaqcm.data_collection.queue_state import State
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import Outcome, Result
+from alphaqcm.data_collection.queue.liveness import WorkerLife
+from alphaqcm.data_collection.queue.options import QueueOptions
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile
+from alphaqcm.data_collection.queue.task import Outcome, Result
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 from tests.queue_workers import plan
 

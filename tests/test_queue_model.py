@@ -22,11 +22,11 @@ from hypothesis.stateful import (
 )
 
 from alphaqcm.data_collection.errors import LeaseLost
-from alphaqcm.data_collection.leases import WorkerLife
-from alphaqcm.data_collection.queue_options import QueueOptions
-from alphaqcm.data_collection.queue_state import Lease, Limits, Planned, State
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.liveness import WorkerLife
+from alphaqcm.data_collection.queue.options import QueueOptions
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Lease, Limits, Planned, State
+from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
 from tests.conftest import SOAK
 
 NAMES = ("A", "B", "C")

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alphaqcm.data_collection.queue_state import State
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
-from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT, SOAK, need_tool
 from tests.test_queue_storms import until
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alphaqcm.data_collection.errors import LeaseLost, QueueError
-from alphaqcm.data_collection.queue_plan import merge_plan, reopen
-from alphaqcm.data_collection.queue_state import (
+from alphaqcm.data_collection.queue.merge import merge_plan, reopen
+from alphaqcm.data_collection.queue.state import (
     Book,
     Limits,
     Planned,
@@ -17,7 +17,8 @@ from alphaqcm.data_collection.queue_state import (
     is_over,
     next_due,
 )
-from alphaqcm.data_collection.queue_steps import (
+from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.transitions import (
     claim,
     complete,
     fail,
@@ -25,7 +26,6 @@ from alphaqcm.data_collection.queue_steps import (
     hand_back,
     retry_failed,
 )
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LIMITS = Limits(attempts=3, first_delay=10, factor=2, longest_delay=100, deaths=2)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.queue_file import Damaged
-from alphaqcm.data_collection.queue_state import Book, State
-from alphaqcm.data_collection.shared_queue import Queue
-from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.pipeline.layers import clean_temps
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Book, State
+from alphaqcm.data_collection.queue.state_file import Damaged
+from alphaqcm.data_collection.queue.task import TaskKind
+from alphaqcm.pipeline.storage.layout import clean_temps
 from tests import queue_workers as workers
 from tests.conftest import SOAK
 
@@ -28,8 +28,8 @@ KILLS = 50 if SOAK else 17
 _READER = """
 import sys
 from pathlib import Path
-from alphaqcm.data_collection.queue_state import State
-from alphaqcm.data_collection.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.shared_queue import Queue
 queue, stop = Queue.open(Path(sys.argv[1])), Path(sys.argv[2])
 reads = done = tokens = 0
 while not stop.exists():

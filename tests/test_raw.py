@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import BadHeader, BadRow, BadZip, OutsidePeriod, RawError
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.raw import known_delay, read_archive, read_csv
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.reading.csv_reader import known_delay, read_archive, read_csv
 from tests.zips import bar, csv_text, write_zip
 
 KLINES = ArchiveFile.parse("data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-02-01.zip")

@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.pipeline.columns import COLUMNS
+from alphaqcm.data_collection.simulation.mirror import Mirror
+from alphaqcm.pipeline.features.columns import COLUMNS
 from tests.command import alphaqcm
 from tests.conftest import SHARED
 

@@ -21,11 +21,11 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection._bootstrap import NEEDED
-from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.pipeline.columns import COLUMNS
-from alphaqcm.pipeline.layers import read_fingerprint
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.data_collection.simulation.mirror import Mirror
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import COLUMNS
+from alphaqcm.pipeline.storage.layout import read_fingerprint
 from tests.command import alphaqcm
 from tests.conftest import PROJECT
 
@@ -224,7 +224,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 
 def test_a_second_run_says_who_holds_the_root(sample: Path, tmp_path: Path) -> None:
-    holder = "import sys,time,pathlib;from alphaqcm.data_collection.root import hold_root\n"
+    holder = (
+        "import sys,time,pathlib;from alphaqcm.data_collection.process.root_lock import hold_root\n"
+    )
     holder += f"with hold_root(pathlib.Path({str(tmp_path / '_tmp')!r}), exclusive=True):\n"
     holder += " print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(

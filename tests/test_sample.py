@@ -16,10 +16,10 @@ import pytest
 
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample import Jump, SampleSpec, universe, write_sample
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.raw import read_archive
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.simulation.sample import Jump, SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.reading.csv_reader import read_archive
 from tests.sample_files import day, month, numbers, rows_of, series, text_of, tree
 
 SMALL = SampleSpec(symbols=("BTCUSDT", "SOLUSDT"), days=2, seed=11, trades_per_day=3_000)

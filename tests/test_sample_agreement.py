@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.sample_files import Row, day, month, numbers, rows_of, series, times
 
 SMALL = SampleSpec(symbols=("BTCUSDT", "SOLUSDT"), days=2, seed=11, trades_per_day=3_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 from tests.sample_files import tree
 

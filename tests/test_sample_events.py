@@ -14,7 +14,7 @@ import pytest
 
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample import (
+from alphaqcm.data_collection.simulation.sample import (
     PRICES,
     Altered,
     Delisted,
@@ -36,8 +36,8 @@ from alphaqcm.data_collection.sample import (
     ZeroQuantity,
     write_sample,
 )
-from alphaqcm.data_collection.sample.words import TRAPS, parse_trap
-from alphaqcm.pipeline.registry import DataType, Market, Partition
+from alphaqcm.data_collection.simulation.sample.defect_parser import TRAPS, parse_trap
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from tests.sample_files import Row, day, month, numbers, rows_of, series, times
 from tests.sample_plants import (
     BASE,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.sample import (
+from alphaqcm.data_collection.simulation.sample import (
     OPEN_INTEREST,
     PRICES,
     Altered,
@@ -31,8 +31,8 @@ from alphaqcm.data_collection.sample import (
     Where,
     write_sample,
 )
-from alphaqcm.pipeline.keys import Series
-from alphaqcm.pipeline.registry import DataType, Partition
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.sample_files import day, month, rows_of, series, text_of, times, tree
 from tests.sample_plants import (
     BASE,

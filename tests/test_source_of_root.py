@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.mirror import Mirror
-from alphaqcm.data_collection.road import save_settings
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.data_collection.build.run.local_executor import save_settings
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.simulation.mirror import Mirror
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.archive_tree import KLINES, days, digests, publish_all
 
 FILES = days(KLINES, "2024-02-01", 3)

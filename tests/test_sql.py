@@ -12,9 +12,9 @@ import pytest
 
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample import SampleSpec, write_sample
-from alphaqcm.data_collection.views import connect, query, views
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.data_collection.serving.duckdb_views import connect, query, views
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.pipeline.storage.layout import Layout
 from tests.conftest import PROJECT
 from tests.walked import settings_of, walk
 

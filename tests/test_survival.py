@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.pipeline.errors import DiskFull
 from tests.archive_tree import KLINES, days, digests, leftovers, publish_all
 from tests.conftest import PROJECT, SOAK, need_tool

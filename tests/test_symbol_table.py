@@ -8,19 +8,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.factors.assemble import NEEDED
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period
-from alphaqcm.pipeline.layers import Fingerprint, Layout, is_current, write_parquet
-from alphaqcm.pipeline.symbol_table import (
+from alphaqcm.pipeline.features.factors.assemble import NEEDED
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, is_current, write_parquet
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import (
     INPUT_TYPES,
     build_symbol_table,
     read_inputs,
     table_fingerprint,
     write_symbol_table,
 )
-from alphaqcm.pipeline.wide import build_complete, build_final
+from alphaqcm.pipeline.tables.wide_table import build_complete, build_final
 from tests import factor_data as data
 
 SPAN = Span(date(2024, 1, 29), date(2024, 2, 3))

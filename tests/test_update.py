@@ -12,21 +12,21 @@ import orjson
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.catalogue import catalogue_path, disagreements, read_catalogue
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.manifest import catalogue_path, disagreements, read_catalogue
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.update.symbol_jobs import Job, perform
+from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.cli import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
-from alphaqcm.data_collection.pool import process_pool
-from alphaqcm.data_collection.proof import sha256_of
-from alphaqcm.data_collection.root import hold_root
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.data_collection.update import Updated, update
-from alphaqcm.data_collection.update_jobs import Job, perform
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Symbol
-from alphaqcm.pipeline.registry import DataType, Partition
+from alphaqcm.data_collection.process.process_pool import process_pool
+from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.queue.task import TaskKind
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
+from alphaqcm.pipeline.domain.registry import DataType, Partition
+from alphaqcm.pipeline.tables.hourly import Span
 from tests.walked import settings_of, walk
 
 FIRST = date(2024, 1, 24)

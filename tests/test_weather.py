@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import Archive, Fetched, FetchOptions, Missing, MissingState
+from alphaqcm.data_collection.archive.archive import (
+    Archive,
+    Fetched,
+    FetchOptions,
+    Missing,
+    MissingState,
+)
+from alphaqcm.data_collection.archive.ledger import State
 from alphaqcm.data_collection.errors import CacheFull, Refused, SourceError, Unreachable
-from alphaqcm.data_collection.ledger import State
-from alphaqcm.data_collection.mirror import Fault, FaultKind, FaultPlan, Mirror
-from alphaqcm.pipeline.keys import ArchiveFile, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.archive_tree import (
     KLINES,
     day_file,

@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.cli import main
-from alphaqcm.pipeline.columns import COLUMNS, OWN, schema
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
-from alphaqcm.pipeline.final_csv import read_final_csvs, write_final_csvs
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.layers import Fingerprint, Layout
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.symbol_table import SymbolTable, write_symbol_table
-from alphaqcm.pipeline.table_file import TableOptions, held_symbols, read_table, write_table
-from alphaqcm.pipeline.wide import build_complete, build_final
+from alphaqcm.pipeline.features.columns import COLUMNS, OWN, schema
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
+from alphaqcm.pipeline.tables.final_csv import read_final_csvs, write_final_csvs
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.symbol_table import SymbolTable, write_symbol_table
+from alphaqcm.pipeline.tables.table_file import TableOptions, held_symbols, read_table, write_table
+from alphaqcm.pipeline.tables.wide_table import build_complete, build_final
 from tests import factor_data as data
 from tests.conftest import PROJECT
 

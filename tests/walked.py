@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from alphaqcm.data_collection.publish import publish_full
-from alphaqcm.data_collection.report.gather import gather
-from alphaqcm.data_collection.report.model import Provenance, Report
-from alphaqcm.data_collection.road import Progress, save_settings
-from alphaqcm.data_collection.sample import SampleSpec
-from alphaqcm.data_collection.settings import RunSettings, types_of
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.tasks import Outcome, TaskKind
-from alphaqcm.pipeline.hourly import Span
+from alphaqcm.data_collection.build.publish import publish_full
+from alphaqcm.data_collection.build.run.local_executor import Progress, save_settings
+from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.queue.task import Outcome, TaskKind
+from alphaqcm.data_collection.reporting.quality.build_report import gather
+from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
+from alphaqcm.data_collection.simulation.sample import SampleSpec
+from alphaqcm.pipeline.tables.hourly import Span
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 

@@ -6,8 +6,8 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import spec_of
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import spec_of
 
 
 def csv_text(

@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import time
 
+from alphaqcm.data_collection.build.publish import check_complete, publish
+from alphaqcm.data_collection.build.run.local_executor import load_settings, travel
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.options import add_market_option, add_root_option, add_table_options
-from alphaqcm.data_collection.publish import check_complete, publish
-from alphaqcm.data_collection.road import load_settings, travel
-from alphaqcm.data_collection.root import hold_root
-from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.summary import print_summary
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import parse_market
+from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,22 +15,22 @@ from pathlib import Path
 import orjson
 
 from alphaqcm._version import __version__
-from alphaqcm.data_collection.catalogue import Verdict, add_verdict, library_versions
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
+from alphaqcm.data_collection.build.run.local_executor import load_settings
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.update.change_index import on_disk
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
 from alphaqcm.data_collection.options import add_root_option
-from alphaqcm.data_collection.proof import sha256_of
-from alphaqcm.data_collection.report.gather import failing, gather
-from alphaqcm.data_collection.report.model import Provenance, Report
-from alphaqcm.data_collection.road import load_settings
-from alphaqcm.data_collection.root import hold_root
-from alphaqcm.data_collection.settings import RunSettings
+from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
+from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.summary import counted
 from alphaqcm.data_collection.universe import add_symbol_options, chosen_symbols
-from alphaqcm.data_collection.update_marks import on_disk
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.layers import write_bytes
+from alphaqcm.pipeline.storage.layout import write_bytes
 
 _PRINTED = 40
 
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         data = orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2)
         write_bytes(arguments.json, data)
     if arguments.html:
-        from alphaqcm.data_collection.report.page import render  # draws with matplotlib
+        from alphaqcm.data_collection.reporting.quality.page import render  # draws with matplotlib
 
         write_bytes(arguments.html, render(report).encode())
     if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):

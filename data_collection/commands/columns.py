@@ -10,8 +10,8 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from alphaqcm.pipeline.columns import REGISTRY, ColumnSpec, Group
-from alphaqcm.pipeline.columns.render import to_json, to_markdown
+from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, Group
+from alphaqcm.pipeline.features.columns.render import to_json, to_markdown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_market_option, add_root_option, parse_span
-from alphaqcm.data_collection.root import hold_root, require_folder
-from alphaqcm.pipeline.final_csv import write_final_csvs
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Period, Symbol
-from alphaqcm.pipeline.layers import Layout, read_fingerprint
-from alphaqcm.pipeline.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
-from alphaqcm.pipeline.registry import parse_market
-from alphaqcm.pipeline.symbol_table import require_wide, table_fingerprint, write_stages
+from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
+from alphaqcm.pipeline.domain.archive_file import Period, Symbol
+from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
+from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
+from alphaqcm.pipeline.tables.symbol_table import require_wide, table_fingerprint, write_stages
 
 _T = TypeVar("_T")
 

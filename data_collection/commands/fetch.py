@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import argparse
 
+from alphaqcm.data_collection.archive.fetching import fetch_with_progress
+from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_wish
 from alphaqcm.data_collection.fetch_options import add_fetch_options, fetch_options, open_source
-from alphaqcm.data_collection.fetching import fetch_with_progress
 from alphaqcm.data_collection.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     add_span_options,
 )
-from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.data_collection.wanted import add_types_option, find_files, read_wish
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.catalogue import (
+from alphaqcm.data_collection.build.manifest import (
     Catalogue,
     archive_files,
     catalogue_path,
@@ -21,7 +21,7 @@ from alphaqcm.data_collection.catalogue import (
 )
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

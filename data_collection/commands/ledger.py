@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 
 import orjson
 
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.ledger import FILE_NAME, Ledger, Record, State
 from alphaqcm.data_collection.options import add_root_option
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,11 +14,16 @@ from pathlib import Path
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_market_option
-from alphaqcm.pipeline.aggtrades import DEFAULT_THRESHOLDS, Thresholds, aggregate_file, warm_up
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.layers import Fingerprint, Input, write_parquet
-from alphaqcm.pipeline.months import VERSION
-from alphaqcm.pipeline.registry import DataType, parse_market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import DataType, parse_market
+from alphaqcm.pipeline.reading.aggtrades import (
+    DEFAULT_THRESHOLDS,
+    Thresholds,
+    aggregate_file,
+    warm_up,
+)
+from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, write_parquet
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

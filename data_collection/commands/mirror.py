@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.mirror import FaultPlan, Mirror
+from alphaqcm.data_collection.simulation.mirror import FaultPlan, Mirror
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

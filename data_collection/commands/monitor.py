@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.monitor import Monitor
-from alphaqcm.data_collection.monitor_model import Focus
-from alphaqcm.data_collection.monitor_view import WIDTH
 from alphaqcm.data_collection.options import DEFAULT_ROOT
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
-from alphaqcm.data_collection.root import require_folder
-from alphaqcm.data_collection.tasks import Task
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.data_collection.process.root_lock import require_folder
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
+from alphaqcm.data_collection.queue.task import Task
+from alphaqcm.data_collection.reporting.monitor.loop import Monitor
+from alphaqcm.data_collection.reporting.monitor.snapshot import Focus
+from alphaqcm.data_collection.reporting.monitor.view import WIDTH
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

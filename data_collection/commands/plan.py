@@ -11,18 +11,18 @@ from datetime import UTC, datetime
 
 import orjson
 
+from alphaqcm.data_collection.archive.fetching import print_plan
+from alphaqcm.data_collection.archive.ledger import utc_text
+from alphaqcm.data_collection.archive.plan import Plan
+from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_wish
 from alphaqcm.data_collection.fetch_options import add_refresh_option, open_to_look
-from alphaqcm.data_collection.fetching import print_plan
-from alphaqcm.data_collection.ledger import utc_text
 from alphaqcm.data_collection.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     add_span_options,
 )
-from alphaqcm.data_collection.plan import Plan
 from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.data_collection.wanted import add_types_option, find_files, read_wish
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,14 +10,14 @@ import argparse
 import time
 from dataclasses import replace
 
+from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.build.publish import check_complete, publish
+from alphaqcm.data_collection.build.run.local_executor import save_settings, travel
+from alphaqcm.data_collection.build.stages.task_runner import open_steps
 from alphaqcm.data_collection.fetch_options import add_fetch_options, fetch_settings
 from alphaqcm.data_collection.options import add_run_options, add_table_options, run_settings
-from alphaqcm.data_collection.publish import check_complete, publish
-from alphaqcm.data_collection.road import save_settings, travel
-from alphaqcm.data_collection.root import hold_root
-from alphaqcm.data_collection.steps import open_steps
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.summary import print_summary
-from alphaqcm.data_collection.wanted import Wish, find_files
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

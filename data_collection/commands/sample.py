@@ -15,10 +15,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.sample import Flaw, SampleSpec, universe, write_sample
-from alphaqcm.data_collection.sample.note import claim
-from alphaqcm.data_collection.sample.words import TRAPS, parse_trap, usage
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.data_collection.simulation.sample import Flaw, SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample.defect_parser import TRAPS, parse_trap, usage
+from alphaqcm.data_collection.simulation.sample.sample_manifest import claim
+from alphaqcm.pipeline.domain.registry import Market
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,9 @@ import duckdb
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_market_option, add_root_option
-from alphaqcm.data_collection.views import connect, query
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import parse_market
+from alphaqcm.data_collection.serving.duckdb_views import connect, query
+from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

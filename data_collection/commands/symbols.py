@@ -16,15 +16,15 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.archive import Archive
+from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.build.settings import parse_typed
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.fetch_options import add_refresh_option, open_to_look
 from alphaqcm.data_collection.options import add_market_option, add_root_option, add_source_options
-from alphaqcm.data_collection.settings import parse_typed
 from alphaqcm.data_collection.summary import counted
-from alphaqcm.pipeline.keys import Series, Symbol
-from alphaqcm.pipeline.layers import write_bytes
-from alphaqcm.pipeline.registry import DataType, Market, Partition, parse_market, spec_of
+from alphaqcm.pipeline.domain.archive_file import Series, Symbol
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
+from alphaqcm.pipeline.storage.layout import write_bytes
 
 _LATE = {Partition.DAILY: timedelta(days=3), Partition.MONTHLY: timedelta(days=45)}
 """How late the files of a living symbol may be, after the newest file of all symbols."""

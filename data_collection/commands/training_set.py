@@ -11,10 +11,10 @@ import argparse
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option
-from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.summary import counted
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.training import LABEL, Impute, TrainingOptions, write_training_set
+from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.tables.training_set import LABEL, Impute, TrainingOptions, write_training_set
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,14 +13,14 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.options import add_root_option, parse_span, positive, source_word
-from alphaqcm.data_collection.road import load_settings, save_settings
-from alphaqcm.data_collection.root import hold_root
+from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.summary import counted, troubles_text
-from alphaqcm.data_collection.update import Updated, update
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.table_file import held_symbols
+from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.tables.table_file import held_symbols
 
 _LINES = 20
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 
-from alphaqcm.data_collection.audit import Finding, audit, repair
+from alphaqcm.data_collection.archive.audit import Finding, audit, repair
 from alphaqcm.data_collection.fetch_options import add_fetch_options, fetch_options, open_source
 from alphaqcm.data_collection.options import add_root_option, add_source_options
-from alphaqcm.data_collection.root import hold_root, require_folder
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

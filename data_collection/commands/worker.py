@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alphaqcm.data_collection.build.run.worker_session import Session
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.leases import STALE_AFTER
 from alphaqcm.data_collection.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     run_settings,
 )
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
-from alphaqcm.data_collection.queue_session import Session
+from alphaqcm.data_collection.queue.liveness import STALE_AFTER
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.pipeline.layers import Layout
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf, in_order
+from alphaqcm.pipeline.checks.bars.examine import MonthOf, in_order
 from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
 
 LIMIT = 0.05

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Partition
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Partition
 
 _KEY = re.compile(r"data/(spot|futures/\w+)/\S+?\.zip")
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 ROWS_A_DAY = 288
 STEP_US = 300_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span, utc
-from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 
 def day_finding(

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 VERSION = 1
 RELATIVE = 1e-9

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
 
 DEFAULT_HOURS = 8

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from alphaqcm.pipeline.checks.bars import MonthOf
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
 
 SERIES = "aggTrades"
@@ -17,7 +17,7 @@ _MINUTE_US = 60_000_000
 class TradeMonth:
     """One month of aggTrades: first and last minute (microseconds) and id, and its counters.
 
-    `counters` are those of `pipeline.aggtrades.Counters`, by name.
+    `counters` are those of `pipeline.reading.aggtrades.Counters`, by name.
     """
 
     first: int
