@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from alphaqcm.data_collection.build.manifest import catalogue_path
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.summary import counted
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.pipeline.tables.final_csv import read_final_csvs
 from alphaqcm.pipeline.tables.table_file import TableOptions, write_table
 

@@ -105,7 +105,7 @@ def serving(root: Path, work: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.cli",
+        "alphaqcm.data_collection.commands.main",
         "mirror",
         str(root),
         "--port",

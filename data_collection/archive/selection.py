@@ -17,9 +17,9 @@ from alphaqcm.data_collection.build.settings import (
     typed,
     types_of,
 )
+from alphaqcm.data_collection.commands.options import parse_span
+from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import parse_span
-from alphaqcm.data_collection.universe import chosen_symbols
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.tables.hourly import Span
