@@ -21,13 +21,19 @@ from typing import Self
 
 from alphaqcm.data_collection.archive.download import (
     DiskBudget,
+    Downloads,
     Fetched,
-    Intake,
     Missing,
     MissingState,
     Order,
 )
-from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State, utc_text
+from alphaqcm.data_collection.archive.ledger import (
+    FileRecord,
+    FileState,
+    Ledger,
+    RemoteFile,
+    utc_text,
+)
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
 from alphaqcm.data_collection.archive.plan import Action, Plan, make_plan
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source
@@ -35,7 +41,11 @@ from alphaqcm.data_collection.archive.transport import Downloader
 from alphaqcm.data_collection.archive.transport.aria2 import Aria2Downloader
 from alphaqcm.data_collection.archive.transport.directory import DirectoryDownloader
 from alphaqcm.data_collection.archive.transport.http import HttpDownloader
-from alphaqcm.data_collection.archive.transport.retry_policy import Manners, Stopped, Weather
+from alphaqcm.data_collection.archive.transport.retry_policy import (
+    RetryPolicy,
+    RetrySettings,
+    Stopped,
+)
 from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
@@ -44,9 +54,9 @@ __all__ = [
     "Archive",
     "FetchOptions",
     "Fetched",
-    "Listed",
     "Missing",
     "MissingState",
+    "RemoteFile",
 ]
 
 
@@ -101,16 +111,18 @@ class Archive:
         self.cache = cache
         self.options = options
         self.ledger = Ledger(cache)
-        self.weather = Weather(
-            Manners(options.connections, options.rate_limit, options.retries, options.backoff)
+        self.retry_policy = RetryPolicy(
+            RetrySettings(options.connections, options.rate_limit, options.retries, options.backoff)
         )
-        self._downloader = _downloader(source.files, self.weather, options)
-        lister, self._close_lister = _lister(source.listing, self.weather, options)
+        self._downloader = _downloader(source.files, self.retry_policy, options)
+        lister, self._close_lister = _lister(source.listing, self.retry_policy, options)
         name = f"{source.listing}"
         self.listing = Listing(lister, name, self.ledger, max_age=options.listing_age)
-        self._intake = Intake(cache, self.ledger, self._downloader, self.weather, f"{source.files}")
+        self._intake = Downloads(
+            cache, self.ledger, self._downloader, self.retry_policy, f"{source.files}"
+        )
         self._fetching = threading.Lock()
-        self._proven: dict[Series, dict[Period, Listed]] = {}  # before this process fetched any
+        self._proven: dict[Series, dict[Period, RemoteFile]] = {}  # before this process fetched any
         self._proven_lock = threading.Lock()
 
     @classmethod
@@ -138,15 +150,15 @@ class Archive:
         self.close()
 
     @property
-    def troubles(self) -> Counter[str]:
+    def retried_errors(self) -> Counter[str]:
         """What went wrong in single attempts so far, by kind; all of it was mended or raised."""
-        return self.weather.troubles
+        return self.retry_policy.retried_errors
 
-    def periods(self, series: Series) -> dict[Period, Listed]:
+    def periods(self, series: Series) -> dict[Period, RemoteFile]:
         """What the listing has of a series, monthly and daily."""
         return self.listing.files(series)
 
-    def available(self, series: Series) -> dict[Period, Listed]:
+    def available(self, series: Series) -> dict[Period, RemoteFile]:
         """What can be had of a series: what the listing has, and what the cache holds proven."""
         with self._proven_lock:
             if series not in self._proven:
@@ -161,7 +173,7 @@ class Archive:
         """Every symbol that ever had a folder of the type: the survivorship-safe universe."""
         return self.listing.symbols(market, data_type)
 
-    def list_many(self, series: Iterable[Series]) -> dict[Series, dict[Period, Listed]]:
+    def list_many(self, series: Iterable[Series]) -> dict[Series, dict[Period, RemoteFile]]:
         """The listings of many series, many prefixes at once."""
         wanted = list(dict.fromkeys(series))
         unknown = [one for one in wanted if not self.listing.is_known(one)]
@@ -174,19 +186,19 @@ class Archive:
         try:
             list(pool.map(self.periods, series))
         except BaseException:
-            self.weather.stop.set()
+            self.retry_policy.stop.set()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-            self.weather.stop.clear()
+            self.retry_policy.stop.clear()
 
-    def records(self, files: Sequence[ArchiveFile]) -> dict[str, Record]:
+    def records(self, files: Sequence[ArchiveFile]) -> dict[str, FileRecord]:
         """The ledger's records of the files, without those whose file is gone from the disk."""
         keys = {file.key: file for file in files}
         return {
             key: record
             for key, record in self.ledger.get_many(list(keys)).items()
-            if not record.sha256 or self._intake.settled(keys[key], record)
+            if not record.sha256 or self._intake.verified_copy(keys[key], record)
         }
 
     def plan(self, files: Sequence[ArchiveFile]) -> Plan:
@@ -213,10 +225,10 @@ class Archive:
         plan = self.plan(files)
         results: dict[ArchiveFile, Fetched | Missing] = {}
         orders: list[Order] = []
-        absent: list[Record] = []
+        absent: list[FileRecord] = []
         for step in plan.steps:
             if step.action is Action.KEEP and step.record:
-                kept = self._intake.settled(step.file, step.record)
+                kept = self._intake.verified_copy(step.file, step.record)
                 if kept is not None:
                     results[step.file] = kept
                     progress(step.file, kept)
@@ -236,17 +248,17 @@ class Archive:
         return {file: results[file] for file in files}
 
     def _not_there(
-        self, file: ArchiveFile, listed: Listed | None, record: Record | None
-    ) -> tuple[Missing, Record | None]:
-        if record is not None and record.state in (State.CORRUPT, State.ABSENT) and listed:
+        self, file: ArchiveFile, listed: RemoteFile | None, record: FileRecord | None
+    ) -> tuple[Missing, FileRecord | None]:
+        if record is not None and record.state in (FileState.CORRUPT, FileState.ABSENT) and listed:
             return Missing(MissingState(record.state.value), record.reason), None
         reason = "not in the listing"
-        if record is not None and record.state is State.HOLE:
+        if record is not None and record.state is FileState.HOLE:
             return Missing(MissingState.ABSENT, reason), None
         seen = self.listing.seen_at(file.series.prefix(file.period.partition))
-        known = Record(
+        known = FileRecord(
             key=file.key,
-            state=State.ABSENT,
+            state=FileState.ABSENT,
             seen_at=utc_text(datetime.fromtimestamp(seen, UTC)),
             source=self._intake.source,
             reason=reason,
@@ -269,17 +281,17 @@ class Archive:
         told = threading.Lock()
 
         def work() -> None:
-            while not self.weather.stop.is_set():
+            while not self.retry_policy.stop.is_set():
                 try:
                     order, waiting = pending.get_nowait()
                 except Empty:
                     return
                 try:
-                    result = self._intake.take(order, budget, wait=waiting)
+                    result = self._intake.fetch(order, budget, wait=waiting)
                 except Unreachable as error:
                     failed.append(error)
-                    if self.weather.hopeless:
-                        self.weather.stop.set()
+                    if self.retry_policy.circuit_open:
+                        self.retry_policy.stop.set()
                     continue
                 except Stopped:
                     return
@@ -295,7 +307,7 @@ class Archive:
             with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
                 self._watch([pool.submit(work) for _ in range(count)])
         finally:
-            self.weather.stop.clear()
+            self.retry_policy.stop.clear()
         if failed:
             raise _failures(failed, len(orders))
 
@@ -308,13 +320,13 @@ class Archive:
                 for thread in done:
                     thread.result()
         except BaseException:
-            self.weather.stop.set()
+            self.retry_policy.stop.set()
             raise
 
     def checksum_text(self, key: str) -> str | None:
         """The published .CHECKSUM of a file's key, None where there is none."""
         name = f"{key}.CHECKSUM"
-        return self.weather.patiently(name, lambda: self._downloader.text(name), lambda: 0)
+        return self.retry_policy.retry(name, lambda: self._downloader.text(name), lambda: 0)
 
     def record_read(
         self,
@@ -327,7 +339,7 @@ class Archive:
         """Note what reading a file gave: rows, first and last time, days without any row."""
         self.ledger.note(
             file.key,
-            state=State.OK.value,
+            state=FileState.OK.value,
             reason="",
             rows=rows,
             first=utc_text(first) if first else "",
@@ -337,17 +349,17 @@ class Archive:
 
     def record_unreadable(self, file: ArchiveFile, reason: str) -> None:
         """Note a file whose checksum holds and whose content cannot be used."""
-        self.ledger.note(file.key, state=State.CORRUPT.value, reason=reason)
+        self.ledger.note(file.key, state=FileState.CORRUPT.value, reason=reason)
 
     def record_hole(self, series: Series, day: date, reason: str) -> None:
         """Note a day for which no file of the archive has rows; a proven file keeps its record."""
         key = series.file(Period.day(day)).key
         known = self.ledger.get(key)
-        if known is not None and (known.sha256 or known.state is State.HOLE):
+        if known is not None and (known.sha256 or known.state is FileState.HOLE):
             return
         self.ledger.note(
             key,
-            state=State.HOLE.value,
+            state=FileState.HOLE.value,
             reason=reason,
             seen_at=utc_text(datetime.now(UTC)),
         )
@@ -358,21 +370,21 @@ def _silent(_file: ArchiveFile, _result: Fetched | Missing) -> None:
 
 
 def _downloader(
-    source: HttpSource | DirectorySource, weather: Weather, options: FetchOptions
+    source: HttpSource | DirectorySource, retry_policy: RetryPolicy, options: FetchOptions
 ) -> Downloader:
     if isinstance(source, DirectorySource):
         return DirectoryDownloader(source)
-    http = HttpDownloader(source, weather, stall=options.stall)
-    return Aria2Downloader(source, weather, http) if options.downloader == "aria2" else http
+    http = HttpDownloader(source, retry_policy, stall=options.stall)
+    return Aria2Downloader(source, retry_policy, http) if options.downloader == "aria2" else http
 
 
 def _lister(
-    source: HttpSource | DirectorySource, weather: Weather, options: FetchOptions
+    source: HttpSource | DirectorySource, retry_policy: RetryPolicy, options: FetchOptions
 ) -> tuple[Lister, Callable[[], None]]:
     if isinstance(source, DirectorySource):
         return DirectoryLister(source), _nothing
-    reader = HttpDownloader(source, weather, stall=options.stall)
-    return S3Lister(source, reader.get_text, weather), reader.close
+    reader = HttpDownloader(source, retry_policy, stall=options.stall)
+    return S3Lister(source, reader.get_text, retry_policy), reader.close
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.archive.download import PART_SUFFIX
-from alphaqcm.data_collection.archive.ledger import Listed, Record
+from alphaqcm.data_collection.archive.ledger import FileRecord, RemoteFile
 from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, sha256_of
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import BadName
@@ -31,7 +31,7 @@ class Problem(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One problem of one file."""
 
     key: str
@@ -39,7 +39,7 @@ class Finding:
     detail: str
 
 
-def audit(archive: Archive, *, deep: bool) -> Iterator[Finding]:
+def audit(archive: Archive, *, deep: bool) -> Iterator[AuditFinding]:
     """Compare ledger, disk and listing; `deep` reads every byte and every .CHECKSUM again."""
     records = [record for record in archive.ledger.select() if record.sha256]
     files = [ArchiveFile.parse(record.key) for record in records]
@@ -55,47 +55,53 @@ def audit(archive: Archive, *, deep: bool) -> Iterator[Finding]:
 
 
 def _look(
-    archive: Archive, record: Record, listed: Listed | None, *, deep: bool
-) -> Sequence[Finding]:
+    archive: Archive, record: FileRecord, listed: RemoteFile | None, *, deep: bool
+) -> Sequence[AuditFinding]:
     path = archive.cache / record.key
     if not path.is_file():
-        return [Finding(record.key, Problem.GONE, f"{record.size} bytes are missing")]
+        return [AuditFinding(record.key, Problem.GONE, f"{record.size} bytes are missing")]
     size = path.stat().st_size
     if size != record.size:
-        return [Finding(record.key, Problem.CHANGED, f"{size} bytes, recorded {record.size}")]
+        return [AuditFinding(record.key, Problem.CHANGED, f"{size} bytes, recorded {record.size}")]
     if deep and (found := sha256_of(path)) != record.sha256:
-        return [Finding(record.key, Problem.CHANGED, f"SHA-256 {found}, recorded {record.sha256}")]
+        return [
+            AuditFinding(record.key, Problem.CHANGED, f"SHA-256 {found}, recorded {record.sha256}")
+        ]
     if listed is None:
-        return [Finding(record.key, Problem.REMOVED, f"listed until {record.seen_at}")]
+        return [AuditFinding(record.key, Problem.REMOVED, f"listed until {record.seen_at}")]
     if not deep and listed == record.listed:
         return []
     return _at_source(archive, record, listed, path)
 
 
-def _at_source(archive: Archive, record: Record, listed: Listed, path: Path) -> Sequence[Finding]:
+def _at_source(
+    archive: Archive, record: FileRecord, listed: RemoteFile, path: Path
+) -> Sequence[AuditFinding]:
     text = archive.checksum_text(record.key) if listed.checksum_etag else None
     published = read_checksum(text) or "unreadable" if text is not None else ""
     if is_object_of(path, listed.etag) is False or listed.size != record.size:
         detail = f"listed since {listed.last_modified}, published {published or 'no checksum'}"
-        return [Finding(record.key, Problem.REPLACED, detail)]
+        return [AuditFinding(record.key, Problem.REPLACED, detail)]
     if published and published != record.sha256:
-        return [Finding(record.key, Problem.CHECKSUM, f"{published}, the file has {record.sha256}")]
+        return [
+            AuditFinding(record.key, Problem.CHECKSUM, f"{published}, the file has {record.sha256}")
+        ]
     return []
 
 
-def _unknown(cache: Path, known: set[str]) -> Iterator[Finding]:
+def _unknown(cache: Path, known: set[str]) -> Iterator[AuditFinding]:
     for path in sorted(cache.rglob("*")):
         key = path.relative_to(cache).as_posix()
         if path.name.endswith(PART_SUFFIX):
-            yield Finding(key, Problem.STRAY, f"{path.stat().st_size} bytes")
+            yield AuditFinding(key, Problem.STRAY, f"{path.stat().st_size} bytes")
         elif path.suffix == ".zip" and key not in known:
-            yield Finding(key, Problem.UNKNOWN, f"{path.stat().st_size} bytes")
+            yield AuditFinding(key, Problem.UNKNOWN, f"{path.stat().st_size} bytes")
 
 
-def repair(archive: Archive, findings: Sequence[Finding]) -> list[Finding]:
+def repair(archive: Archive, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
     """Mend what can be mended; returns what cannot. What depends on a file rebuilds by itself."""
-    left: list[Finding] = []
-    files: dict[ArchiveFile, Finding] = {}
+    left: list[AuditFinding] = []
+    files: dict[ArchiveFile, AuditFinding] = {}
     for finding in findings:
         if finding.problem is Problem.STRAY:
             if not _remove_stray(archive.cache / finding.key):

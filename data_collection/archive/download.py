@@ -17,16 +17,22 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.ledger import Ledger, Listed, Record, State, utc_text
-from alphaqcm.data_collection.archive.transport import Downloader, Part, Wanted
-from alphaqcm.data_collection.archive.transport.retry_policy import Stopped, Weather
+from alphaqcm.data_collection.archive.ledger import (
+    FileRecord,
+    FileState,
+    Ledger,
+    RemoteFile,
+    utc_text,
+)
+from alphaqcm.data_collection.archive.transport import Downloader, PartFile, Wanted
+from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy, Stopped
 from alphaqcm.data_collection.archive.verify import (
     is_object_of,
     read_checksum,
     sha256_of,
     zip_defect,
 )
-from alphaqcm.data_collection.errors import CacheFull, Trouble, TroubleKind
+from alphaqcm.data_collection.errors import CacheFull, ErrorKind, TransientError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import layer_error
 
@@ -65,16 +71,16 @@ class Order:
     """One file to bring, as listed."""
 
     file: ArchiveFile
-    listed: Listed
+    listed: RemoteFile
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Verification:
     """What the bytes of a file turned out to be; no defect: they can be trusted."""
 
     sha256: str
     published: str  # empty: the source publishes none
-    kind: TroubleKind | None = None
+    kind: ErrorKind | None = None
     defect: str = ""
 
 
@@ -99,23 +105,28 @@ class DiskBudget:
             self._used += size
 
 
-class Intake:
+class Downloads:
     """Brings files into one cache; safe for threads and processes."""
 
     def __init__(
-        self, cache: Path, ledger: Ledger, downloader: Downloader, weather: Weather, source: str
+        self,
+        cache: Path,
+        ledger: Ledger,
+        downloader: Downloader,
+        retry_policy: RetryPolicy,
+        source: str,
     ) -> None:
         self._cache = cache
         self._ledger = ledger
         self._downloader = downloader
-        self._weather = weather
+        self._retry = retry_policy
         self.source = source
 
     def target(self, file: ArchiveFile) -> Path:
         """Where a file lies in the cache."""
         return self._cache / file.key
 
-    def settled(self, file: ArchiveFile, record: Record | None) -> Fetched | None:
+    def verified_copy(self, file: ArchiveFile, record: FileRecord | None) -> Fetched | None:
         """The file as it lies in the cache, if the ledger vouches for it."""
         if record is None or not record.sha256:
             return None
@@ -126,7 +137,7 @@ class Intake:
             return None
         return Fetched(path, record.sha256, size) if size == record.size else None
 
-    def take(self, order: Order, budget: DiskBudget, *, wait: bool) -> Fetched | Missing | None:
+    def fetch(self, order: Order, budget: DiskBudget, *, wait: bool) -> Fetched | Missing | None:
         """Bring one file; None when another process is at it and `wait` is not set.
 
         Raises `Unreachable`, `Refused`, `CacheFull`, `LayerError` or `DiskFull`.
@@ -134,25 +145,25 @@ class Intake:
         target = self.target(order.file)
         try:
             with self._locked_part(target, wait=wait) as part:
-                return None if part is None else self._take(order, budget, part, target)
+                return None if part is None else self._fetch(order, budget, part, target)
         except OSError as error:
             raise layer_error(target, error) from error
 
-    def _take(
-        self, order: Order, budget: DiskBudget, part: Part, target: Path
+    def _fetch(
+        self, order: Order, budget: DiskBudget, part: PartFile, target: Path
     ) -> Fetched | Missing:
         record = self._ledger.get(order.file.key)
-        done = self.settled(order.file, record)
+        done = self.verified_copy(order.file, record)
         if done and record and record.listed == order.listed:
             return done  # another process was faster
-        done = self._adopt(order, target)
+        done = self._adopt_existing(order, target)
         if done is not None:
             return done
         budget.reserve(order.file.key, order.listed.size)
         return self._bring(order, part, target)
 
     @contextlib.contextmanager
-    def _locked_part(self, target: Path, *, wait: bool) -> Iterator[Part | None]:
+    def _locked_part(self, target: Path, *, wait: bool) -> Iterator[PartFile | None]:
         path = target.with_name(target.name + PART_SUFFIX)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,9 +174,9 @@ class Intake:
             yield None
             return
         try:
-            yield Part(path)
+            yield PartFile(path)
         finally:
-            # an empty part tells nothing: it was never begun, or the file is settled
+            # an empty part tells nothing: it was never begun, or the file is verified_copy
             if os.fstat(descriptor).st_size == 0 and _is_at(descriptor, path):
                 path.unlink()
             os.close(descriptor)
@@ -183,23 +194,23 @@ class Intake:
             os.close(descriptor)
             if busy and not wait:
                 return None
-            if busy and self._weather.stop.wait(_LOCK_POLL):
+            if busy and self._retry.stop.wait(_LOCK_POLL):
                 raise Stopped
 
-    def _adopt(self, order: Order, target: Path) -> Fetched | None:
+    def _adopt_existing(self, order: Order, target: Path) -> Fetched | None:
         """Prove a file that is there but not as the ledger tells: no need to bring it again."""
         if not target.is_file() or target.stat().st_size != order.listed.size:
             return None
         same = is_object_of(target, order.listed.etag)
         if same is False:
             return None
-        proof = self._prove(order, target)
-        if proof.defect or (same is None and not proof.published):
+        verification = self._verify(order, target)
+        if verification.defect or (same is None and not verification.published):
             return None
-        self._record(order, proof)
-        return Fetched(target, proof.sha256, order.listed.size)
+        self._record(order, verification)
+        return Fetched(target, verification.sha256, order.listed.size)
 
-    def _bring(self, order: Order, part: Part, target: Path) -> Fetched | Missing:
+    def _bring(self, order: Order, part: PartFile, target: Path) -> Fetched | Missing:
         wanted = Wanted(order.file.key, order.listed.size, order.listed.etag)
         downloaded = strikes = 0
         while True:
@@ -211,21 +222,23 @@ class Intake:
                 downloaded += count
                 if not found:
                     part.clear()
-                    return self._missing(order, State.ABSENT, "listed, but the source answers 404")
-            proof = self._prove(order, part.path)
-            if proof.kind is None:
+                    return self._missing(
+                        order, FileState.ABSENT, "listed, but the source answers 404"
+                    )
+            verification = self._verify(order, part.path)
+            if verification.kind is None:
                 _sync(part.path)
                 part.path.replace(target)
-                self._record(order, proof)
-                return Fetched(target, proof.sha256, wanted.size, downloaded)
+                self._record(order, verification)
+                return Fetched(target, verification.sha256, wanted.size, downloaded)
             part.clear()
-            self._weather.count(proof.kind)
+            self._retry.count(verification.kind)
             # a resumed part may have begun as another version of the file: no strike
             strikes += not resumed
             if strikes == _FRESH_TRIES:
-                return self._missing(order, State.CORRUPT, proof.defect)
+                return self._missing(order, FileState.CORRUPT, verification.defect)
 
-    def _pull(self, wanted: Wanted, part: Part) -> tuple[bool, int]:
+    def _pull(self, wanted: Wanted, part: PartFile) -> tuple[bool, int]:
         """Bring the bytes that lack; False on a 404. Also how many came."""
         came = 0
 
@@ -238,46 +251,48 @@ class Intake:
                 after = part.size
                 came += after - before if after >= before else after
             if found and part.size < wanted.size:
-                raise Trouble(TroubleKind.SHORT, wanted.key, f"{part.size} of {wanted.size} bytes")
+                raise TransientError(
+                    ErrorKind.SHORT, wanted.key, f"{part.size} of {wanted.size} bytes"
+                )
             if part.size > wanted.size:
                 size = part.size
                 part.clear()
-                raise Trouble(TroubleKind.LENGTH, wanted.key, f"{size} of {wanted.size} bytes")
+                raise TransientError(ErrorKind.LENGTH, wanted.key, f"{size} of {wanted.size} bytes")
             return found
 
-        return self._weather.patiently(wanted.key, attempt, lambda: part.size), came
+        return self._retry.retry(wanted.key, attempt, lambda: part.size), came
 
-    def _prove(self, order: Order, path: Path) -> Proof:
+    def _verify(self, order: Order, path: Path) -> Verification:
         published = ""
         if order.listed.checksum_etag:
             key = order.file.checksum_key
-            text = self._weather.patiently(key, lambda: self._downloader.text(key), lambda: 0)
+            text = self._retry.retry(key, lambda: self._downloader.text(key), lambda: 0)
             published = "" if text is None else read_checksum(text) or "unreadable"
         sha256 = sha256_of(path)
         if published and sha256 != published:
-            return Proof(
-                sha256, published, TroubleKind.CHECKSUM, f"SHA-256 {sha256}, published {published}"
+            return Verification(
+                sha256, published, ErrorKind.CHECKSUM, f"SHA-256 {sha256}, published {published}"
             )
         defect = zip_defect(path, inflate=not published)
-        return Proof(sha256, published, TroubleKind.ZIP if defect else None, defect)
+        return Verification(sha256, published, ErrorKind.ZIP if defect else None, defect)
 
-    def _record(self, order: Order, proof: Proof) -> None:
+    def _record(self, order: Order, verification: Verification) -> None:
         record = replace(
-            _seen(order, State.OK, self.source),
-            sha256=proof.sha256,
-            published=proof.published,
-            reason="" if proof.published else "no published checksum",
+            _seen(order, FileState.OK, self.source),
+            sha256=verification.sha256,
+            published=verification.published,
+            reason="" if verification.published else "no published checksum",
         )
         self._ledger.put([record])
 
-    def _missing(self, order: Order, state: State, reason: str) -> Missing:
+    def _missing(self, order: Order, state: FileState, reason: str) -> Missing:
         self._ledger.put([replace(_seen(order, state, self.source), reason=reason)])
         return Missing(MissingState(state.value), reason)
 
 
-def _seen(order: Order, state: State, source: str) -> Record:
+def _seen(order: Order, state: FileState, source: str) -> FileRecord:
     listed = order.listed
-    return Record(
+    return FileRecord(
         key=order.file.key,
         state=state,
         size=listed.size,

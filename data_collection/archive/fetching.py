@@ -93,6 +93,8 @@ def _print_missing(found: dict[ArchiveFile, Fetched | Missing]) -> None:
 
 
 def _print_troubles(archive: Archive) -> None:
-    if archive.troubles:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in archive.troubles.most_common())
+    if archive.retried_errors:
+        told = ", ".join(
+            f"{count:,} {kind}" for kind, count in archive.retried_errors.most_common()
+        )
         print(f"single attempts that went wrong: {told}")

@@ -32,7 +32,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """What is known of an archive file."""
 
     OK = "ok"  # verified and in the cache
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class RemoteFile:
     """What the listing says of a file; ETags without quotes, empty where there is none."""
 
     size: int  # bytes of the ZIP
@@ -52,11 +52,11 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class FileRecord:
     """What the ledger knows of one archive file; empty or None where it does not."""
 
     key: str
-    state: State
+    state: FileState
     size: int | None = None  # bytes
     sha256: str = ""
     published: str = ""  # SHA-256 in the source's .CHECKSUM; empty: no published checksum
@@ -72,9 +72,9 @@ class Record:
     reason: str = ""
 
     @property
-    def listed(self) -> Listed:
+    def listed(self) -> RemoteFile:
         """The listing's words at the time of the record."""
-        return Listed(self.size or 0, self.etag, self.last_modified, self.checksum_etag)
+        return RemoteFile(self.size or 0, self.etag, self.last_modified, self.checksum_etag)
 
     @property
     def days_missing(self) -> tuple[date, ...]:
@@ -82,7 +82,7 @@ class Record:
         return tuple(date.fromisoformat(day) for day in self.missing_days.split(",") if day)
 
 
-_COLUMNS = tuple(field.name for field in fields(Record))
+_COLUMNS = tuple(field.name for field in fields(FileRecord))
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, size INTEGER, sha256 TEXT NOT NULL,
@@ -182,20 +182,20 @@ class Ledger:
             else "run the same command again; what is there is not harmed",
         )
 
-    def get(self, key: str) -> Record | None:
+    def get(self, key: str) -> FileRecord | None:
         """The record of one file."""
         with self._lock, self._errors():
             row = self._base.execute(_GET + "WHERE key = ?", (key,)).fetchone()
         return _record(row) if row else None
 
-    def get_many(self, keys: Sequence[str]) -> dict[str, Record]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, FileRecord]:
         """The records of those files that have one."""
         query = _GET + "WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
         with self._lock, self._errors():
             rows = self._base.execute(query, (orjson.dumps(list(keys)).decode(),)).fetchall()
         return {row[0]: _record(row) for row in rows}
 
-    def select(self, *, state: State | None = None, prefix: str = "") -> Iterator[Record]:
+    def select(self, *, state: FileState | None = None, prefix: str = "") -> Iterator[FileRecord]:
         """Records by key, of one state, below one key prefix; read in pieces, not at once."""
         after, beyond = prefix, prefix + chr(0x10FFFF)
         query = _GET + "WHERE key > ? AND key < ?"
@@ -209,12 +209,12 @@ class Ledger:
             yield from (_record(row) for row in rows)
             after = rows[-1][0]
 
-    def of_series(self, series: Series) -> Iterator[Record]:
+    def of_series(self, series: Series) -> Iterator[FileRecord]:
         """Every record of a series' files."""
         for partition in Partition:
             yield from self.select(prefix=series.prefix(partition))
 
-    def put(self, records: Iterable[Record]) -> None:
+    def put(self, records: Iterable[FileRecord]) -> None:
         """Write records, all or none."""
         rows = [astuple(record) for record in records]
         with self._lock, self._errors(), self._transaction():
@@ -308,13 +308,13 @@ def _open_unwritable(path: Path) -> sqlite3.Connection:
     return base
 
 
-def _record(row: tuple[str | int | None, ...]) -> Record:
+def _record(row: tuple[str | int | None, ...]) -> FileRecord:
     key, state, *rest = row
-    return Record(str(key), State(str(state)), *rest)  # type: ignore[arg-type]
+    return FileRecord(str(key), FileState(str(state)), *rest)  # type: ignore[arg-type]
 
 
 def _blank(key: str) -> dict[str, str | int | None]:
-    blank = Record(key, State.OK)
+    blank = FileRecord(key, FileState.OK)
     return {name: getattr(blank, name) for name in _COLUMNS}
 
 

@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 import orjson
 
-from alphaqcm.data_collection.archive.ledger import Ledger, Listed, utc_text
+from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile, utc_text
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource
-from alphaqcm.data_collection.archive.transport.retry_policy import Weather
-from alphaqcm.data_collection.errors import BadListing, SourceError, Trouble, TroubleKind
+from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
+from alphaqcm.data_collection.errors import BadListing, ErrorKind, SourceError, TransientError
 from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_of
 from alphaqcm.pipeline.errors import BadName
@@ -31,7 +31,7 @@ _PARSE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListingEntry:
     """One key of a listing."""
 
     name: str  # without the prefix
@@ -43,7 +43,7 @@ class Entry:
 class Lister(Protocol):
     """Lists one prefix of a source."""
 
-    def entries(self, prefix: str) -> list[Entry]:
+    def entries(self, prefix: str) -> list[ListingEntry]:
         """Every key below `prefix`, sorted."""
         ...
 
@@ -58,11 +58,11 @@ class DirectoryLister:
     def __init__(self, source: DirectorySource) -> None:
         self._source = source
 
-    def entries(self, prefix: str) -> list[Entry]:
+    def entries(self, prefix: str) -> list[ListingEntry]:
         """See `Lister`; raises `SourceError`."""
         return sorted(self._walk(prefix), key=lambda entry: entry.name)
 
-    def _walk(self, prefix: str) -> Iterator[Entry]:
+    def _walk(self, prefix: str) -> Iterator[ListingEntry]:
         root = self._source.path(prefix)
         for folder, _, names in os.walk(root, onerror=_check_absent):
             below = os.path.relpath(folder, root)
@@ -72,7 +72,7 @@ class DirectoryLister:
                 except OSError as error:
                     _check_absent(error)
                     continue
-                yield Entry(
+                yield ListingEntry(
                     name=name if below == "." else f"{below}/{name}",
                     size=stat.st_size,
                     etag=f"{stat.st_mtime_ns}-{stat.st_size}",
@@ -101,18 +101,18 @@ class S3Lister:
     """Reads the S3 (v1) XML listing of a bucket."""
 
     def __init__(
-        self, source: HttpSource, get_text: Callable[[str], str | None], weather: Weather
+        self, source: HttpSource, get_text: Callable[[str], str | None], retry_policy: RetryPolicy
     ) -> None:
         self._source = source
         self._get_text = get_text
-        self._weather = weather
+        self._retry = retry_policy
 
-    def entries(self, prefix: str) -> list[Entry]:
+    def entries(self, prefix: str) -> list[ListingEntry]:
         """See `Lister`; raises `BadListing`, `Unreachable`, `Refused`."""
-        found: list[Entry] = []
+        found: list[ListingEntry] = []
         for page in self._pages(prefix, ""):
             found += [
-                Entry(
+                ListingEntry(
                     name=_text(node, "Key").removeprefix(prefix),
                     size=int(_text(node, "Size")),
                     etag=_text(node, "ETag").strip('"'),
@@ -168,9 +168,9 @@ class S3Lister:
                 broken += 1
                 if broken >= _PARSE_ATTEMPTS:
                     raise
-                raise Trouble(TroubleKind.LISTING, url, error.found) from error
+                raise TransientError(ErrorKind.LISTING, url, error.found) from error
 
-        return self._weather.patiently(url, read, lambda: 0)
+        return self._retry.retry(url, read, lambda: 0)
 
 
 def _parse_page(url: str, text: str) -> ElementTree.Element:
@@ -211,21 +211,21 @@ class Listing:
         self._name = name
         self._ledger = ledger
         self._oldest = time.time() - max_age
-        self._memory: dict[str, tuple[float, list[Entry]]] = {}
+        self._memory: dict[str, tuple[float, list[ListingEntry]]] = {}
         self._lock = threading.Lock()
 
     def seen_at(self, prefix: str) -> float:
         """When the prefix was listed, in seconds since the epoch."""
         return self._get(prefix, self._lister.entries)[0]
 
-    def files(self, series: Series) -> dict[Period, Listed]:
+    def files(self, series: Series) -> dict[Period, RemoteFile]:
         """What the source has of a series, monthly and daily."""
-        found: dict[Period, Listed] = {}
+        found: dict[Period, RemoteFile] = {}
         for partition in spec_of(series.type).partitions:
             found.update(self.partition(series, partition))
         return found
 
-    def partition(self, series: Series, partition: Partition) -> dict[Period, Listed]:
+    def partition(self, series: Series, partition: Partition) -> dict[Period, RemoteFile]:
         """What the source has of a series in one partition."""
         prefix = series.prefix(partition)
         entries = self._get(prefix, self._lister.entries)[1]
@@ -242,15 +242,17 @@ class Listing:
             names.update(entry.name for entry in entries)
         return sorted(names)
 
-    def _folder_entries(self, prefix: str) -> list[Entry]:
-        return [Entry(name, 0, "", "") for name in self._lister.folders(prefix)]
+    def _folder_entries(self, prefix: str) -> list[ListingEntry]:
+        return [ListingEntry(name, 0, "", "") for name in self._lister.folders(prefix)]
 
     def is_known(self, series: Series) -> bool:
         """Whether `files` of the series answers without asking the source."""
         prefixes = [series.prefix(partition) for partition in spec_of(series.type).partitions]
         return all(self._known(prefix) for prefix in prefixes)
 
-    def _get(self, prefix: str, read: Callable[[str], list[Entry]]) -> tuple[float, list[Entry]]:
+    def _get(
+        self, prefix: str, read: Callable[[str], list[ListingEntry]]
+    ) -> tuple[float, list[ListingEntry]]:
         known = self._known(prefix)
         if known is None:
             known = self._read(prefix, read)
@@ -258,7 +260,7 @@ class Listing:
                 self._memory[prefix] = known
         return known
 
-    def _known(self, prefix: str) -> tuple[float, list[Entry]] | None:
+    def _known(self, prefix: str) -> tuple[float, list[ListingEntry]] | None:
         with self._lock:
             known = self._memory.get(prefix)
         if known is None:
@@ -268,13 +270,15 @@ class Listing:
                     self._memory[prefix] = known
         return known
 
-    def _kept(self, prefix: str) -> tuple[float, list[Entry]] | None:
+    def _kept(self, prefix: str) -> tuple[float, list[ListingEntry]] | None:
         kept = self._ledger.listing(self._name, prefix)
         if kept is None or kept[0] < self._oldest:
             return None
-        return kept[0], [Entry(*item) for item in orjson.loads(kept[1])]
+        return kept[0], [ListingEntry(*item) for item in orjson.loads(kept[1])]
 
-    def _read(self, prefix: str, read: Callable[[str], list[Entry]]) -> tuple[float, list[Entry]]:
+    def _read(
+        self, prefix: str, read: Callable[[str], list[ListingEntry]]
+    ) -> tuple[float, list[ListingEntry]]:
         seen = time.time()
         entries = read(prefix)
         blob = orjson.dumps([[e.name, e.size, e.etag, e.last_modified] for e in entries])
@@ -286,8 +290,8 @@ _period = functools.lru_cache(maxsize=20_000)(Period.parse)  # the same stamps f
 
 
 def _periods(
-    names: Mapping[str, Entry], head: str, partition: Partition
-) -> Iterator[tuple[Period, Listed]]:
+    names: Mapping[str, ListingEntry], head: str, partition: Partition
+) -> Iterator[tuple[Period, RemoteFile]]:
     for name, entry in names.items():
         if not name.startswith(head) or not name.endswith(".zip"):
             continue
@@ -299,7 +303,7 @@ def _periods(
             checksum = names.get(f"{name}.CHECKSUM")
             yield (
                 period,
-                Listed(
+                RemoteFile(
                     entry.size, entry.etag, entry.last_modified, checksum.etag if checksum else ""
                 ),
             )

@@ -1,7 +1,7 @@
 """The plan: what of the wanted is kept, downloaded, replaced or absent. Pure: no disk, no network.
 
     listed   record            action
-    no       with a SHA-256    keep (gone from the source, still proven)
+    no       with a SHA-256    keep (gone from the source, still verified)
     no       any other, none   absent
     yes      none              download
     yes      with a SHA-256    keep when the listing's words are the same, else replace
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from alphaqcm.data_collection.archive.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
 from alphaqcm.pipeline.domain.archive_file import (
     ArchiveFile,
     Period,
@@ -41,13 +41,13 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlannedFile:
     """One file of a plan."""
 
     file: ArchiveFile
     action: Action
-    listed: Listed | None
-    record: Record | None
+    listed: RemoteFile | None
+    record: FileRecord | None
 
     @property
     def bytes(self) -> int:
@@ -60,7 +60,7 @@ class Step:
 class Plan:
     """Every wanted file with its action."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlannedFile, ...]
 
     def counts(self) -> dict[Action, int]:
         """Files by action."""
@@ -72,15 +72,15 @@ class Plan:
         """Bytes to download."""
         return sum(step.bytes for step in self.steps)
 
-    def of(self, *actions: Action) -> tuple[Step, ...]:
+    def of(self, *actions: Action) -> tuple[PlannedFile, ...]:
         """The steps with one of these actions."""
         return tuple(step for step in self.steps if step.action in actions)
 
 
 def make_plan(
     files: Sequence[ArchiveFile],
-    listing: Mapping[Series, Mapping[Period, Listed]],
-    records: Mapping[str, Record],
+    listing: Mapping[Series, Mapping[Period, RemoteFile]],
+    records: Mapping[str, FileRecord],
     *,
     recheck_before: str,
 ) -> Plan:
@@ -92,23 +92,23 @@ def make_plan(
     for file in files:
         listed = listing.get(file.series, {}).get(file.period)
         record = records.get(file.key)
-        steps.append(Step(file, decide(listed, record, recheck_before), listed, record))
+        steps.append(PlannedFile(file, decide(listed, record, recheck_before), listed, record))
     return Plan(tuple(steps))
 
 
-def decide(listed: Listed | None, record: Record | None, recheck_before: str) -> Action:
+def decide(listed: RemoteFile | None, record: FileRecord | None, recheck_before: str) -> Action:
     """The action for one file: the table above."""
-    proven = record is not None and record.sha256 != ""
+    verified = record is not None and record.sha256 != ""
     if listed is None:
-        return Action.KEEP if proven else Action.ABSENT
+        return Action.KEEP if verified else Action.ABSENT
     if record is None:
         return Action.DOWNLOAD
     same = record.listed == listed
-    if proven:
+    if verified:
         return Action.KEEP if same else Action.REPLACE
-    if record.state is State.CORRUPT and same:
+    if record.state is FileState.CORRUPT and same:
         return Action.ABSENT
-    if record.state is State.ABSENT and same and record.seen_at >= recheck_before:
+    if record.state is FileState.ABSENT and same and record.seen_at >= recheck_before:
         return Action.ABSENT
     return Action.DOWNLOAD
 
@@ -116,8 +116,8 @@ def decide(listed: Listed | None, record: Record | None, recheck_before: str) ->
 def wanted_files(
     series: Series,
     days: tuple[date, date],
-    listed: Mapping[Period, Listed],
-    records: Mapping[str, Record],
+    listed: Mapping[Period, RemoteFile],
+    records: Mapping[str, FileRecord],
 ) -> Iterator[ArchiveFile]:
     """The files that cover `days` (first and last, both included), in order of time.
 
@@ -139,7 +139,7 @@ def wanted_files(
         if month in listed or (record is not None and record.sha256):
             yield monthly
             if record is not None and daily:
-                broken = record.state is State.CORRUPT
+                broken = record.state is FileState.CORRUPT
                 lacks = days_between(begin, end) if broken else record.days_missing
                 yield from (series.file(Period.day(day)) for day in lacks if begin <= day <= end)
         elif daily and (Partition.MONTHLY not in partitions or month.start in months_by_day):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.archive.ledger import Record
+from alphaqcm.data_collection.archive.ledger import FileRecord
 from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.build.settings import (
     RunSettings,
@@ -22,22 +22,22 @@ from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import Market, parse_market
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 
 _FEW = 5  # unknown symbols that are named one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Selection:
     """Which series, over which days."""
 
     market: Market
     symbols: tuple[str, ...]  # exchange names
     types: tuple[str, ...]  # with their interval: klines:1h
-    span: Span
+    span: DateRange
 
     @classmethod
-    def of(cls, settings: RunSettings) -> Wish:
+    def of(cls, settings: RunSettings) -> Selection:
         """Everything that a run is about."""
         return cls(settings.market, settings.symbols, settings.types, settings.span)
 
@@ -64,11 +64,11 @@ def add_types_option(parser: argparse.ArgumentParser, name: str = "--types") -> 
     )
 
 
-def read_wish(arguments: argparse.Namespace) -> Wish:
+def read_selection(arguments: argparse.Namespace) -> Selection:
     """What symbol, type, span and market options ask for; raises `UsageError`, `BadName`."""
     market = parse_market(arguments.market)
     names = arguments.types.split(",") if arguments.types else types_of(market)
-    return Wish(
+    return Selection(
         market=market,
         symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
         types=tuple(typed(*parse_typed(name)) for name in names),
@@ -76,20 +76,20 @@ def read_wish(arguments: argparse.Namespace) -> Wish:
     )
 
 
-def find_files(archive: Archive, wish: Wish) -> list[ArchiveFile]:
+def find_files(archive: Archive, wish: Selection) -> list[ArchiveFile]:
     """Every file that covers the wish, in order; raises `UsageError` for symbols of no file."""
     listing = archive.list_many(wish.series)
     _check_known(archive, wish, {series.symbol for series, found in listing.items() if found})
     files: list[ArchiveFile] = []
     for series, periods in listing.items():
-        records: dict[str, Record] = {
+        records: dict[str, FileRecord] = {
             record.key: record for record in archive.ledger.of_series(series)
         }
         files += wanted_files(series, (wish.span.start, wish.span.end), periods, records)
     return files
 
 
-def _check_known(archive: Archive, wish: Wish, known: set[str]) -> None:
+def _check_known(archive: Archive, wish: Selection, known: set[str]) -> None:
     unknown = [
         symbol
         for symbol in wish.symbols
@@ -107,7 +107,7 @@ def _check_known(archive: Archive, wish: Wish, known: set[str]) -> None:
     )
 
 
-def _similar(archive: Archive, wish: Wish, unknown: Sequence[str]) -> list[str]:
+def _similar(archive: Archive, wish: Selection, unknown: Sequence[str]) -> list[str]:
     data_type, _ = parse_typed(wish.types[0])
     there = archive.symbols(wish.market, data_type)
     found = (name for symbol in unknown for name in difflib.get_close_matches(symbol, there, 3))

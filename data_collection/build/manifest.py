@@ -1,4 +1,4 @@
-"""The catalogue beside a table: what it is made of, what it holds, and how to prove it.
+"""The manifest beside a table: what it is made of, what it holds, and how to prove it.
 
 `final_dataset_all.manifest.json` lies beside `final_dataset_all.parquet`. Every symbol carries the
 digest of its own fingerprint, which names the month files, which name the archive's ZIPs.
@@ -26,7 +26,7 @@ from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes
 from alphaqcm.pipeline.tables.append_rows import table_inputs
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
@@ -53,7 +53,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Manifest:
     """Everything that is told of one table."""
 
     table: str  # file name
@@ -74,7 +74,7 @@ class Catalogue:
     format: int = FORMAT
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Catalogue:
+    def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
         """Read the JSON form; raises KeyError or TypeError where it is none."""
         told = dict(data)
         told["columns"] = tuple(told["columns"])
@@ -83,8 +83,8 @@ class Catalogue:
         return cls(**told)
 
 
-def catalogue_path(table: Path) -> Path:
-    """Where the catalogue of `table` lies."""
+def manifest_path(table: Path) -> Path:
+    """Where the manifest of `table` lies."""
     return table.with_suffix(".manifest.json")
 
 
@@ -95,14 +95,14 @@ def library_versions() -> dict[str, str]:
 
 def describe(
     settings: RunSettings, table: Path, created_at: str, sha256: str | None = None
-) -> Catalogue:
+) -> Manifest:
     """Tell everything about `table`; `created_at` is ISO 8601, `sha256` its checksum if known."""
     made_of = table_inputs(table)
     entries = {
         held.symbol: SymbolEntry(held.rows, held.first, held.last, made_of.get(held.symbol, ""))
         for held in held_symbols(table)
     }
-    return Catalogue(
+    return Manifest(
         table=table.name,
         sha256=sha256 or sha256_of(table),
         bytes=table.stat().st_size,
@@ -120,22 +120,22 @@ def describe(
     )
 
 
-def write_catalogue(table: Path, catalogue: Catalogue) -> Path:
-    """Write the catalogue beside its table."""
-    path = catalogue_path(table)
-    write_bytes(path, orjson.dumps(asdict(catalogue), option=orjson.OPT_INDENT_2))
+def write_manifest(table: Path, manifest: Manifest) -> Path:
+    """Write the manifest beside its table."""
+    path = manifest_path(table)
+    write_bytes(path, orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
     return path
 
 
-def read_catalogue(table: Path) -> Catalogue:
-    """The catalogue beside `table`; raises `UsageError` where there is none or it is damaged."""
-    path = catalogue_path(table)
+def read_manifest(table: Path) -> Manifest:
+    """The manifest beside `table`; raises `UsageError` where there is none or it is damaged."""
+    path = manifest_path(table)
     try:
-        return Catalogue.from_dict(orjson.loads(path.read_bytes()))
+        return Manifest.from_dict(orjson.loads(path.read_bytes()))
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise UsageError(
             path,
-            expected=f"the catalogue of {table.name}",
+            expected=f"the manifest of {table.name}",
             found="none" if isinstance(error, OSError) else "a damaged file",
             next_step="alphaqcm run, build or update writes it with the table",
         ) from error
@@ -144,32 +144,32 @@ def read_catalogue(table: Path) -> Catalogue:
 def add_verdict(table: Path, sha256: str, verdict: Verdict) -> bool:
     """Add what the checks found of the table with this SHA-256.
 
-    False where the catalogue is of another table, or there is none.
+    False where the manifest is of another table, or there is none.
     """
     try:
-        catalogue = read_catalogue(table)
+        manifest = read_manifest(table)
     except UsageError:
         return False
-    if catalogue.sha256 != sha256:
+    if manifest.sha256 != sha256:
         return False
-    write_catalogue(table, replace(catalogue, checks=verdict))
+    write_manifest(table, replace(manifest, checks=verdict))
     return True
 
 
-def archive_files(root: Path, catalogue: Catalogue) -> Iterator[tuple[str, Input]]:
+def archive_files(root: Path, manifest: Manifest) -> Iterator[tuple[str, Input]]:
     """Every archive file behind a table: the table's symbol, its key and SHA-256.
 
     Follows the fingerprints: the table's of each symbol, the month files', the ZIPs'. Raises
     `LayerError` where a month file is not the one that the table was made from.
     """
-    market = parse_market(catalogue.market)
+    market = parse_market(manifest.market)
     layout = Layout(root, market)
-    span = Span(date.fromisoformat(catalogue.start), date.fromisoformat(catalogue.end))
-    for name, entry in catalogue.symbols.items():
+    span = DateRange(date.fromisoformat(manifest.start), date.fromisoformat(manifest.end))
+    for name, entry in manifest.symbols.items():
         symbol = Symbol.parse(name, market)
         if table_fingerprint(layout, symbol, span).digest != entry.fingerprint:
             raise LayerError(
-                f"{name} in {catalogue.table}",
+                f"{name} in {manifest.table}",
                 expected="the month files that its rows were made from",
                 found="others: they changed since",
                 next_step="alphaqcm update or run, then ask again",
@@ -181,18 +181,18 @@ def archive_files(root: Path, catalogue: Catalogue) -> Iterator[tuple[str, Input
                 yield name, item
 
 
-def disagreements(table: Path, catalogue: Catalogue) -> list[str]:
-    """How the table differs from its catalogue; empty when it is the very table."""
+def disagreements(table: Path, manifest: Manifest) -> list[str]:
+    """How the table differs from its manifest; empty when it is the very table."""
     size = table.stat().st_size
-    if size != catalogue.bytes:
-        return [f"expected {catalogue.bytes:,} bytes, found {size:,}"]
+    if size != manifest.bytes:
+        return [f"expected {manifest.bytes:,} bytes, found {size:,}"]
     found = sha256_of(table)
-    if found != catalogue.sha256:
-        return [f"expected SHA-256 {catalogue.sha256}, found {found}"]
+    if found != manifest.sha256:
+        return [f"expected SHA-256 {manifest.sha256}, found {found}"]
     metadata = pq.read_metadata(table)
     problems = []
-    if metadata.num_rows != catalogue.rows:
-        problems.append(f"expected {catalogue.rows:,} rows, found {metadata.num_rows:,}")
-    if tuple(metadata.schema.to_arrow_schema().names) != catalogue.columns:
-        problems.append(f"expected the {len(catalogue.columns)} columns of the catalogue")
+    if metadata.num_rows != manifest.rows:
+        problems.append(f"expected {manifest.rows:,} rows, found {metadata.num_rows:,}")
+    if tuple(metadata.schema.to_arrow_schema().names) != manifest.columns:
+        problems.append(f"expected the {len(manifest.columns)} columns of the manifest")
     return problems

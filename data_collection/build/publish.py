@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alphaqcm.data_collection.build.manifest import catalogue_path, describe, write_catalogue
-from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.manifest import describe, manifest_path, write_manifest
+from alphaqcm.data_collection.build.run.local_executor import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.queue.task import TaskKind
@@ -44,7 +44,7 @@ def check_complete(settings: RunSettings, complete: str | None, name: str | None
 
 def publish(
     settings: RunSettings,
-    progress: Progress,
+    progress: RunProgress,
     complete: str | None = None,
     name: str | None = None,
 ) -> list[Table]:
@@ -63,13 +63,13 @@ def publish(
     if complete:
         variant = name or COMPLETE_NAME
         table, left_out = build_complete(layout, settings.span, variant)
-        _catalogue(settings, table)
+        _write_manifest(settings, table)
         write_final_csvs(layout, variant, left_out)
         tables.append(_told(table, left_out))
     return tables
 
 
-def built_symbols(settings: RunSettings, progress: Progress) -> list[Symbol]:
+def built_symbols(settings: RunSettings, progress: RunProgress) -> list[Symbol]:
     """The symbols that have rows for the table."""
     return [
         Symbol(settings.market, task.symbol)
@@ -78,19 +78,19 @@ def built_symbols(settings: RunSettings, progress: Progress) -> list[Symbol]:
     ]
 
 
-def publish_full(settings: RunSettings, progress: Progress) -> WideTable:
-    """The table of all symbols that have rows, with its catalogue; raises as `build_final`."""
+def publish_full(settings: RunSettings, progress: RunProgress) -> WideTable:
+    """The table of all symbols that have rows, with its manifest; raises as `build_final`."""
     table = build_final(settings.layout, built_symbols(settings, progress), settings.span)
-    _catalogue(settings, table)
+    _write_manifest(settings, table)
     return table
 
 
-def _catalogue(settings: RunSettings, table: WideTable) -> None:
-    """Write the table's catalogue, unless the one that lies there is younger than the table."""
-    path = catalogue_path(table.path)
+def _write_manifest(settings: RunSettings, table: WideTable) -> None:
+    """Write the table's manifest, unless the one that lies there is younger than the table."""
+    path = manifest_path(table.path)
     if table.built or not path.exists() or path.stat().st_mtime < table.path.stat().st_mtime:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_catalogue(table.path, describe(settings, table.path, now))
+        write_manifest(table.path, describe(settings, table.path, now))
 
 
 def _told(table: WideTable, left_out: tuple[LeftOut, ...] = ()) -> Table:

@@ -21,7 +21,7 @@ from alphaqcm.pipeline.domain.registry import (
     spec_of,
 )
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 
 
 def typed(data_type: DataType, interval: str = "") -> str:
@@ -64,7 +64,7 @@ class RunSettings:
 
     market: Market
     symbols: tuple[str, ...]  # exchange names
-    span: Span
+    span: DateRange
     root: Path
     source: str = OFFICIAL_SOURCE
     listing: str | None = None
@@ -112,7 +112,7 @@ class RunSettings:
         return cls(
             market=parse_market(data["market"]),
             symbols=tuple(data["symbols"]),
-            span=Span(date.fromisoformat(data["start"]), date.fromisoformat(data["end"])),
+            span=DateRange(date.fromisoformat(data["start"]), date.fromisoformat(data["end"])),
             root=Path(data["root"]),
             source=data["source"],
             listing=data["listing"],

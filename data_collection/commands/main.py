@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
     "monitor": Command("build", "watch the shared queue"),
     "columns": Command("use", "every column of the wide table: definition, unit, inputs"),
     "check": Command("use", "look for what is missing, doubled, impossible or leaking; report"),
-    "info": Command("use", "print and verify the catalogue beside a table"),
+    "info": Command("use", "print and verify the manifest beside a table"),
     "sql": Command("use", "query all layers with DuckDB, read-only"),
     "export": Command("build", "write CSV stages from the parquet layers"),
     "training-set": Command("build", "features and labels as training files"),

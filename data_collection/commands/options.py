@@ -13,7 +13,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 
 DEFAULT_ROOT = Path("AlphaQCM_data")
 
@@ -98,7 +98,7 @@ def positive(text: str) -> int:
     return number
 
 
-def parse_span(start: str, end: str) -> Span:
+def parse_span(start: str, end: str) -> DateRange:
     """The days of a run; raises `UsageError` for a start after the end or an end to come."""
     first, last = _day(start, "--start"), _day(end, "--end")
     if first > last:
@@ -114,7 +114,7 @@ def parse_span(start: str, end: str) -> Span:
             expected=f"a day that has begun (today is {today}, UTC)",
             next_step="the archive has a day's files on the day after it",
         )
-    return Span(first, last)
+    return DateRange(first, last)
 
 
 def source_word(text: str) -> str:

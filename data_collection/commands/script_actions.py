@@ -6,16 +6,16 @@ import argparse
 import time
 from dataclasses import replace
 
-from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.run.local_executor import (
-    Progress,
+    RunProgress,
+    execute,
     has_settings,
     load_settings,
     save_settings,
-    travel,
 )
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.commands.options import add_root_option, add_run_options, run_settings
 from alphaqcm.data_collection.commands.summary import print_summary
 from alphaqcm.data_collection.errors import UsageError
@@ -38,10 +38,10 @@ def fetch_types(arguments: argparse.Namespace, types: tuple[str, ...]) -> tuple[
     settings = replace(every, types=tuple(name for name in every.types if name in types))
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_steps(settings) as steps,
+        open_task_runner(settings) as steps,
     ):
-        find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
-        progress = travel(steps, WORKERS, lock)
+        find_files(steps.archive, Selection.of(settings))  # lists all; names unknown symbols
+        progress = execute(steps, WORKERS, lock)
         if not has_settings(settings.layout.temp, settings.market):
             save_settings(every)  # the stage scripts then know the days and symbols
     print_summary(settings, progress, None, time.monotonic() - began)
@@ -71,14 +71,14 @@ def write_stage(arguments: argparse.Namespace, stage: str) -> int:
         settings = replace(settings, symbols=tuple(one.exchange for one in symbols))
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_steps(settings) as steps,
+        open_task_runner(settings) as steps,
     ):
-        progress = travel(steps, WORKERS, lock, offline=True)
+        progress = execute(steps, WORKERS, lock, offline=True)
     _print_stage(settings, progress, stage)
     return 1 if progress.problems else 0
 
 
-def _print_stage(settings: RunSettings, progress: Progress, stage: str) -> None:
+def _print_stage(settings: RunSettings, progress: RunProgress, stage: str) -> None:
     for name in settings.symbols:
         path = settings.layout.stage_file(stage, Symbol(settings.market, name))
         print(path if path.exists() else f"{name}: no 1m klines in the run's days")

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from alphaqcm.data_collection.build.publish import Table
-from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.run.local_executor import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.queue.task import Result, TaskKind
+from alphaqcm.data_collection.queue.task import TaskKind, TaskResult
 from alphaqcm.pipeline.domain.registry import Market
 
 _LINES = 20
@@ -16,7 +16,7 @@ _LINES = 20
 
 
 def print_summary(
-    settings: RunSettings, progress: Progress, tables: list[Table] | None, seconds: float
+    settings: RunSettings, progress: RunProgress, tables: list[Table] | None, seconds: float
 ) -> None:
     """Files by type, what was absent, what failed, the tables (None: none asked for), the time."""
     months = {t for t in (*progress.outcomes, *progress.failures) if t.kind is TaskKind.MONTH}
@@ -41,8 +41,8 @@ def print_summary(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
     )
-    if progress.troubles:
-        print(troubles_text(progress))
+    if progress.retried_errors:
+        print(retried_errors_text(progress))
     if tables is None:
         return
     if not tables:
@@ -55,9 +55,9 @@ def print_summary(
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
 
 
-def troubles_text(progress: Progress) -> str:
+def retried_errors_text(progress: RunProgress) -> str:
     """What went wrong in single attempts, by kind."""
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.troubles.most_common())
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.retried_errors.most_common())
     return f"attempts that went wrong and were made again: {kinds}"
 
 
@@ -66,7 +66,7 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
-def _why_none(settings: RunSettings, progress: Progress) -> str:
+def _why_none(settings: RunSettings, progress: RunProgress) -> str:
     if progress.failures:
         return "steps failed. The same command goes on from here; an older table is unchanged."
     if settings.market is not Market.UM:
@@ -74,17 +74,17 @@ def _why_none(settings: RunSettings, progress: Progress) -> str:
     return f"no symbol has a 1m kline in {settings.span.start}..{settings.span.end}."
 
 
-def _absent(progress: Progress) -> Iterator[str]:
+def _absent(progress: RunProgress) -> Iterator[str]:
     """`type month: symbols` of every month that the source has nothing of."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for task, outcome in progress.outcomes.items():
-        if task.kind is TaskKind.MONTH and outcome.result is Result.ABSENT and outcome.absent:
+        if task.kind is TaskKind.MONTH and outcome.result is TaskResult.ABSENT and outcome.absent:
             groups[task.type, task.month].append(task.symbol)
     for (name, month), symbols in groups.items():
         yield f"{name} {month}: {', '.join(symbols)}"
 
 
-def _holes(progress: Progress) -> list[str]:
+def _holes(progress: RunProgress) -> list[str]:
     return [
         f"{task.type} {task.symbol}: {', '.join(outcome.holes)}"
         for task, outcome in progress.outcomes.items()

@@ -52,7 +52,7 @@ def this_host() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """A worker's sign of life."""
 
     worker: str
@@ -66,21 +66,21 @@ class Beat:
     ended: str = ""  # why it ended; empty while it lives
 
 
-def read_beats(lock_dir: Path) -> list[Beat]:
+def read_heartbeats(lock_dir: Path) -> list[Heartbeat]:
     """The last sign of life of every worker, by name."""
-    beats = (read_beat(path) for path in sorted(lock_dir.glob("*.json")))
+    beats = (read_heartbeat(path) for path in sorted(lock_dir.glob("*.json")))
     return [beat for beat in beats if beat is not None]
 
 
-def read_beat(path: Path) -> Beat | None:
+def read_heartbeat(path: Path) -> Heartbeat | None:
     """One worker's sign of life; None where there is none that can be read."""
     try:
-        return Beat(**orjson.loads(path.read_bytes()))
+        return Heartbeat(**orjson.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def beat_age(lock_dir: Path, worker: str) -> float:
+def heartbeat_file_age(lock_dir: Path, worker: str) -> float:
     """Seconds since a worker's heartbeat file was written, by the clocks of disk and machine."""
     try:
         return max(0.0, time.time() - (lock_dir / f"{worker}.json").stat().st_mtime)
@@ -100,7 +100,7 @@ def holds_lock(lock_dir: Path, worker: str) -> bool:
     return False
 
 
-class Watch:
+class LivenessChecker:
     """Tells dead workers from living ones, from one process's point of view."""
 
     def __init__(self, lock_dir: Path, host: str, stale: float = STALE_AFTER) -> None:
@@ -113,19 +113,19 @@ class Watch:
         """Whether this worker of this host can be given up."""
         if host == self.host and not holds_lock(self.lock_dir, worker):
             return True
-        return self.silence(worker, host) > self.stale
+        return self.heartbeat_age(worker, host) > self.stale
 
-    def looks_alive(self, beat: Beat) -> bool:
+    def looks_alive(self, beat: Heartbeat) -> bool:
         """Whether a worker seems to live, for people: across hosts by the heartbeat file's age."""
         if beat.ended:
             return False
         if beat.host == self.host:
             return holds_lock(self.lock_dir, beat.worker)
-        return beat_age(self.lock_dir, beat.worker) < self.stale
+        return heartbeat_file_age(self.lock_dir, beat.worker) < self.stale
 
-    def silence(self, worker: str, host: str) -> float:
+    def heartbeat_age(self, worker: str, host: str) -> float:
         """Seconds since this process last saw the worker's heartbeat move."""
-        beat = read_beat(self.lock_dir / f"{worker}.json")
+        beat = read_heartbeat(self.lock_dir / f"{worker}.json")
         pulse = (beat.pid, beat.beats) if beat and beat.host == host else (0, 0)
         now = time.monotonic()
         last, since = self._seen.get((worker, host), (None, now))
@@ -157,7 +157,7 @@ class WorkerLife:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._busy_since = 0.0
         self._descriptor = -1
-        self._beat = Beat(worker, host, os.getpid(), to_stamp(datetime.now(UTC)))
+        self._beat = Heartbeat(worker, host, os.getpid(), to_stamp(datetime.now(UTC)))
 
     def __enter__(self) -> Self:
         self._descriptor = self._take()
@@ -230,7 +230,7 @@ class WorkerLife:
             time.sleep(0.02)
 
     def _taken(self) -> QueueError:
-        beat = read_beat(self._path)
+        beat = read_heartbeat(self._path)
         return QueueError(
             f"worker {self.worker}",
             expected="a name that no other worker has",

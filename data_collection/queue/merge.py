@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue.state import SETTLED, Book, Entry, Planned, State, standing
+from alphaqcm.data_collection.queue.state import (
+    SETTLED,
+    Planned,
+    QueueState,
+    TaskRecord,
+    TaskState,
+    dependencies_met,
+)
 
 
-def reopen(book: Book, which: Callable[[Entry], bool]) -> Book:
+def reopen(book: QueueState, which: Callable[[TaskRecord], bool]) -> QueueState:
     """The book with some settled tasks pending again, and with them what stands on them."""
     entries = tuple(
         entry.fresh() if entry.state in SETTLED and which(entry) else entry
@@ -20,7 +27,7 @@ def reopen(book: Book, which: Callable[[Entry], bool]) -> Book:
     return _unsettle(replace(book, entries=entries))[0]
 
 
-def is_planned(book: Book, planned: Sequence[Planned], settings: Mapping[str, Any]) -> bool:
+def is_planned(book: QueueState, planned: Sequence[Planned], settings: Mapping[str, Any]) -> bool:
     """Whether the book is about exactly these tasks and settings (sizes may differ)."""
     asked = {item.task.id: item.basis for item in planned}
     return dict(book.settings) == dict(settings) and asked == {
@@ -29,7 +36,7 @@ def is_planned(book: Book, planned: Sequence[Planned], settings: Mapping[str, An
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class MergeResult:
     """What became of an older state when a new plan met it."""
 
     created: bool = False
@@ -52,8 +59,8 @@ class Settled:
 
 
 def merge_plan(
-    old: Book | None, planned: Sequence[Planned], settings: Mapping[str, Any], generation: str
-) -> tuple[Book, Settled]:
+    old: QueueState | None, planned: Sequence[Planned], settings: Mapping[str, Any], generation: str
+) -> tuple[QueueState, MergeResult]:
     """The book for a plan, with all that is still valid of an older one; raises `QueueError`.
 
     A task stays as it is where its basis is the same; else it is pending. A later step that was
@@ -64,18 +71,18 @@ def merge_plan(
         twice = [name for name, n in Counter(item.task.id for item in planned).items() if n > 1]
         raise QueueError("the plan", expected="every task once", found=f"{twice[0]} twice")
     known = {entry.id: entry for entry in old.entries} if old else {}
-    entries: list[Entry] = []
+    entries: list[TaskRecord] = []
     again = 0
     for name, item in wanted.items():
         entry = known.get(name)
         if entry is not None and entry.basis == item.basis:
             entries.append(replace(entry, size=item.size))
         else:
-            again += entry is not None and entry.state is not State.PENDING
+            again += entry is not None and entry.state is not TaskState.PENDING
             token = entry.token if entry else 0
-            entries.append(Entry(name, item.size, item.basis, token=token))
+            entries.append(TaskRecord(name, item.size, item.basis, token=token))
     entries.sort(key=lambda entry: (-entry.size, entry.id))
-    book = Book(
+    book = QueueState(
         generation=old.generation if old else generation,
         entries=tuple(entries),
         settings=dict(settings),
@@ -85,7 +92,7 @@ def merge_plan(
     book, sunk = _unsettle(book)
     left = [entry for name, entry in known.items() if name not in wanted]
     before = dict(old.settings) if old else {}
-    return book, Settled(
+    return book, MergeResult(
         created=old is None,
         kept=sum(name in known for name in wanted) - again - sunk,
         added=sum(name not in known for name in wanted),
@@ -100,12 +107,12 @@ def merge_plan(
     )
 
 
-def _unsettle(book: Book) -> tuple[Book, int]:
+def _unsettle(book: QueueState) -> tuple[QueueState, int]:
     """Settled later steps whose ground is open are pending again.
 
     One look is enough: whatever opens an hourly step's ground is the factors' ground as well.
     """
-    stands = standing(book)
+    stands = dependencies_met(book)
     entries = tuple(
         entry if entry.state not in SETTLED or stands(position) else entry.fresh()
         for position, entry in enumerate(book.entries)

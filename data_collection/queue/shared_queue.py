@@ -21,8 +21,8 @@ from typing import Any, Self
 
 from alphaqcm.data_collection.errors import QueueError, UsageError
 from alphaqcm.data_collection.queue import transitions as queue_steps
-from alphaqcm.data_collection.queue.liveness import Watch, read_beats
-from alphaqcm.data_collection.queue.merge import Settled, is_planned, merge_plan, reopen
+from alphaqcm.data_collection.queue.liveness import LivenessChecker, read_heartbeats
+from alphaqcm.data_collection.queue.merge import MergeResult, is_planned, merge_plan, reopen
 from alphaqcm.data_collection.queue.options import (
     DEFAULT_STATE,
     CommitStep,
@@ -31,11 +31,11 @@ from alphaqcm.data_collection.queue.options import (
     workers_dir,
 )
 from alphaqcm.data_collection.queue.state import (
-    Book,
-    Entry,
     Lease,
     Planned,
-    State,
+    QueueState,
+    TaskRecord,
+    TaskState,
     is_over,
     next_due,
 )
@@ -53,9 +53,9 @@ class Queue:
         self.lock_dir = lock_dir
         self.options = options
         self.say = options.say
-        self.watch = Watch(lock_dir, options.host, options.stale)
+        self.watch = LivenessChecker(lock_dir, options.host, options.stale)
         self._file = QueueFile(state)
-        self._last: Book | None = None  # what this process saw last: rebuilds a damaged file
+        self._last: QueueState | None = None  # what this process saw last: rebuilds a damaged file
         self._settings: dict[str, Any] | None = None  # what this process works for
 
     @classmethod
@@ -68,7 +68,7 @@ class Queue:
         """
         return cls(state, lock_dir or workers_dir(state), options or QueueOptions())
 
-    def snapshot(self) -> Book:
+    def snapshot(self) -> QueueState:
         """The state as it is now, without any lock; raises `QueueError` where there is none."""
         book = self._file.read()
         if book is None:
@@ -89,7 +89,7 @@ class Queue:
         settings: Mapping[str, Any],
         *,
         look_again: bool = False,
-    ) -> Settled:
+    ) -> MergeResult:
         """Make the queue be about `planned`; what is still valid is kept, the rest is told.
 
         Absent tasks, and done ones whose output is gone, are pending again; with `look_again` all
@@ -111,7 +111,9 @@ class Queue:
             self._settle(old, book)
         return settled
 
-    def resume(self, settings: Mapping[str, Any], *, look_again: bool = False) -> Settled | None:
+    def resume(
+        self, settings: Mapping[str, Any], *, look_again: bool = False
+    ) -> MergeResult | None:
         """`sync` without a plan where the queue already has these settings, else None."""
         with self._file.locked(self.say):
             try:
@@ -123,9 +125,9 @@ class Queue:
             book = old if self.live_workers() else _looked_at(old, look_again)
             self._settle(old, book)
         again = sum(a is not b for a, b in zip(old.entries, book.entries, strict=True))
-        return Settled(kept=len(book.entries) - again, again=again)
+        return MergeResult(kept=len(book.entries) - again, again=again)
 
-    def _settle(self, old: Book | None, book: Book) -> None:
+    def _settle(self, old: QueueState | None, book: QueueState) -> None:
         if book != old:
             self._write(book)
         self._last, self._settings = book, dict(book.settings)
@@ -138,7 +140,7 @@ class Queue:
 
     def live_workers(self) -> list[str]:
         """Names of the workers that seem to be alive."""
-        beats = read_beats(self.lock_dir)
+        beats = read_heartbeats(self.lock_dir)
         return [beat.worker for beat in beats if self.watch.looks_alive(beat)]
 
     def retry_failed(self) -> int:
@@ -208,7 +210,7 @@ class Queue:
         with self.committing(lease, outcome, seconds):
             pass
 
-    def fail(self, lease: Lease, reason: str, *, final: bool = False) -> Book:
+    def fail(self, lease: Lease, reason: str, *, final: bool = False) -> QueueState:
         """Record a failure; raises `LeaseLost`."""
         with self._changing() as change:
             now = self.options.now()
@@ -244,7 +246,7 @@ class Queue:
                 self._write(change.book)
             self._last = change.book
 
-    def _read(self) -> Book:
+    def _read(self) -> QueueState:
         """The state; a damaged or vanished one is made anew from what this process saw last."""
         if self._last is None:
             book = self._file.read()
@@ -260,7 +262,7 @@ class Queue:
         self._write(book)
         return book
 
-    def _read_or_set_aside(self) -> Book | None:
+    def _read_or_set_aside(self) -> QueueState | None:
         try:
             return self._file.read()
         except Damaged as error:
@@ -268,13 +270,13 @@ class Queue:
             self.say(f"{self.path}: found {error.found}; set aside as {aside.name}")
             return None
 
-    def _write(self, book: Book) -> None:
+    def _write(self, book: QueueState) -> None:
         self._file.publish(self._stage(book))
 
-    def _stage(self, book: Book) -> Path:
+    def _stage(self, book: QueueState) -> Path:
         return self._file.stage(replace(book, revision=book.revision + 1))
 
-    def _check_settings(self, book: Book) -> None:
+    def _check_settings(self, book: QueueState) -> None:
         if self._settings is not None and dict(book.settings) != self._settings:
             raise QueueError(
                 self.path,
@@ -283,7 +285,7 @@ class Queue:
                 next_step="start this worker again, or with a --state of its own",
             )
 
-    def _without_dead(self, book: Book, now: datetime) -> Book:
+    def _without_dead(self, book: QueueState, now: datetime) -> QueueState:
         book, freed = queue_steps.free_dead(book, self.watch.is_dead, now, self.options.limits)
         for entry in freed:
             self.say(f"{entry.id} taken back from {entry.worker}, which is gone")
@@ -300,15 +302,15 @@ class Queue:
 
 @dataclass(slots=True)
 class _Change:
-    book: Book
+    book: QueueState
 
 
-def _looked_at(book: Book, every: bool) -> Book:
+def _looked_at(book: QueueState, every: bool) -> QueueState:
     """The book with tasks pending again that are to be held against source and layers."""
 
-    def doubtful(entry: Entry) -> bool:
+    def doubtful(entry: TaskRecord) -> bool:
         gone = bool(entry.output) and not Path(entry.output).exists()
-        return every or entry.state is State.ABSENT or gone
+        return every or entry.state is TaskState.ABSENT or gone
 
     return reopen(book, doubtful)
 

@@ -26,7 +26,7 @@ task_of = lru_cache(maxsize=1 << 17)(Task.from_id)
 """`Task.from_id`, remembered: every step looks at thousands of them."""
 
 
-class State(StrEnum):
+class TaskState(StrEnum):
     """Where a task stands."""
 
     PENDING = "pending"
@@ -36,7 +36,7 @@ class State(StrEnum):
     FAILED = "failed"  # with `next_try` it comes back by itself, without it stays
 
 
-SETTLED = frozenset({State.DONE, State.ABSENT})
+SETTLED = frozenset({TaskState.DONE, TaskState.ABSENT})
 """The states on which later steps can stand."""
 
 
@@ -71,13 +71,13 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TaskRecord:
     """A task and all that is known of it: one line of the state file."""
 
     id: str
     size: int = 0
     basis: str = ""
-    state: State = State.PENDING
+    state: TaskState = TaskState.PENDING
     at: str = ""  # UTC, when it came into this state
     worker: str = ""  # who holds it, or who ended it
     host: str = ""  # where its holder runs
@@ -100,27 +100,27 @@ class Entry:
         """The task itself."""
         return task_of(self.id)
 
-    def fresh(self) -> Entry:
+    def fresh(self) -> TaskRecord:
         """The same task, never touched."""
-        return Entry(self.id, self.size, self.basis, token=self.token)
+        return TaskRecord(self.id, self.size, self.basis, token=self.token)
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class QueueState:
     """The whole queue. `entries` are in order of work, `generation` names this making of it."""
 
     generation: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[TaskRecord, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     revision: int = 0
     last_token: int = 0
 
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[TaskState, int]:
         """How many tasks are in each state."""
         found = Counter(entry.state for entry in self.entries)
-        return {state: found[state] for state in State}
+        return {state: found[state] for state in TaskState}
 
-    def with_entry(self, position: int, entry: Entry) -> Book:
+    def with_entry(self, position: int, entry: TaskRecord) -> QueueState:
         """The book with one entry changed."""
         entries = (*self.entries[:position], entry, *self.entries[position + 1 :])
         return replace(self, entries=entries)
@@ -128,7 +128,9 @@ class Book:
     def holders(self) -> frozenset[tuple[str, str]]:
         """(worker, host) of everyone who holds a task."""
         return frozenset(
-            (entry.worker, entry.host) for entry in self.entries if entry.state is State.IN_PROGRESS
+            (entry.worker, entry.host)
+            for entry in self.entries
+            if entry.state is TaskState.IN_PROGRESS
         )
 
 
@@ -159,7 +161,7 @@ def from_stamp(text: str) -> datetime:
 
 
 @lru_cache(maxsize=8)
-def _grounds(ids: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+def _dependencies(ids: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
     """For each task the positions of those it stands on; the tasks of a queue seldom change.
 
     An hourly step stands on the months of its symbol and type, the factors on every month and
@@ -183,44 +185,46 @@ def _grounds(ids: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
     )
 
 
-def standing(book: Book) -> Callable[[int], bool]:
+def dependencies_met(book: QueueState) -> Callable[[int], bool]:
     """Whether all that the task at a position stands on is settled."""
     entries = book.entries
-    grounds = _grounds(tuple([entry.id for entry in entries]))
+    dependencies = _dependencies(tuple([entry.id for entry in entries]))
 
     def stands(position: int) -> bool:
-        for at in grounds[position]:
+        for at in dependencies[position]:
             state = entries[at].state
-            if state is not State.DONE and state is not State.ABSENT:
+            if state is not TaskState.DONE and state is not TaskState.ABSENT:
                 return False
         return True
 
     return stands
 
 
-def ready(book: Book) -> Iterator[tuple[int, Entry]]:
+def ready(book: QueueState) -> Iterator[tuple[int, TaskRecord]]:
     """Position and entry of what can be done now or, having failed, after its rest."""
-    stands = standing(book)
+    stands = dependencies_met(book)
     for position, entry in enumerate(book.entries):
-        waits = entry.state is State.PENDING or (entry.state is State.FAILED and entry.next_try)
+        waits = entry.state is TaskState.PENDING or (
+            entry.state is TaskState.FAILED and entry.next_try
+        )
         if waits and stands(position):
             yield position, entry
 
 
-def is_over(book: Book) -> bool:
+def is_over(book: QueueState) -> bool:
     """Whether nothing is at work and nothing can be: what is left stands on failures."""
     return not book.holders() and next(ready(book), None) is None
 
 
-def is_due(entry: Entry, now: datetime, limits: Limits) -> bool:
+def is_due(entry: TaskRecord, now: datetime, limits: Limits) -> bool:
     """Whether a task that waits has rested long enough."""
-    if entry.state is State.PENDING:
+    if entry.state is TaskState.PENDING:
         return True
     rest = (from_stamp(entry.next_try) - now).total_seconds()
     return rest <= 0 or rest > limits.longest_delay  # beyond: a clock was moved meanwhile
 
 
-def next_due(book: Book, now: datetime, limits: Limits) -> float | None:
+def next_due(book: QueueState, now: datetime, limits: Limits) -> float | None:
     """Seconds until something can be claimed, 0 for at once, None when only others' work helps."""
     rests = [
         0.0 if is_due(entry, now, limits) else (from_stamp(entry.next_try) - now).total_seconds()

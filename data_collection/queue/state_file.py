@@ -6,8 +6,8 @@ the next. Writing does: `locked`, then `stage` (the new text on disk beside the 
 killed writer leaves nothing that the next one does not overwrite.
 
 With thousands of tasks a step changes one or two lines. Lines equal to the last ones seen give the
-very same `Entry` again, and unchanged entries the very same line, so that a step costs two or three
-milliseconds instead of thirty (`scripts/bench_queue.py`).
+very same `TaskRecord` again, and unchanged records the very same line, so that a step costs two or
+three milliseconds instead of thirty (`scripts/bench_queue.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import filelock
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue.state import Book, Entry, State, task_of
+from alphaqcm.data_collection.queue.state import QueueState, TaskRecord, TaskState, task_of
 from alphaqcm.pipeline.errors import PipelineError, layer_error
 
 FORMAT = "alphaqcm queue"
@@ -32,7 +32,7 @@ VERSION = 1
 _POLL = 0.005  # seconds between two tries for the lock: it is held for about as long
 _PATIENCE = 30.0  # seconds of waiting for the lock after which somebody is told
 
-_DEFAULTS = {item.name: item.default for item in fields(Entry) if item.name != "id"}
+_DEFAULTS = {item.name: item.default for item in fields(TaskRecord) if item.name != "id"}
 _HEAD_END = b'"tasks":{'
 _TAIL = b"}\n}\n"
 
@@ -48,7 +48,7 @@ class QueueFile:
         self.path = path
         self._lock = filelock.FileLock(f"{path}.lock", poll_interval=_POLL)
         self._lines: list[bytes] = []
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[TaskRecord, ...] = ()
 
     @contextlib.contextmanager
     def locked(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -77,7 +77,7 @@ class QueueFile:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def read(self) -> Book | None:
+    def read(self) -> QueueState | None:
         """The state, None when there is no file; raises `Damaged` and `LayerError`."""
         try:
             data = self.path.read_bytes()
@@ -96,7 +96,7 @@ class QueueFile:
                 "layers on disk",
             ) from error
 
-    def stage(self, book: Book) -> Path:
+    def stage(self, book: QueueState) -> Path:
         """Write `book` beside the file and sync it; the caller holds the lock."""
         staged = self.path.with_name(f".{self.path.name}.next")
         try:
@@ -133,7 +133,7 @@ class QueueFile:
                 raise layer_error(self.path, error) from error
         return aside
 
-    def _encode(self, book: Book) -> bytes:
+    def _encode(self, book: QueueState) -> bytes:
         if len(book.entries) == len(self._entries):
             lines = list(self._lines)
             both = enumerate(zip(book.entries, self._entries, strict=True))
@@ -154,7 +154,7 @@ class QueueFile:
         start = b"{\n" + b",\n".join(body) + b",\n" + _HEAD_END + b"\n"
         return start + b",\n".join(lines) + (b"\n" if lines else b"") + _TAIL
 
-    def _decode(self, data: bytes) -> Book:
+    def _decode(self, data: bytes) -> QueueState:
         """The book of our own text; of any other JSON of the same content by a slower way."""
         cut = data.find(_HEAD_END + b"\n")
         if cut < 0 or not data.endswith(_TAIL):
@@ -178,16 +178,16 @@ class QueueFile:
         self._lines, self._entries = lines, read
         return book
 
-    def _decode_any(self, data: bytes) -> Book:
+    def _decode_any(self, data: bytes) -> QueueState:
         text = orjson.loads(data)
         entries = tuple(_entry_of(name, value) for name, value in text["tasks"].items())
         return _book(text, entries)
 
 
-def _book(head: dict[str, Any], entries: tuple[Entry, ...]) -> Book:
+def _book(head: dict[str, Any], entries: tuple[TaskRecord, ...]) -> QueueState:
     if head["format"] != FORMAT or head["version"] != VERSION:
         raise ValueError(f"format {head['format']!r}, version {head['version']!r}")
-    return Book(
+    return QueueState(
         generation=str(head["generation"]),
         entries=entries,
         settings=dict(head["settings"]),
@@ -196,7 +196,7 @@ def _book(head: dict[str, Any], entries: tuple[Entry, ...]) -> Book:
     )
 
 
-def _line(entry: Entry) -> bytes:
+def _line(entry: TaskRecord) -> bytes:
     """One line of the file: the task's name and what is not at its default."""
     told = {name: getattr(entry, name) for name in _DEFAULTS}
     told = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
@@ -204,15 +204,15 @@ def _line(entry: Entry) -> bytes:
     return orjson.dumps(entry.id) + b":" + orjson.dumps(told)
 
 
-def _entry(line: bytes) -> Entry:
+def _entry(line: bytes) -> TaskRecord:
     ((name, told),) = orjson.loads(b"{" + line + b"}").items()
     return _entry_of(name, told)
 
 
-def _entry_of(name: str, told: dict[str, Any]) -> Entry:
+def _entry_of(name: str, told: dict[str, Any]) -> TaskRecord:
     try:
         task_of(name)
     except (PipelineError, IndexError) as error:
         raise ValueError(f"no task: {name!r}") from error
     lists = {key: tuple(told.get(key, ())) for key in ("notes", "problems")}
-    return Entry(name, **{**told, **lists, "state": State(told["state"])})
+    return TaskRecord(name, **{**told, **lists, "state": TaskState(told["state"])})

@@ -51,7 +51,7 @@ class Task:
         return self.type.partition(":")[2]
 
 
-class Result(StrEnum):
+class TaskResult(StrEnum):
     """How a task ended; a failure is an exception instead."""
 
     DONE = "done"
@@ -62,7 +62,7 @@ class Result(StrEnum):
 class Outcome:
     """What doing a task gave."""
 
-    result: Result
+    result: TaskResult
     built: bool = False  # False: what was there was current
     rows: int = 0
     bytes: int = 0  # of archive ZIPs read
@@ -75,9 +75,9 @@ class Outcome:
     problems: tuple[str, ...] = field(default=())  # archive files that cannot be used, and why
 
 
-Committing = Callable[[Outcome], AbstractContextManager[None]]
+CommitContext = Callable[[Outcome], AbstractContextManager[None]]
 """A gate around a task's commit: entered with the outcome, it holds the right to commit while the
 renames happen and records the outcome on leaving; raises LeaseLost where the right is gone."""
 
-Perform = Callable[[Task, Committing], Outcome]
+Perform = Callable[[Task, CommitContext], Outcome]
 """Does one task. Work happens outside the gate; only renames happen inside it."""

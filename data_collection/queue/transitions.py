@@ -1,7 +1,7 @@
 """Every step from one state of the queue to the next: claim, complete, fail, hand back, free.
 
-Pure: a step takes a `Book` and the time, and gives a new one, or raises `LeaseLost` where the lease
-it was called with is no longer the book's.
+Pure: a step takes a `QueueState` and the time, and gives a new one, or raises `LeaseLost` where the
+lease it was called with is no longer the state's.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import datetime
 
 from alphaqcm.data_collection.errors import LeaseLost
 from alphaqcm.data_collection.queue.state import (
-    Book,
-    Entry,
     Lease,
     Limits,
-    State,
+    QueueState,
+    TaskRecord,
+    TaskState,
     is_due,
     ready,
     to_stamp,
@@ -25,14 +25,14 @@ from alphaqcm.data_collection.queue.task import Outcome
 
 
 def claim(
-    book: Book, worker: str, host: str, now: datetime, limits: Limits
-) -> tuple[Book, Lease] | None:
+    book: QueueState, worker: str, host: str, now: datetime, limits: Limits
+) -> tuple[QueueState, Lease] | None:
     """Give `worker` the largest task that can be done now; None when there is none.
 
     Tasks on which workers died come after the others: a task that kills them all shall not stop
     the rest.
     """
-    best: tuple[int, Entry] | None = None
+    best: tuple[int, TaskRecord] | None = None
     for position, entry in ready(book):
         if (best is None or entry.deaths < best[1].deaths) and is_due(entry, now, limits):
             best = position, entry
@@ -44,7 +44,7 @@ def claim(
     token = book.last_token + 1
     taken = replace(
         entry,
-        state=State.IN_PROGRESS,
+        state=TaskState.IN_PROGRESS,
         at=to_stamp(now),
         worker=worker,
         host=host,
@@ -55,7 +55,7 @@ def claim(
     return replace(book.with_entry(position, taken), last_token=token), lease
 
 
-def _held(book: Book, lease: Lease) -> tuple[int, Entry]:
+def _held(book: QueueState, lease: Lease) -> tuple[int, TaskRecord]:
     """The entry a lease is for; raises `LeaseLost` where another has the right to it now."""
     found = (at for at, entry in enumerate(book.entries) if entry.id == lease.id)
     position = next(found, None)
@@ -64,7 +64,7 @@ def _held(book: Book, lease: Lease) -> tuple[int, Entry]:
     entry = book.entries[position]
     if book.generation != lease.generation:
         raise _lost(lease, "a queue that was made anew meanwhile")
-    if entry.state is not State.IN_PROGRESS or entry.token != lease.token:
+    if entry.state is not TaskState.IN_PROGRESS or entry.token != lease.token:
         by = f" by {entry.worker}" if entry.worker else ""
         raise _lost(lease, f"{entry.state}{by}, token {entry.token}")
     return position, entry
@@ -79,12 +79,14 @@ def _lost(lease: Lease, found: str) -> LeaseLost:
     )
 
 
-def complete(book: Book, lease: Lease, outcome: Outcome, seconds: float, now: datetime) -> Book:
+def complete(
+    book: QueueState, lease: Lease, outcome: Outcome, seconds: float, now: datetime
+) -> QueueState:
     """The task is done or absent; raises `LeaseLost`."""
     position, entry = _held(book, lease)
     ended = replace(
         entry,
-        state=State(outcome.result.value),
+        state=TaskState(outcome.result.value),
         at=to_stamp(now),
         host="",
         reason="",
@@ -101,8 +103,14 @@ def complete(book: Book, lease: Lease, outcome: Outcome, seconds: float, now: da
 
 
 def fail(
-    book: Book, lease: Lease, reason: str, now: datetime, limits: Limits, *, final: bool = False
-) -> Book:
+    book: QueueState,
+    lease: Lease,
+    reason: str,
+    now: datetime,
+    limits: Limits,
+    *,
+    final: bool = False,
+) -> QueueState:
     """The task failed: it comes back after a rest, or stays if `final` or too often.
 
     Raises `LeaseLost`.
@@ -112,7 +120,7 @@ def fail(
     again = not final and attempts < limits.attempts
     failed = replace(
         entry,
-        state=State.FAILED,
+        state=TaskState.FAILED,
         at=to_stamp(now),
         host="",
         attempts=attempts,
@@ -122,23 +130,25 @@ def fail(
     return book.with_entry(position, failed)
 
 
-def hand_back(book: Book, lease: Lease) -> Book:
+def hand_back(book: QueueState, lease: Lease) -> QueueState:
     """The task goes back untouched: its worker was asked to stop; raises `LeaseLost`."""
     position, entry = _held(book, lease)
-    return book.with_entry(position, replace(entry, state=State.PENDING, at="", worker="", host=""))
+    return book.with_entry(
+        position, replace(entry, state=TaskState.PENDING, at="", worker="", host="")
+    )
 
 
 def free_dead(
-    book: Book, is_dead: Callable[[str, str], bool], now: datetime, limits: Limits
-) -> tuple[Book, tuple[Entry, ...]]:
+    book: QueueState, is_dead: Callable[[str, str], bool], now: datetime, limits: Limits
+) -> tuple[QueueState, tuple[TaskRecord, ...]]:
     """Take the tasks of dead (worker, host) back; gives the book and the freed entries as held."""
     dead = {holder for holder in book.holders() if is_dead(*holder)}
     if not dead:
         return book, ()
-    freed: list[Entry] = []
-    entries: list[Entry] = []
+    freed: list[TaskRecord] = []
+    entries: list[TaskRecord] = []
     for entry in book.entries:
-        if entry.state is State.IN_PROGRESS and (entry.worker, entry.host) in dead:
+        if entry.state is TaskState.IN_PROGRESS and (entry.worker, entry.host) in dead:
             freed.append(entry)
             entries.append(_after_death(entry, now, limits))
         else:
@@ -146,19 +156,19 @@ def free_dead(
     return replace(book, entries=tuple(entries)), tuple(freed)
 
 
-def _after_death(entry: Entry, now: datetime, limits: Limits) -> Entry:
+def _after_death(entry: TaskRecord, now: datetime, limits: Limits) -> TaskRecord:
     deaths = entry.deaths + 1
     if deaths < limits.deaths:
-        return replace(entry, state=State.PENDING, at="", worker="", host="", deaths=deaths)
+        return replace(entry, state=TaskState.PENDING, at="", worker="", host="", deaths=deaths)
     reason = f"{deaths} workers died while doing it, {entry.worker} last: too little memory?"
     return replace(
-        entry, state=State.FAILED, at=to_stamp(now), host="", deaths=deaths, reason=reason
+        entry, state=TaskState.FAILED, at=to_stamp(now), host="", deaths=deaths, reason=reason
     )
 
 
-def retry_failed(book: Book) -> Book:
+def retry_failed(book: QueueState) -> QueueState:
     """Every failed task is pending again, its attempts forgotten."""
     entries = tuple(
-        entry.fresh() if entry.state is State.FAILED else entry for entry in book.entries
+        entry.fresh() if entry.state is TaskState.FAILED else entry for entry in book.entries
     )
     return replace(book, entries=entries)

@@ -23,8 +23,8 @@ from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.stop_signals import StopSignals
 from alphaqcm.data_collection.queue.liveness import BEAT_EVERY, WorkerLife
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Book, Lease, State
-from alphaqcm.data_collection.queue.task import Outcome, Perform, Result
+from alphaqcm.data_collection.queue.state import Lease, QueueState, TaskState
+from alphaqcm.data_collection.queue.task import Outcome, Perform, TaskResult
 from alphaqcm.pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
 
 TASK_ERRORS = (
@@ -65,7 +65,7 @@ class WorkSummary:
     downloaded: int = 0
     seconds: float = 0.0
     signal: int = 0  # the signal that ended it
-    left: dict[State, int] = field(default_factory=dict)  # the queue's tasks by state
+    left: dict[TaskState, int] = field(default_factory=dict)  # the queue's tasks by state
     problems: int = 0  # archive files of the queue's tasks that cannot be used
 
     @property
@@ -73,7 +73,7 @@ class WorkSummary:
         """0 when the whole queue is done or absent without problems, 128 + signal, else 1."""
         if self.signal:
             return 128 + self.signal
-        settled = self.left.get(State.DONE, 0) + self.left.get(State.ABSENT, 0)
+        settled = self.left.get(TaskState.DONE, 0) + self.left.get(TaskState.ABSENT, 0)
         return 0 if settled == sum(self.left.values()) and not self.problems else 1
 
 
@@ -177,8 +177,8 @@ class _Worker:
     def _note(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         self.committed = True
         summary = self.summary
-        summary.done += outcome.result is Result.DONE
-        summary.absent += outcome.result is Result.ABSENT
+        summary.done += outcome.result is TaskResult.DONE
+        summary.absent += outcome.result is TaskResult.ABSENT
         summary.built += outcome.built
         summary.rows += outcome.rows
         summary.bytes += outcome.bytes
@@ -244,7 +244,7 @@ class _Worker:
 
     def _say_waiting(self, holders: frozenset[tuple[str, str]]) -> None:
         silent = [
-            f"{name} (silent for {self.queue.watch.silence(name, host):.0f} s)"
+            f"{name} (silent for {self.queue.watch.heartbeat_age(name, host):.0f} s)"
             for name, host in sorted(holders)
         ]
         self.log.event("waiting", on=", ".join(silent) or "a failed task's next try")
@@ -264,5 +264,5 @@ class _Worker:
         )
 
 
-def _next_try(book: Book, lease: Lease) -> str:
+def _next_try(book: QueueState, lease: Lease) -> str:
     return next((entry.next_try for entry in book.entries if entry.id == lease.id), "")

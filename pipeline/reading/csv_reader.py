@@ -33,7 +33,7 @@ from alphaqcm.pipeline.domain.registry import (
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
 from alphaqcm.pipeline.reading.zip_member import Member, open_member, read_member
 
-__all__ = ["Member", "Reading", "known_delay", "open_member", "read_archive", "read_csv"]
+__all__ = ["ArchiveTable", "Member", "known_delay", "open_member", "read_archive", "read_csv"]
 
 UTC_US = pl.Datetime("us", "UTC")
 
@@ -51,7 +51,7 @@ _PHYSICAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ArchiveTable:
     """What one archive file holds.
 
     `frame` has the registry's columns in its order (whatever the file's), rows in file order:
@@ -67,12 +67,12 @@ class Reading:
     has_header: bool
 
 
-def read_archive(path: Path, file: ArchiveFile) -> Reading:
+def read_archive(path: Path, file: ArchiveFile) -> ArchiveTable:
     """Read the ZIP at `path` as the archive file `file`; raises `RawError`."""
     return read_csv(read_member(open_member(path)), file, str(path))
 
 
-def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> Reading:
+def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> ArchiveTable:
     """Read a file's CSV text; `subject` names it in errors (its key when not given)."""
     subject = subject or file.key
     spec = spec_of(file.series.type)
@@ -91,7 +91,7 @@ def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> Reading:
             found=f"{outside} of {frame.height} rows outside, {times.min()!s} to {times.max()!s}",
             next_step=_WRONG_FILE,
         )
-    return Reading(file, inside, frame.height, outside, body > 0)
+    return ArchiveTable(file, inside, frame.height, outside, body > 0)
 
 
 def known_delay(file: ArchiveFile) -> timedelta:

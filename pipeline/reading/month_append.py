@@ -12,12 +12,12 @@ import polars as pl
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Counters, merge
-from alphaqcm.pipeline.reading.csv_reader import Reading
-from alphaqcm.pipeline.reading.month_file import MonthFrame, Part, month_frame
+from alphaqcm.pipeline.reading.csv_reader import ArchiveTable
+from alphaqcm.pipeline.reading.month_file import FileRows, MonthFrame, month_frame
 
 
-def grow_month(
-    held: pl.DataFrame, report: Mapping[str, Any], series: Series, parts: Sequence[Part]
+def append_days(
+    held: pl.DataFrame, report: Mapping[str, Any], series: Series, parts: Sequence[FileRows]
 ) -> MonthFrame | None:
     """The month of `held` and of `parts`, files of later days than any that `held` was made of.
 
@@ -29,7 +29,7 @@ def grow_month(
     trades = [part.content for part in parts if isinstance(part.content, AggMinutes)]
     if trades:
         return _grow_trades(held, report, trades)
-    readings = [part.content for part in parts if isinstance(part.content, Reading)]
+    readings = [part.content for part in parts if isinstance(part.content, ArchiveTable)]
     new = month_frame(series.type, series.interval, readings)
     if new.frame.is_empty():
         return None
@@ -60,7 +60,7 @@ def _grow_trades(
 
 
 def days_held(held: pl.DataFrame, series: Series) -> set[date]:
-    """The UTC days in which the files behind a month file have rows, as `Part.days` tells them."""
+    """The UTC days in which the files behind a month file have rows, as in `FileRows.days`."""
     if series.type is DataType.METRICS:
         return set(held["file_date"].unique())
     return set(held[held.columns[0]].dt.date().unique())

@@ -19,7 +19,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
-from alphaqcm.pipeline.reading.csv_reader import UTC_US, Reading, known_delay, read_archive
+from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
@@ -36,11 +36,11 @@ MINUTE_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FileRows:
     """One archive file, read: rows, or for aggTrades its minutes."""
 
     file: ArchiveFile
-    content: Reading | AggMinutes
+    content: ArchiveTable | AggMinutes
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -81,23 +81,23 @@ class MonthFrame:
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_part(path: Path, file: ArchiveFile) -> Part:
+def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
     """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
     if file.series.type is DataType.AGGTRADES:
         # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
         # and every core has a process of its own, which does best with one thread
-        return Part(file, aggregate_file(path, file, spill=path.parent, ahead=False))
-    return Part(file, read_archive(path, file))
+        return FileRows(file, aggregate_file(path, file, spill=path.parent, ahead=False))
+    return FileRows(file, read_archive(path, file))
 
 
-def assemble(parts: Sequence[Part]) -> MonthFrame:
+def assemble(parts: Sequence[FileRows]) -> MonthFrame:
     """One month of one series from its files, monthly file first; `parts` is not empty."""
     series = parts[0].file.series
     trades = [part.content for part in parts if isinstance(part.content, AggMinutes)]
     if trades:
         minutes = merge(trades)
         return MonthFrame(minutes.frame, {"counters": minutes.counters.to_dict()})
-    readings = [part.content for part in parts if isinstance(part.content, Reading)]
+    readings = [part.content for part in parts if isinstance(part.content, ArchiveTable)]
     return month_frame(series.type, series.interval, readings)
 
 
@@ -106,7 +106,7 @@ def missing_days(period: Period, present: set[date]) -> list[date]:
     return [day for day in period.days() if day not in present]
 
 
-def month_frame(data_type: DataType, interval: str, readings: Sequence[Reading]) -> MonthFrame:
+def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTable]) -> MonthFrame:
     """Put the readings of one series and month together, in the order given.
 
     Columns by type: klines:1m `minute` and MINUTE_COLUMNS (Int64 count, else Float64, volumes in
@@ -138,7 +138,7 @@ def month_frame(data_type: DataType, interval: str, readings: Sequence[Reading])
     return MonthFrame(unique, report)
 
 
-def _bars(reading: Reading, data_type: DataType, interval: str) -> pl.DataFrame:
+def _bars(reading: ArchiveTable, data_type: DataType, interval: str) -> pl.DataFrame:
     is_last_price = data_type is DataType.KLINES
     frame = reading.frame.select("open_time", *(MINUTE_COLUMNS if is_last_price else OHLC))
     if is_last_price and interval == "1m":
@@ -146,11 +146,11 @@ def _bars(reading: Reading, data_type: DataType, interval: str) -> pl.DataFrame:
     return frame
 
 
-def _settlements(reading: Reading, _type: DataType, _interval: str) -> pl.DataFrame:
+def _settlements(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
     return reading.frame.select("calc_time", "funding_interval_hours", "last_funding_rate")
 
 
-def _metrics(reading: Reading, _type: DataType, _interval: str) -> pl.DataFrame:
+def _metrics(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
     delay = known_delay(reading.file)
     return reading.frame.select(
         (pl.col("create_time") + delay).cast(UTC_US).alias("known_time"),
@@ -159,7 +159,7 @@ def _metrics(reading: Reading, _type: DataType, _interval: str) -> pl.DataFrame:
     )
 
 
-_MAKERS: dict[DataType, Callable[[Reading, DataType, str], pl.DataFrame]] = {
+_MAKERS: dict[DataType, Callable[[ArchiveTable, DataType, str], pl.DataFrame]] = {
     DataType.FUNDING: _settlements,
     DataType.METRICS: _metrics,
 }

@@ -170,11 +170,11 @@ STAGES = {
 }
 
 
-Gate = Callable[[], AbstractContextManager[None]]
+CommitHook = Callable[[], AbstractContextManager[None]]
 """Entered around the renames of a commit; raising there throws the written files away."""
 
 
-class Batch:
+class AtomicBatch:
     """Files that appear together: written to temp files, synced, then renamed one after another.
 
     `add` gives the temp path to write; `commit` syncs and renames all; leaving the block without a
@@ -221,7 +221,7 @@ class Batch:
         self._files.append((descriptor, Path(name), path))
         return Path(name)
 
-    def commit(self, gate: Gate = contextlib.nullcontext) -> None:
+    def commit(self, gate: CommitHook = contextlib.nullcontext) -> None:
         """Sync every file, then rename them all inside `gate`."""
         for _, temp, _ in self._files:
             _sync(temp)
@@ -233,9 +233,9 @@ class Batch:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, gate: Gate = contextlib.nullcontext) -> Iterator[Path]:
+def atomic_write(path: Path, gate: CommitHook = contextlib.nullcontext) -> Iterator[Path]:
     """Give a temp path beside `path`; sync and rename it when the block ends well."""
-    with Batch() as batch:
+    with AtomicBatch() as batch:
         yield batch.add(path)
         batch.commit(gate)
 
@@ -273,7 +273,7 @@ def write_parquet(
     path: Path,
     fingerprint: Fingerprint,
     report: Mapping[str, Any],
-    gate: Gate = contextlib.nullcontext,
+    gate: CommitHook = contextlib.nullcontext,
 ) -> None:
     """Write a layer's file: zstd, one row group, fingerprint and report in the footer."""
     with atomic_write(path, gate) as temp:

@@ -49,7 +49,7 @@ Make = Callable[[io.BytesIO, pa.Schema], pq.ParquetWriter]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedFile:
     """A parquet file with its footer: its bytes in memory, or the descriptor of a file on disk."""
 
     footer: Footer
@@ -57,7 +57,7 @@ class Encoded:
     file: int | None = None
 
     @classmethod
-    def of_file(cls, stream: IO[bytes], path: Path) -> Encoded:
+    def of_file(cls, stream: IO[bytes], path: Path) -> EncodedFile:
         """A file on disk; `stream` stays open while it is used."""
         size = stream.seek(0, 2)
         stream.seek(max(0, size - 8))
@@ -66,7 +66,7 @@ class Encoded:
         return cls(read_footer_of(stream.read(length), str(path)), file=stream.fileno())
 
     @classmethod
-    def of_table(cls, table: pa.Table, make: Make, group_rows: int) -> Encoded:
+    def of_table(cls, table: pa.Table, make: Make, group_rows: int) -> EncodedFile:
         """`table` encoded now, in groups of `group_rows`."""
         stream = io.BytesIO()
         with make(stream, table.schema) as writer:
@@ -76,10 +76,10 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChunkRef:
     """One column chunk."""
 
-    file: Encoded
+    file: EncodedFile
     group: int
     column: int
 
@@ -149,7 +149,7 @@ class Splice:
                 self._hash.update(held[:read])
                 start += read
 
-    def add(self, base: Encoded, group: int, changed: Mapping[int, Place]) -> None:
+    def add(self, base: EncodedFile, group: int, changed: Mapping[int, ChunkRef]) -> None:
         """Add row group `group` of `base`, some columns' chunks from other places instead."""
         places, chunks = base.footer.groups[group], base.footer.chunks[group]
         first = self._position
@@ -158,7 +158,7 @@ class Splice:
         run: list[int] = []  # columns of base that lie one after another, to be copied at once
         waiting = 0  # bytes of them
         for column in range(len(chunks)):
-            place = changed.get(column, Place(base, group, column))
+            place = changed.get(column, ChunkRef(base, group, column))
             source, line = place.file, place.file.footer.chunks[place.group][place.column]
             if source is base:
                 run.append(column)
@@ -198,7 +198,7 @@ class Splice:
         )
         self._put(footer + len(footer).to_bytes(4, "little") + MAGIC)
 
-    def _copy(self, base: Encoded, chunks: Any, run: Sequence[int]) -> None:
+    def _copy(self, base: EncodedFile, chunks: Any, run: Sequence[int]) -> None:
         if not run:
             return
         start, last = _start(chunks[run[0]]), chunks[run[-1]]

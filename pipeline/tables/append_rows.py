@@ -24,7 +24,7 @@ from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import (
     COLUMNS,
     CROSS_SECTION,
-    OWN,
+    SYMBOL_COLUMNS,
     TAIL_ROWS,
     VERSION,
     schema,
@@ -32,9 +32,9 @@ from alphaqcm.pipeline.features.columns import (
 from alphaqcm.pipeline.features.cross_section import NEEDED, CrossSection, cross_section
 from alphaqcm.pipeline.features.factors.assemble import Days, moment, own_columns
 from alphaqcm.pipeline.features.factors.rolling import (
+    LOOKBACK_COLUMNS,
     NOTHING_BEFORE,
-    SEEDS,
-    Before,
+    Lookback,
     with_volume_clean,
 )
 from alphaqcm.pipeline.features.factors.segments import floats
@@ -47,8 +47,8 @@ from alphaqcm.pipeline.storage.layout import (
     footer_of,
     read_footer,
 )
-from alphaqcm.pipeline.storage.parquet_splice import Encoded, Make, Place, Splice
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
@@ -60,7 +60,7 @@ from alphaqcm.pipeline.tables.table_file import (
 from alphaqcm.pipeline.tables.wide_table import LAYER, WideTable
 
 
-class OldTable:
+class ExistingTable:
     """The final table at hand, read symbol by symbol; its groups hold one symbol each."""
 
     def __init__(self, path: Path) -> None:
@@ -133,7 +133,7 @@ class OldTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class SymbolAppend:
     """What a symbol's rows become: the old ones before `since`, then `rows` (own columns)."""
 
     symbol: str  # the table's name
@@ -143,36 +143,36 @@ class Growth:
     metrics_last: str | None
 
 
-def grow(
-    table: OldTable,
+def compute_append(
+    table: ExistingTable,
     layout: Layout,
     symbol: Symbol,
-    span: Span,
+    span: DateRange,
     since: date | None,
     fingerprint: Fingerprint,
-) -> Growth:
+) -> SymbolAppend:
     """Compute the rows of `symbol` from day `since` on, after those of `table` before it."""
     metrics_last = table.metrics_last.get(symbol.table)
     if since is None:
-        return Growth(symbol.table, None, None, fingerprint, metrics_last)
-    old = table.read(symbol.table, SEEDS)
+        return SymbolAppend(symbol.table, None, None, fingerprint, metrics_last)
+    old = table.read(symbol.table, LOOKBACK_COLUMNS)
     before = NOTHING_BEFORE
     if old is not None and since > span.start:
         kept = old.filter(pl.col("datetime") < moment(since))
         if kept.height:
-            before = Before(kept.tail(TAIL_ROWS), floats(kept["volume"]))
+            before = Lookback(kept.tail(TAIL_ROWS), floats(kept["volume"]))
     inputs = read_inputs(layout, symbol, span, since)
     days = Days(span.start, span.end, since)
     rows, last = own_columns(symbol.table, inputs, days, before)
-    return Growth(symbol.table, since, rows, fingerprint, last or metrics_last)
+    return SymbolAppend(symbol.table, since, rows, fingerprint, last or metrics_last)
 
 
 @dataclass(frozen=True, slots=True)
 class GrownPart:
     """A symbol's own columns, old rows and new, for the cross-section and the file."""
 
-    old: OldTable
-    growth: Growth
+    old: ExistingTable
+    growth: SymbolAppend
 
     @property
     def symbol(self) -> str:
@@ -221,8 +221,8 @@ class GrownTable:
     sha256: str
 
 
-def write_grown(
-    layout: Layout, growths: Iterable[Growth], span: Span, options: TableOptions
+def write_appended(
+    layout: Layout, growths: Iterable[SymbolAppend], span: DateRange, options: TableOptions
 ) -> GrownTable:
     """Write the grown table in the old one's place; who reads the old one keeps it.
 
@@ -230,7 +230,7 @@ def write_grown(
     range or at other symbols. Symbols without a row are left out, as a full build leaves them out.
     """
     path = layout.final_table()
-    old = OldTable(path)
+    old = ExistingTable(path)
     ordered = sorted(growths, key=lambda growth: growth.symbol.encode())
     every = [GrownPart(old, growth) for growth in ordered]
     parts = [part for part in every if part.read(["datetime"]).height]
@@ -244,7 +244,7 @@ def write_grown(
     make = partial(open_writer, options=options)
     try:
         with path.open("rb") as base_file, atomic_write(path) as temp, temp.open("wb") as out:
-            base = Encoded.of_file(base_file, path) if old.encoded_as(options) else None
+            base = EncodedFile.of_file(base_file, path) if old.encoded_as(options) else None
             ready = partial(_ready, base=base, section=section, options=options, make=make)
             held = []
             with Splice(out) as splice:
@@ -265,7 +265,7 @@ def write_grown(
 _WHOLE_RANGE = ("volume_clean", *CROSS_SECTION)
 """Columns of old rows that later days or other symbols can change."""
 
-_Group = tuple[Encoded, int, dict[int, Place]]
+_Group = tuple[EncodedFile, int, dict[int, ChunkRef]]
 _Part = TypeVar("_Part")
 _Made = TypeVar("_Made")
 
@@ -285,7 +285,7 @@ def in_turn(make: Callable[[_Part], _Made], parts: Iterable[_Part]) -> Iterator[
 def _ready(
     part: GrownPart,
     *,
-    base: Encoded | None,
+    base: EncodedFile | None,
     section: CrossSection,
     options: TableOptions,
     make: Make,
@@ -298,17 +298,17 @@ def _ready(
     groups: list[_Group] = []
     if base is not None and stay:
         head = changing.select(_WHOLE_RANGE).head(stay * rows)
-        encoded = Encoded.of_table(to_arrow(head), make, rows)
+        encoded = EncodedFile.of_table(to_arrow(head), make, rows)
         for number, group in enumerate(part.old.groups(part.symbol)[:stay]):
             places = {
-                COLUMNS.index(name): Place(encoded, number, column)
+                COLUMNS.index(name): ChunkRef(encoded, number, column)
                 for column, name in enumerate(_WHOLE_RANGE)
             }
             groups.append((base, group, places))
     if light.height > stay * rows:
-        own = tuple(name for name in OWN if name != "volume_clean")
+        own = tuple(name for name in SYMBOL_COLUMNS if name != "volume_clean")
         tail = part.read_after(stay, own).hstack(changing.slice(stay * rows)).select(COLUMNS)
-        encoded = Encoded.of_table(to_arrow(tail), make, rows)
+        encoded = EncodedFile.of_table(to_arrow(tail), make, rows)
         groups += [(encoded, number, {}) for number in range(len(encoded.footer.groups))]
     return SymbolRows.of(part.symbol, light), groups
 
@@ -333,5 +333,5 @@ def changed_months(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
 
 def table_inputs(path: Path) -> dict[str, str]:
     """The digests of the symbols' fingerprints that the table at `path` was made of."""
-    fingerprint = OldTable(path).fingerprint
+    fingerprint = ExistingTable(path).fingerprint
     return {} if fingerprint is None else {one.key: one.sha256 for one in fingerprint.inputs}

@@ -22,7 +22,7 @@ from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.orderflow import hourly_orderflow
 from alphaqcm.pipeline.reading.csv_reader import UTC_US
-from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Gate
+from alphaqcm.pipeline.storage.layout import AtomicBatch, CommitHook, Fingerprint
 
 VERSION = 1
 """Raise it when an hourly CSV's content changes for the same month files."""
@@ -36,7 +36,7 @@ CSV_TIME = "%Y-%m-%d %H:%M:%S+00:00"
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DateRange:
     """The days of a run, both included."""
 
     start: date
@@ -52,7 +52,9 @@ class Span:
         )
 
 
-def hourly_frame(data_type: DataType, months: Sequence[pl.DataFrame], span: Span) -> pl.DataFrame:
+def hourly_frame(
+    data_type: DataType, months: Sequence[pl.DataFrame], span: DateRange
+) -> pl.DataFrame:
     """Hours of one symbol and type from its month files, in order of time.
 
     Columns as documented for the `binance_*` layers; the first is the hour's start (UTC), hours
@@ -89,13 +91,13 @@ def write_hourly(
     frame: pl.DataFrame,
     path: Path,
     series: Series,
-    span: Span,
+    span: DateRange,
     fingerprint: Fingerprint,
     created_at: str,
-    gate: Gate = contextlib.nullcontext,
+    gate: CommitHook = contextlib.nullcontext,
 ) -> None:
     """Write the CSV and its `.meta.json`; `created_at` is ISO 8601. Raises `LayerError`."""
-    with Batch() as batch:
+    with AtomicBatch() as batch:
         temp = batch.add(path)
         write_csv(frame, temp)
         times = frame[frame.columns[0]] if frame.height else None

@@ -13,8 +13,14 @@ import polars as pl
 from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.layout import Batch, Fingerprint, Layout, layer_inputs, write_bytes
-from alphaqcm.pipeline.tables.hourly import CSV_TIME, Span, meta_path
+from alphaqcm.pipeline.storage.layout import (
+    AtomicBatch,
+    Fingerprint,
+    Layout,
+    layer_inputs,
+    write_bytes,
+)
+from alphaqcm.pipeline.tables.hourly import CSV_TIME, DateRange, meta_path
 from alphaqcm.pipeline.tables.table_file import read_json
 
 STAGE = "crypto_1min"
@@ -47,7 +53,7 @@ def minute_files(layout: Layout, symbol: Symbol) -> dict[str, Path]:
 
 
 def write_minute_csv(
-    layout: Layout, symbol: Symbol, span: Span, created_at: str
+    layout: Layout, symbol: Symbol, span: DateRange, created_at: str
 ) -> MinuteCsv | None:
     """Write `{SYM}_1m.csv` and its `.meta.json` for the days of `span`, month by month.
 
@@ -70,7 +76,7 @@ def write_minute_csv(
         told = {**meta, "status": "noop", "created_at_utc": created_at}
         write_bytes(meta_path(path), orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return MinuteCsv(path, int(meta["rows"]), built=False)
-    with Batch() as batch:
+    with AtomicBatch() as batch:
         temp = batch.add(path)
         rows, last = _write(temp, list(files.values()), span)
         told = {
@@ -98,7 +104,7 @@ def _current(meta: dict[str, Any], path: Path, fingerprint: Fingerprint) -> bool
         return False
 
 
-def _write(target: Path, files: Sequence[Path], span: Span) -> tuple[int, str | None]:
+def _write(target: Path, files: Sequence[Path], span: DateRange) -> tuple[int, str | None]:
     rows, last = 0, None
     first, stop = span.inside
     with target.open("wb") as stream:

@@ -19,22 +19,22 @@ import polars as pl
 from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import LayerError, Undefined
-from alphaqcm.pipeline.features.columns import OWN, STAGE_COLUMNS, VERSION
+from alphaqcm.pipeline.features.columns import STAGE_COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.columns.csv import read_csv
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
-    Batch,
+    AtomicBatch,
+    CommitHook,
     Fingerprint,
-    Gate,
     Input,
     Layout,
     footer_of,
     layer_inputs,
     month_name,
 )
-from alphaqcm.pipeline.tables.hourly import Span, write_csv
+from alphaqcm.pipeline.tables.hourly import DateRange, write_csv
 
 LAYER = "symbol_table"
 STAGE_BYTES = "stage_bytes"
@@ -84,7 +84,7 @@ def require_wide(market: Market) -> None:
         )
 
 
-def input_files(layout: Layout, symbol: Symbol, span: Span) -> dict[str, dict[str, Path]]:
+def input_files(layout: Layout, symbol: Symbol, span: DateRange) -> dict[str, dict[str, Path]]:
     """The month files that are there: field of `Inputs` -> month -> path, months in order."""
     months = [(month.stamp, month_name(month)) for month in months_between(span.start, span.end)]
     found = {}
@@ -99,7 +99,7 @@ def input_files(layout: Layout, symbol: Symbol, span: Span) -> dict[str, dict[st
 
 
 def table_fingerprint(
-    layout: Layout, symbol: Symbol, span: Span, known: Mapping[str, str] | None = None
+    layout: Layout, symbol: Symbol, span: DateRange, known: Mapping[str, str] | None = None
 ) -> Fingerprint:
     """What the symbol's table is made of; raises `LayerError` for a month file without one.
 
@@ -128,13 +128,15 @@ def table_fingerprint(
     )
 
 
-def read_inputs(layout: Layout, symbol: Symbol, span: Span, since: date | None = None) -> Inputs:
+def read_inputs(
+    layout: Layout, symbol: Symbol, span: DateRange, since: date | None = None
+) -> Inputs:
     """Read the month files of `span`, or only those that rows from day `since` on need.
 
     Raises `LayerError` for a file that is no month file.
     """
     first = span.start if since is None else _look_back(since, span)
-    files = input_files(layout, symbol, Span(first, span.end))
+    files = input_files(layout, symbol, DateRange(first, span.end))
     paths = {field: tuple(files[field].values()) for field in files}
     return Inputs(
         klines=MonthFiles("klines", paths["klines"]),
@@ -147,13 +149,13 @@ def read_inputs(layout: Layout, symbol: Symbol, span: Span, since: date | None =
     )
 
 
-def _look_back(since: date, span: Span) -> date:
+def _look_back(since: date, span: DateRange) -> date:
     """The first day whose rows can matter on day `since`: a settlement, a metrics file before."""
     day_before = date.fromordinal(since.toordinal() - 1)
     return max(span.start, day_before)
 
 
-def build_symbol_table(symbol: Symbol, inputs: Inputs, span: Span) -> SymbolTable:
+def build_symbol_table(symbol: Symbol, inputs: Inputs, span: DateRange) -> SymbolTable:
     """The symbol's own columns for the days of `span`: one row an hour that has a 1m kline.
 
     Raises `Undefined` for a market without a wide table.
@@ -199,14 +201,14 @@ def write_symbol_table(
     layout: Layout,
     symbol: Symbol,
     fingerprint: Fingerprint,
-    gate: Gate = contextlib.nullcontext,
+    gate: CommitHook = contextlib.nullcontext,
 ) -> Path:
     """Write the table and its stages' CSVs, all or none; returns the table's path.
 
     Raises `LayerError` or `DiskFull`.
     """
     path = layout.symbol_table(symbol)
-    with Batch() as batch:
+    with AtomicBatch() as batch:
         stages = _add_stages(table.frame, layout, symbol, batch)
         report = {**table.report, STAGE_BYTES: stages}
         temp = batch.add(path)
@@ -225,8 +227,8 @@ def write_symbol_table(
 
 def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
     """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
-    frame = read_symbol_table(layout.symbol_table(symbol), OWN)
-    with Batch() as batch:
+    frame = read_symbol_table(layout.symbol_table(symbol), SYMBOL_COLUMNS)
+    with AtomicBatch() as batch:
         sizes = _add_stages(frame, layout, symbol, batch)
         batch.commit()
     return [layout.stage_file(stage, symbol) for stage in sizes]
@@ -252,7 +254,7 @@ def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _add_stages(
-    frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch
+    frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: AtomicBatch
 ) -> dict[str, int]:
     """Write the stages into the batch; returns the bytes of each."""
     sizes = {}

@@ -23,8 +23,8 @@ from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.storage.layout import (
     FOOTER_KEY,
+    CommitHook,
     Fingerprint,
-    Gate,
     atomic_write,
     footer_of,
     read_footer,
@@ -87,7 +87,7 @@ def write_table(
     fingerprint: Fingerprint | None,
     options: TableOptions,
     report: Mapping[str, Any] | None = None,
-    gate: Gate = contextlib.nullcontext,
+    gate: CommitHook = contextlib.nullcontext,
 ) -> tuple[SymbolRows, ...]:
     """Write `frames`, (symbol, rows with all columns) in byte order of the symbols, to `path`.
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
-from alphaqcm.pipeline.features.columns import COLUMNS, OWN, VERSION
+from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
 from alphaqcm.pipeline.storage.layout import (
     Fingerprint,
@@ -26,7 +26,7 @@ from alphaqcm.pipeline.storage.layout import (
     layer_inputs,
     read_footer,
 )
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import read_symbol_table, require_wide
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
@@ -81,7 +81,7 @@ def symbol_parts(layout: Layout, symbols: Sequence[Symbol]) -> list[FilePart]:
 
 
 def final_fingerprint(
-    parts: Sequence[FilePart], span: Span, options: TableOptions = DEFAULTS
+    parts: Sequence[FilePart], span: DateRange, options: TableOptions = DEFAULTS
 ) -> Fingerprint:
     """What the final table is made of; raises `LayerError` where a symbol table is missing."""
     return Fingerprint(
@@ -99,12 +99,12 @@ def final_fingerprint(
 def wide_frames(parts: Sequence[Part], section: CrossSection) -> Iterator[tuple[str, pl.DataFrame]]:
     """Each symbol with all columns, in the table's order."""
     for part in parts:
-        own = part.read(OWN)
+        own = part.read(SYMBOL_COLUMNS)
         yield part.symbol, own.hstack(section.columns(own)).select(COLUMNS)
 
 
 def build_final(
-    layout: Layout, symbols: Sequence[Symbol], span: Span, options: TableOptions = DEFAULTS
+    layout: Layout, symbols: Sequence[Symbol], span: DateRange, options: TableOptions = DEFAULTS
 ) -> WideTable:
     """Build the final table of `symbols`, unless the one on disk is current.
 
@@ -136,7 +136,10 @@ def _metrics_last(part: FilePart) -> str | None:
 
 
 def build_complete(
-    layout: Layout, span: Span, name: str = "complete_metrics", options: TableOptions = DEFAULTS
+    layout: Layout,
+    span: DateRange,
+    name: str = "complete_metrics",
+    options: TableOptions = DEFAULTS,
 ) -> tuple[WideTable, tuple[LeftOut, ...]]:
     """The variant of the symbols whose metrics reach the end date, rows copied from the full table.
 
@@ -173,11 +176,11 @@ def build_complete(
     return WideTable(path, write_table(chosen, path, fingerprint, options), built=True), left_out
 
 
-def _reaches(last: str | None, span: Span) -> bool:
+def _reaches(last: str | None, span: DateRange) -> bool:
     return last is not None and datetime.fromisoformat(last).date() >= span.end
 
 
-def _why(last: str | None, span: Span) -> str:
+def _why(last: str | None, span: DateRange) -> str:
     if last is None:
         return "no metrics at all"
     return f"metrics end on {datetime.fromisoformat(last).date()}, before {span.end}"

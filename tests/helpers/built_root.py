@@ -8,14 +8,14 @@ from datetime import date
 from pathlib import Path
 
 from alphaqcm.data_collection.build.publish import publish_full
-from alphaqcm.data_collection.build.run.local_executor import Progress, save_settings
+from alphaqcm.data_collection.build.run.local_executor import RunProgress, save_settings
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.task import Outcome, TaskKind
 from alphaqcm.data_collection.reporting.quality.build_report import gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.simulation.sample import SampleSpec
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 
@@ -25,7 +25,7 @@ def settings_of(spec: SampleSpec, source: Path, root: Path, end: date | None = N
     return RunSettings(
         spec.market,
         spec.symbols,
-        Span(spec.first, end or spec.last),
+        DateRange(spec.first, end or spec.last),
         root,
         str(source),
         types=types_of(spec.market),
@@ -39,8 +39,8 @@ def _commit(_outcome: Outcome) -> Iterator[None]:
 
 def walk(settings: RunSettings, *, months_only: bool = False) -> None:
     """Make the layers of the settings, and the table unless `months_only`."""
-    progress = Progress()
-    with open_steps(settings) as steps:
+    progress = RunProgress()
+    with open_task_runner(settings) as steps:
         save_settings(settings)
         for symbol in settings.symbols:
             for task in settings.tasks(symbol):

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import Span
+from alphaqcm.pipeline.checks.finding import TimeRange
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 MINUTE = 60_000_000
 KEY = "data/futures/um/monthly/klines/XUSDT/1m/XUSDT-1m-2024-02.zip"
 START = datetime(2024, 2, 1, tzinfo=UTC)
-MONTH = Span(epoch_us(date(2024, 2, 1)), epoch_us(date(2024, 3, 1)))
+MONTH = TimeRange(epoch_us(date(2024, 2, 1)), epoch_us(date(2024, 3, 1)))
 
 
 def us(moment: datetime) -> int:

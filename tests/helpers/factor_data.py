@@ -17,7 +17,7 @@ from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES, 
 from alphaqcm.pipeline.features.factors.segments import TIME
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import (
     SymbolTable,
     build_symbol_table,
@@ -49,7 +49,7 @@ def empty(field: str) -> pl.DataFrame:
     return pl.DataFrame(schema=NEEDED[field])
 
 
-def klines(span: Span, seed: int, *, odd: bool = True, price: float = 100.0) -> pl.DataFrame:
+def klines(span: DateRange, seed: int, *, odd: bool = True, price: float = 100.0) -> pl.DataFrame:
     """1m klines of every day of `span`; hours are counted from its start."""
     noise = np.random.default_rng(seed)
     n = ((span.end - span.start).days + 1) * 1440
@@ -122,7 +122,7 @@ def aggtrades(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     return pl.DataFrame(columns).cast(pl.Schema(NEEDED["aggtrades"]))
 
 
-def settlements(span: Span, seed: int, hours: int = 8) -> pl.DataFrame:
+def settlements(span: DateRange, seed: int, hours: int = 8) -> pl.DataFrame:
     """Settlements from the first of the month on, a few ms late; none for 32 hours in between."""
     noise = np.random.default_rng(seed + 2000)
     first = midnight(span.start.replace(day=1))
@@ -146,7 +146,7 @@ def settlements(span: Span, seed: int, hours: int = 8) -> pl.DataFrame:
     )
 
 
-def metrics(span: Span, seed: int) -> pl.DataFrame:
+def metrics(span: DateRange, seed: int) -> pl.DataFrame:
     """5-minute rows by file date, period-end labels, with nulls and a missing day."""
     noise = np.random.default_rng(seed + 3000)
     rows = []
@@ -164,7 +164,7 @@ def metrics(span: Span, seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=NEEDED["metrics"], orient="row")
 
 
-def bars_1h(span: Span, seed: int) -> pl.DataFrame:
+def bars_1h(span: DateRange, seed: int) -> pl.DataFrame:
     """1h closes of the price triad, one in nine missing."""
     noise = np.random.default_rng(seed + 4000)
     hours = range(((span.end - span.start).days + 1) * 24)
@@ -178,7 +178,7 @@ def bars_1h(span: Span, seed: int) -> pl.DataFrame:
     )
 
 
-def inputs(span: Span, seed: int = 1, *, odd: bool = True, funding_hours: int = 8) -> Inputs:
+def inputs(span: DateRange, seed: int = 1, *, odd: bool = True, funding_hours: int = 8) -> Inputs:
     """Everything a symbol table is made of."""
     bars = klines(span, seed, odd=odd)
     return Inputs(
@@ -212,12 +212,12 @@ class SmallRoot:
     layout: Layout
     symbols: list[Symbol]
     tables: dict[str, SymbolTable]
-    span: Span
+    span: DateRange
 
 
 def small_root(folder: Path, *, days: int = 9) -> SmallRoot:
     """Four symbols: one listed late, one without metrics, one without any row."""
-    span = Span(date(2024, 2, 26), date(2024, 2, 26) + timedelta(days=days - 1))
+    span = DateRange(date(2024, 2, 26), date(2024, 2, 26) + timedelta(days=days - 1))
     layout = Layout(folder)
     made = {}
     symbols = []

@@ -26,10 +26,10 @@ from alphaqcm.data_collection.errors import QueueError
 from alphaqcm.data_collection.queue.options import CommitStep, QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Limits, Planned
-from alphaqcm.data_collection.queue.task import Committing, Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.storage.layout import Batch
+from alphaqcm.pipeline.storage.layout import AtomicBatch
 
 PROJECT = Path(__file__).resolve().parents[2]
 _started: list[subprocess.Popen[str]] = []
@@ -126,7 +126,7 @@ class _Performer:
         self.out = Path(config.out)
         self.random = random.Random()  # seeded by the system: every storm is another one
 
-    def __call__(self, task: Task, commit: Committing) -> Outcome:
+    def __call__(self, task: Task, commit: CommitContext) -> Outcome:
         config = self.config
         if task.id == config.fail:
             raise PipelineError(task.id, expected="luck", found="none")
@@ -140,8 +140,8 @@ class _Performer:
             time.sleep(self.random.uniform(config.pause_least, config.pause))
         data = self._content(task)
         path = self.out / file_name(task)
-        outcome = Outcome(Result.DONE, True, rows=1, bytes=len(data), output=str(path))
-        with Batch() as batch:
+        outcome = Outcome(TaskResult.DONE, True, rows=1, bytes=len(data), output=str(path))
+        with AtomicBatch() as batch:
             batch.add(path).write_bytes(data)
             batch.add(path.with_name(f"{path.name}.meta")).write_bytes(b"of " + data[:20])
             with commit(outcome):

@@ -22,9 +22,9 @@ from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.transport.aria2_process import Aria2Process
 from alphaqcm.data_collection.archive.transport.error_causes import causes
 from alphaqcm.data_collection.archive.transport.http import HttpDownloader
-from alphaqcm.data_collection.archive.transport.protocol import Part, Wanted
-from alphaqcm.data_collection.archive.transport.retry_policy import Stopped, Weather
-from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
+from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
+from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy, Stopped
+from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 
 _TICK = 0.01  # seconds between two looks at what is running
@@ -46,10 +46,10 @@ class _Job:
 class Aria2Downloader:
     """Brings bodies with aria2c; raises `UsageError` where aria2c is not installed."""
 
-    def __init__(self, source: HttpSource, weather: Weather, http: HttpDownloader) -> None:
+    def __init__(self, source: HttpSource, retry_policy: RetryPolicy, http: HttpDownloader) -> None:
         Aria2Process.find()
         self._source = source
-        self._weather = weather
+        self._retry = retry_policy
         self._http = http
         self._pump: _Pump | None = None
         self._lock = threading.Lock()
@@ -58,7 +58,7 @@ class Aria2Downloader:
         """See `Downloader`."""
         return self._http.text(key)
 
-    def body(self, wanted: Wanted, part: Part) -> bool:
+    def body(self, wanted: Wanted, part: PartFile) -> bool:
         """See `Downloader`."""
         job = _Job(self._source.url(wanted.key), part.path, Future())
         _control_file(part.path).unlink(missing_ok=True)
@@ -66,7 +66,7 @@ class Aria2Downloader:
         pump.put(job)
         outcome = self._wait(pump, job)
         _control_file(part.path).unlink(missing_ok=True)
-        if self._weather.stop.is_set():
+        if self._retry.stop.is_set():
             raise Stopped
         if outcome["status"] == "complete":
             return True
@@ -78,7 +78,7 @@ class Aria2Downloader:
             try:
                 return job.done.result(_STOP_POLL)
             except StillRunning:
-                if self._weather.stop.is_set():
+                if self._retry.stop.is_set():
                     pump.stop()
                     pump.join()
                 if not pump.is_alive() and not job.done.done():
@@ -96,11 +96,11 @@ class Aria2Downloader:
     def _running_pump(self) -> _Pump:
         with self._lock:
             if self._pump is None or not self._pump.is_alive():
-                self._pump = _Pump(self._weather, self._http.stall)
+                self._pump = _Pump(self._retry, self._http.stall)
                 self._pump.start()
             return self._pump
 
-    def _failed(self, wanted: Wanted, part: Part, outcome: dict[str, str]) -> bool:
+    def _failed(self, wanted: Wanted, part: PartFile, outcome: dict[str, str]) -> bool:
         """False for a 404; raises what the outcome means otherwise."""
         code, found = outcome.get("errorCode", ""), outcome.get("errorMessage", "")
         url = self._source.url(wanted.key)
@@ -111,12 +111,12 @@ class Aria2Downloader:
             # aria2 keeps Retry-After to itself: ask once more to learn how long to stay away
             raise self._http.explain(url) or _status_trouble(url, status, found)
         if code in (_TIMEOUT, _TOO_SLOW):
-            raise Trouble(TroubleKind.STALL, url, found)
+            raise TransientError(ErrorKind.STALL, url, found)
         if code == _NAME:
-            raise Trouble(TroubleKind.NAME, url, found)
+            raise TransientError(ErrorKind.NAME, url, found)
         if code == _NO_RESUME:
             part.clear()
-            raise Trouble(TroubleKind.RANGE, url, found)
+            raise TransientError(ErrorKind.RANGE, url, found)
         if code == _DISK_FULL or "No space left" in found or "quota" in found:
             raise DiskFull(
                 part.path,
@@ -128,13 +128,13 @@ class Aria2Downloader:
             raise LayerError(part.path, expected="a file that aria2c can write", found=found)
         if code == _REDIRECTS:
             raise Refused(url, expected="the file itself", found=found, next_step="check --source")
-        kind = TroubleKind.SHORT if "EOF" in found else TroubleKind.CONNECTION
-        raise Trouble(kind, url, f"aria2 error {code}: {found}")
+        kind = ErrorKind.SHORT if "EOF" in found else ErrorKind.CONNECTION
+        raise TransientError(kind, url, f"aria2 error {code}: {found}")
 
 
-def _status_trouble(url: str, status: re.Match[str] | None, found: str) -> Trouble:
+def _status_trouble(url: str, status: re.Match[str] | None, found: str) -> TransientError:
     throttled = status is not None and status[1] in ("403", "418", "429")
-    return Trouble(TroubleKind.THROTTLED if throttled else TroubleKind.SERVER, url, found)
+    return TransientError(ErrorKind.THROTTLED if throttled else ErrorKind.SERVER, url, found)
 
 
 def _control_file(part: Path) -> Path:
@@ -145,9 +145,9 @@ def _control_file(part: Path) -> Path:
 class _Pump(threading.Thread):
     """Owns aria2c and talks to it: adds new jobs and looks at running ones, one call each round."""
 
-    def __init__(self, weather: Weather, stall: float) -> None:
+    def __init__(self, retry_policy: RetryPolicy, stall: float) -> None:
         super().__init__(name="aria2", daemon=True)
-        self._weather = weather
+        self._retry = retry_policy
         self._stall = stall
         self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
         self._running: dict[str, _Job] = {}
@@ -164,7 +164,7 @@ class _Pump(threading.Thread):
     def run(self) -> None:
         """Work until stopped, or until aria2c ends."""
         try:
-            with Aria2Process(self._weather.manners, self._stall) as aria2:
+            with Aria2Process(self._retry.settings, self._stall) as aria2:
                 while not self._stopping:
                     self._add(aria2, self._collect())
                     self._look(aria2)

@@ -19,7 +19,7 @@ from urllib.request import getproxies
 import aria2p
 import requests
 
-from alphaqcm.data_collection.archive.transport.retry_policy import Manners
+from alphaqcm.data_collection.archive.transport.retry_policy import RetrySettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.errors import LayerError
 
@@ -46,8 +46,8 @@ class Aria2Process:
     Raises `LayerError` when aria2c does not start.
     """
 
-    def __init__(self, manners: Manners, stall: float) -> None:
-        self._manners = manners
+    def __init__(self, settings: RetrySettings, stall: float) -> None:
+        self._manners = settings
         self._stall = stall
 
     @staticmethod
@@ -88,15 +88,15 @@ class Aria2Process:
         self._end()
 
     def _options(self, port: int) -> list[str]:
-        manners = self._manners
+        settings = self._manners
         return [
             "enable-rpc=true",
             "rpc-listen-all=false",
             f"rpc-listen-port={port}",
             "rpc-max-request-size=16M",
             f"stop-with-process={os.getpid()}",
-            f"max-concurrent-downloads={manners.connections}",
-            f"max-overall-download-limit={manners.rate_limit or 0}",
+            f"max-concurrent-downloads={settings.connections}",
+            f"max-overall-download-limit={settings.rate_limit or 0}",
             # one attempt, one connection, front to back: the part is always a beginning of the file
             "max-tries=1",
             "split=1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from alphaqcm.data_collection.archive.sources import DirectorySource
-from alphaqcm.data_collection.archive.transport.protocol import Part, Wanted
+from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
 from alphaqcm.data_collection.errors import Refused
 from alphaqcm.pipeline.errors import layer_error
 
@@ -29,7 +29,7 @@ class DirectoryDownloader:
         except OSError as error:
             raise _unreadable(self._source, key, error) from error
 
-    def body(self, wanted: Wanted, part: Part) -> bool:
+    def body(self, wanted: Wanted, part: PartFile) -> bool:
         """See `Downloader`."""
         try:
             origin = self._source.path(wanted.key).open("rb")

@@ -20,9 +20,9 @@ from urllib3.exceptions import (
 from alphaqcm._version import __version__
 from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.transport.error_causes import Patience, causes, short_cause
-from alphaqcm.data_collection.archive.transport.protocol import Part, Wanted
-from alphaqcm.data_collection.archive.transport.retry_policy import Weather
-from alphaqcm.data_collection.errors import Refused, Trouble, TroubleKind
+from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
+from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
+from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError
 from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 18
@@ -35,15 +35,17 @@ _AGENT = f"alphaqcm-data/{__version__}"
 class HttpDownloader:
     """Plain HTTP/1.1 with keep-alive; a proxy from the environment is honoured."""
 
-    def __init__(self, source: HttpSource, weather: Weather, *, stall: float) -> None:
+    def __init__(self, source: HttpSource, retry_policy: RetryPolicy, *, stall: float) -> None:
         self._source = source
-        self._weather = weather
+        self._retry = retry_policy
         self.stall = stall
         self._patience = Patience(min(_CONNECT_SECONDS, stall), stall)
         self._session = requests.Session()
         # identity: the bytes and lengths on the wire are the file's own
         self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=weather.manners.connections + 1)
+        adapter = HTTPAdapter(
+            pool_connections=4, pool_maxsize=retry_policy.settings.connections + 1
+        )
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._adapter = adapter
@@ -71,7 +73,7 @@ class HttpDownloader:
                 raise _answer_trouble(url, response)
             return self._read_all(url, response).decode("utf-8", errors="replace")
 
-    def body(self, wanted: Wanted, part: Part) -> bool:
+    def body(self, wanted: Wanted, part: PartFile) -> bool:
         """See `Downloader`."""
         url, start = self._source.url(wanted.key), part.size
         headers = {"Range": f"bytes={start}-"} if start else {}
@@ -87,18 +89,20 @@ class HttpDownloader:
                 start = 0
             elif status == 416 or (status == 206 and not _continues(response, start)):
                 part.clear()
-                raise Trouble(TroubleKind.RANGE, url, f"status {status} for bytes from {start}")
+                raise TransientError(
+                    ErrorKind.RANGE, url, f"status {status} for bytes from {start}"
+                )
             elif status not in (200, 206):
                 raise _answer_trouble(url, response)
             declared = response.headers.get("Content-Length", "")
             if declared.isdigit() and start + int(declared) != wanted.size:
                 part.clear()
                 found = f"{start + int(declared)} bytes declared, {wanted.size} listed"
-                raise Trouble(TroubleKind.LENGTH, url, found)
+                raise TransientError(ErrorKind.LENGTH, url, found)
             self._pour(url, response, part)
         return True
 
-    def explain(self, url: str) -> Trouble | None:
+    def explain(self, url: str) -> TransientError | None:
         """What keeps the source from answering, asked without a body; None when it answers."""
         with self._ask(url, {}, "HEAD") as response:
             fine = response.status_code in (200, 206, 404)
@@ -127,12 +131,12 @@ class HttpDownloader:
             verify=self._verify,
         )
 
-    def _pour(self, url: str, response: requests.Response, part: Part) -> None:
+    def _pour(self, url: str, response: requests.Response, part: PartFile) -> None:
         try:
             with part.path.open("ab") as target:
                 while piece := self._next_piece(url, response):
                     target.write(piece)
-                    self._weather.spend(len(piece))
+                    self._retry.spend(len(piece))
         except OSError as error:
             raise layer_error(part.path, error) from error
 
@@ -142,8 +146,8 @@ class HttpDownloader:
             for piece in response.iter_content(_CHUNK):
                 size += len(piece)
                 if size > _LARGEST_TEXT:
-                    raise Trouble(
-                        TroubleKind.LENGTH, url, f"more than {_LARGEST_TEXT} bytes of text"
+                    raise TransientError(
+                        ErrorKind.LENGTH, url, f"more than {_LARGEST_TEXT} bytes of text"
                     )
                 pieces.append(piece)
         except requests.RequestException as error:
@@ -171,7 +175,7 @@ def _drain(response: requests.Response) -> None:
         response.close()
 
 
-def _answer_trouble(url: str, response: requests.Response) -> Trouble:
+def _answer_trouble(url: str, response: requests.Response) -> TransientError:
     """What an answer that is neither the file nor a 404 means; raises `Refused` for the final."""
     status = response.status_code
     found = f"status {status}"
@@ -184,11 +188,11 @@ def _answer_trouble(url: str, response: requests.Response) -> Trouble:
             next_step="use a mirror or a copy: --source URL or DIR",
         )
     if status in _THROTTLED:
-        return Trouble(TroubleKind.THROTTLED, url, found, retry_seconds(response.headers))
+        return TransientError(ErrorKind.THROTTLED, url, found, retry_seconds(response.headers))
     if status == 503 and "Retry-After" in response.headers:
-        return Trouble(TroubleKind.THROTTLED, url, found, retry_seconds(response.headers))
+        return TransientError(ErrorKind.THROTTLED, url, found, retry_seconds(response.headers))
     if status >= 500 or status == 408:
-        return Trouble(TroubleKind.SERVER, url, found)
+        return TransientError(ErrorKind.SERVER, url, found)
     raise Refused(
         url,
         expected="status 200, 206 or 404",
@@ -212,11 +216,11 @@ def retry_seconds(headers: requests.structures.CaseInsensitiveDict[str]) -> floa
         return None
 
 
-def _connection_trouble(url: str, error: Exception, patience: Patience) -> Trouble:
+def _connection_trouble(url: str, error: Exception, patience: Patience) -> TransientError:
     """Sort what requests or urllib3 raised; raises `Refused` for what will not mend."""
     found, told = short_cause(error, patience), str(error)
     if any(isinstance(cause, NameResolutionError) for cause in causes(error)):
-        return Trouble(TroubleKind.NAME, url, found)
+        return TransientError(ErrorKind.NAME, url, found)
     if isinstance(error, requests.exceptions.SSLError | requests.exceptions.TooManyRedirects):
         raise Refused(
             url,
@@ -225,9 +229,9 @@ def _connection_trouble(url: str, error: Exception, patience: Patience) -> Troub
             next_step="check the proxy, the certificates and --source",
         ) from error
     if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in told.lower():
-        return Trouble(TroubleKind.STALL, url, found)
+        return TransientError(ErrorKind.STALL, url, found)
     if isinstance(error, IncompleteRead) or "IncompleteRead" in told:
-        return Trouble(TroubleKind.SHORT, url, found)
+        return TransientError(ErrorKind.SHORT, url, found)
     if isinstance(error, requests.ConnectionError | ProtocolError | OSError):
-        return Trouble(TroubleKind.CONNECTION, url, found)
+        return TransientError(ErrorKind.CONNECTION, url, found)
     raise Refused(url, expected="an answer", found=found, next_step="check --source") from error

@@ -17,7 +17,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """The temp file beside the target; whoever writes it holds its lock."""
 
     path: Path
@@ -36,15 +36,15 @@ class Part:
 class Downloader(Protocol):
     """One attempt at a time; it never retries, verifies or renames: its caller does.
 
-    Both calls raise `Trouble` for what another attempt may mend, `Refused` for what none will,
-    `LayerError` or `DiskFull` when the part cannot be written. They are called from many threads.
+    Both calls raise `TransientError` for what another attempt may mend, `Refused` for what none
+    will, `LayerError` or `DiskFull` when the part cannot be written. Many threads call them.
     """
 
     def text(self, key: str) -> str | None:
         """A small text object such as a .CHECKSUM; None when the source has none (404)."""
         ...
 
-    def body(self, wanted: Wanted, part: Part) -> bool:
+    def body(self, wanted: Wanted, part: PartFile) -> bool:
         """Append the object's bytes from `part.size` on until its end; False on a 404."""
         ...
 

@@ -19,15 +19,15 @@ from tqdm import tqdm
 
 import alphaqcm
 from alphaqcm.data_collection._bootstrap import ONE_THREAD
-from alphaqcm.data_collection.build.run.run_worker import TROUBLES
+from alphaqcm.data_collection.build.run.run_worker import RETRIED_ERRORS
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.task_runner import Steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.errors import CollectionError, UsageError
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Book, State, is_over
-from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.state import QueueState, TaskState, is_over
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.storage.layout import write_bytes
 
@@ -37,7 +37,7 @@ _GRACE = 10.0  # seconds that interrupted workers have to end by themselves
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """What became of every task of a run."""
 
     outcomes: dict[Task, Outcome] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Progress:
     blocked: int = 0  # tasks that stand on a failed one
     built: int = 0
     downloaded: int = 0  # bytes
-    troubles: Counter[str] = field(default_factory=Counter)  # attempts gone wrong and mended
+    retried_errors: Counter[str] = field(default_factory=Counter)  # attempts gone wrong and mended
 
     @property
     def problems(self) -> list[str]:
@@ -99,12 +99,12 @@ def last_source(temp: Path) -> tuple[str, str | None] | None:
     return settings.source, settings.listing
 
 
-def survey(steps: Steps, *, offline: bool = False) -> tuple[Progress, list[Task]]:
+def find_pending(steps: TaskRunner, *, offline: bool = False) -> tuple[RunProgress, list[Task]]:
     """What is current already, and the tasks that are left, later steps of open ones included.
 
     `offline` leaves the month files as they are and asks no source.
     """
-    progress = Progress()
+    progress = RunProgress()
     left: list[Task] = []
     for symbol in steps.settings.symbols:
         open_types: set[str] = set()
@@ -123,19 +123,19 @@ def survey(steps: Steps, *, offline: bool = False) -> tuple[Progress, list[Task]
     return progress, left
 
 
-def travel(
-    steps: Steps,
+def execute(
+    steps: TaskRunner,
     workers: int,
     lock: int,
     say: Callable[[str], None] = print,
     *,
     offline: bool = False,
-) -> Progress:
+) -> RunProgress:
     """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
     settings = steps.settings
-    progress, left = survey(steps, offline=offline)
+    progress, left = find_pending(steps, offline=offline)
     if not left:
-        nothing = all(outcome.result is Result.ABSENT for outcome in progress.outcomes.values())
+        nothing = all(outcome.result is TaskResult.ABSENT for outcome in progress.outcomes.values())
         current = "everything is current: nothing to download, nothing to build"
         say("the source has nothing for these symbols and days" if nothing else current)
         return progress
@@ -144,16 +144,16 @@ def travel(
     queue.sync(planned_tasks(steps, set(left)), settings.to_dict(), look_again=True)
     queue.retry_failed()
     held = 0 if offline else steps.archive.ledger.verified_bytes()
-    book = _run_workers(queue, settings, workers, lock, left, progress.troubles)
-    progress.troubles += steps.archive.troubles if not offline else Counter()
+    book = _run_workers(queue, settings, workers, lock, left, progress.retried_errors)
+    progress.retried_errors += steps.archive.retried_errors if not offline else Counter()
     for entry in book.entries:
-        if entry.state in (State.DONE, State.ABSENT):
+        if entry.state in (TaskState.DONE, TaskState.ABSENT):
             progress.built += entry.built
             progress.downloaded += entry.downloaded
             # what a file's footer tells (its notes, what cannot be used) is read back from it
-            outcome = steps.current(entry.task) or Outcome(Result(entry.state.value))
+            outcome = steps.current(entry.task) or Outcome(TaskResult(entry.state.value))
             progress.outcomes[entry.task] = replace(outcome, problems=entry.problems)
-        elif entry.state is State.FAILED:
+        elif entry.state is TaskState.FAILED:
             progress.failures[entry.task] = entry.reason
         else:
             progress.blocked += 1
@@ -169,8 +169,8 @@ def _run_workers(
     workers: int,
     lock: int,
     tasks: Sequence[Task],
-    troubles: Counter[str],
-) -> Book:
+    retried_errors: Counter[str],
+) -> QueueState:
     months = sum(task.kind is TaskKind.MONTH for task in tasks)
     logs = settings.layout.temp / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def _run_workers(
         book = queue.snapshot()
         bar.show(book)
     for process in (*processes, *others):
-        troubles.update(process.troubles)
+        retried_errors.update(process.retried_errors)
     if not is_over(book):
         raise CollectionError(
             "the run's workers",
@@ -221,10 +221,10 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def show(self, book: Book) -> None:
+    def show(self, book: QueueState) -> None:
         """Tell how far the queue is."""
         counts = book.counts()
-        settled = counts[State.DONE] + counts[State.ABSENT] + counts[State.FAILED]
+        settled = counts[TaskState.DONE] + counts[TaskState.ABSENT] + counts[TaskState.FAILED]
         brought = f"{sum(entry.downloaded for entry in book.entries) / 1e6:,.1f} MB"
         if not self._bar.disable:
             self._bar.n = settled
@@ -251,7 +251,7 @@ class _Process:
             )
         self._name = name
         self._last_words: deque[str] = deque(maxlen=1)
-        self.troubles: Counter[str] = Counter()
+        self.retried_errors: Counter[str] = Counter()
         # a pipe and not a file: a worker that a full disk ended can still say so
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -268,8 +268,8 @@ class _Process:
     def _listen(self) -> None:
         for line in self._process.stderr or ():
             text = line.decode("utf-8", "replace").strip()
-            if text.startswith(TROUBLES):
-                self.troubles.update(orjson.loads(text.removeprefix(TROUBLES)))
+            if text.startswith(RETRIED_ERRORS):
+                self.retried_errors.update(orjson.loads(text.removeprefix(RETRIED_ERRORS)))
             elif text:
                 self._last_words.append(text)
 

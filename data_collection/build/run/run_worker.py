@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
@@ -25,7 +25,7 @@ from alphaqcm.pipeline.errors import PipelineError
 LISTING_AGE = 86_400.0
 """Seconds: the run that started this worker listed the source anew, so its listing is at hand."""
 
-TROUBLES = "troubles: "
+RETRIED_ERRORS = "retried_errors: "
 """Begins the line of standard error that counts attempts gone wrong, as JSON."""
 
 
@@ -37,19 +37,19 @@ def main() -> int:
     queue = Queue.open(state, options=QueueOptions(say=log.say))
     try:
         settings = RunSettings.from_dict(queue.snapshot().settings)
-        with open_steps(settings, listing_age=LISTING_AGE, say=log.say) as steps:
+        with open_task_runner(settings, listing_age=LISTING_AGE, say=log.say) as steps:
             try:
                 return work(queue, name, steps.perform, log=log).exit_code
             finally:
-                tell_troubles(steps)
+                tell_retried_errors(steps)
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
 
 
-def tell_troubles(steps: Steps) -> None:
+def tell_retried_errors(steps: TaskRunner) -> None:
     """Tell the run, on standard error, what went wrong in single attempts and was mended."""
-    sys.stderr.write(f"{TROUBLES}{orjson.dumps(steps.troubles).decode()}\n")
+    sys.stderr.write(f"{RETRIED_ERRORS}{orjson.dumps(steps.retried_errors).decode()}\n")
 
 
 def stop_with_parent() -> None:

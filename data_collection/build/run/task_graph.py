@@ -10,13 +10,13 @@ from datetime import timedelta
 import orjson
 
 from alphaqcm.data_collection.build.settings import RunSettings, series_of
-from alphaqcm.data_collection.build.stages.task_runner import Steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.queue.state import Planned
 from alphaqcm.data_collection.queue.task import Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import Period
 
 
-def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Planned]:
+def planned_tasks(steps: TaskRunner, only: Collection[Task] | None = None) -> list[Planned]:
     """Every task of the run, or those of `only`; asks the listing for the sizes of months.
 
     A month weighs the bytes of its files; the steps after it weigh what they stand on, so that the
@@ -41,11 +41,11 @@ def planned_tasks(steps: Steps, only: Collection[Task] | None = None) -> list[Pl
             weights[task.symbol, ""] += size
         else:
             size = weights[task.symbol, task.type]
-        planned.append(Planned(task, size, basis_of(task, settings)))
+        planned.append(Planned(task, size, input_key_of(task, settings)))
     return planned
 
 
-def basis_of(task: Task, settings: RunSettings) -> str:
+def input_key_of(task: Task, settings: RunSettings) -> str:
     """What a task is done for: its days of the run, and a digest of source, market and places.
 
     A month inside of two runs' ranges has the same basis in both.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
-from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.queue.liveness import STALE_AFTER
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Book, State
+from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.storage.layout import clean_temps
 
@@ -39,7 +39,7 @@ class Session:
         settings = self.settings or RunSettings.from_dict(queue.join())
         with (
             hold_root(settings.layout.temp, exclusive=False),
-            open_steps(settings, say=log.say) as steps,
+            open_task_runner(settings, say=log.say) as steps,
         ):
             _clean(settings)
             if self.settings is not None:
@@ -51,14 +51,14 @@ class Session:
             _tell_failures(queue.snapshot(), log)
         return summary.exit_code
 
-    def _make(self, queue: Queue, settings: RunSettings, steps: Steps) -> str:
+    def _make(self, queue: Queue, settings: RunSettings, steps: TaskRunner) -> str:
         """Make the queue be about the settings; says what became of an older one.
 
         What the source did not have is looked at again each time; what is done only without
         `skip_existing` (where its layer is current, that costs a look).
         """
         if set(settings.types) == set(types_of(settings.market)):
-            find_files(steps.archive, Wish.of(settings))  # names unknown symbols
+            find_files(steps.archive, Selection.of(settings))  # names unknown symbols
         told, again = settings.to_dict(), not self.skip_existing
         settled = queue.resume(told, look_again=again)
         return str(settled or queue.sync(planned_tasks(steps), told, look_again=again))
@@ -72,8 +72,8 @@ def _clean(settings: RunSettings) -> None:
             clean_temps(settings.layout.hourly(task.data_type))
 
 
-def _tell_failures(book: Book, log: Log) -> None:
-    failed = [entry for entry in book.entries if entry.state is State.FAILED]
+def _tell_failures(book: QueueState, log: Log) -> None:
+    failed = [entry for entry in book.entries if entry.state is TaskState.FAILED]
     for entry in failed[:_SHOWN]:
         log.event("still-failed", task=entry.id, attempts=entry.attempts, reason=entry.reason)
     if len(failed) > _SHOWN:

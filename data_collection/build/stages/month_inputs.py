@@ -18,7 +18,7 @@ Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missin
 """What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
 
 
-def peek(archive: Archive) -> Lookup:
+def lookup_cached(archive: Archive) -> Lookup:
     """What is known of files without downloading any."""
 
     def look(files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing] | None:
@@ -51,7 +51,7 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
-class Old:
+class ExistingMonth:
     """The month file at hand as its footer tells of it; empty where there is none of this version.
 
     `held` are the archive files it was made of, with their SHA-256.
@@ -62,7 +62,7 @@ class Old:
     held: Mapping[ArchiveFile, str]
 
     @classmethod
-    def of(cls, path: Path) -> Old:
+    def of(cls, path: Path) -> ExistingMonth:
         """Of the file at `path`."""
         footer = read_footer(path) or {}
         if footer.get("fingerprint", {}).get("version") != VERSION:

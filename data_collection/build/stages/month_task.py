@@ -11,22 +11,28 @@ import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.verify import sha256_of
-from alphaqcm.data_collection.build.stages.month_inputs import Available, Fetch, Files, Lookup, Old
-from alphaqcm.data_collection.queue.task import Committing, Outcome, Result
+from alphaqcm.data_collection.build.stages.month_inputs import (
+    Available,
+    ExistingMonth,
+    Fetch,
+    Files,
+    Lookup,
+)
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.reading.month_append import days_held, grow_month
+from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
     VERSION,
+    FileRows,
     MonthFrame,
-    Part,
     assemble,
     missing_days,
-    read_part,
+    read_file_rows,
 )
 from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +46,19 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
-class MonthStep:
+class MonthTask:
     """The work on one month file."""
 
     series: Series
     month: Period
-    span: Span
+    span: DateRange
     path: Path
 
     def current(self, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        return self._current(Old.of(self.path), available, lookup)
+        return self._current(ExistingMonth.of(self.path), available, lookup)
 
-    def _current(self, old: Old, available: Available, lookup: Lookup) -> Outcome | None:
+    def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
         files = Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
         if not self._take_base(old, files, available):
@@ -63,12 +69,12 @@ class MonthStep:
             if not files.take(self._patches(available, report.get("missing_days", []))):
                 return None
         if not files.good and not files.skip and not self.path.exists():
-            return Outcome(Result.ABSENT, absent=not files.bad, problems=files.problems)
+            return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
         if self._fingerprint(files).to_dict() != old.footer.get("fingerprint"):
             return None
         empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
         return Outcome(
-            Result.DONE,
+            TaskResult.DONE,
             rows=int(report.get("rows", 0)),
             output=str(self.path),
             files=len(files.good),
@@ -77,10 +83,10 @@ class MonthStep:
             problems=tuple(dict.fromkeys([*report.get("problems", []), *files.problems])),
         )
 
-    def perform(self, archive: Archive, commit: Committing) -> Outcome:
+    def perform(self, archive: Archive, commit: CommitContext) -> Outcome:
         """Fetch, read and write what is not current."""
         available = archive.available(self.series)
-        fetch, old = Fetch(archive), Old.of(self.path)
+        fetch, old = Fetch(archive), ExistingMonth.of(self.path)
         outcome = self._current(old, available, fetch)
         if outcome is not None:
             outcome = replace(outcome, downloaded=fetch.downloaded)
@@ -92,10 +98,10 @@ class MonthStep:
     def _build(
         self,
         archive: Archive,
-        old: Old,
+        old: ExistingMonth,
         available: Available,
         fetch: Fetch,
-        commit: Committing,
+        commit: CommitContext,
     ) -> Outcome:
         files = Files(fetch)
         self._take_base(old, files, available)
@@ -105,7 +111,7 @@ class MonthStep:
             self.record_holes(archive, outcome)
             return outcome
         outcome = Outcome(
-            Result.ABSENT,
+            TaskResult.ABSENT,
             downloaded=fetch.downloaded,
             absent=not files.bad,
             notes=("kept: what it was made of is gone at the source",)
@@ -117,7 +123,7 @@ class MonthStep:
             return outcome
 
     def _gather(
-        self, archive: Archive, old: Old, available: Available, files: Files
+        self, archive: Archive, old: ExistingMonth, available: Available, files: Files
     ) -> _Made | None:
         """Read every file, and those that stand in for what the monthly one lacks."""
         parts = self._read(archive, old, files)
@@ -144,7 +150,7 @@ class MonthStep:
             reason = "no row in any file of the source"
             archive.record_hole(self.series, date.fromisoformat(day), reason)
 
-    def _grow(self, archive: Archive, old: Old, files: Files) -> _Made | None:
+    def _grow(self, archive: Archive, old: ExistingMonth, files: Files) -> _Made | None:
         """The month file at hand and only the later days read; None where all must be read."""
         report, held = old.report, old.held
         news = [file for file in files.good if file not in held]
@@ -167,7 +173,7 @@ class MonthStep:
             frame = pl.read_parquet(self.path)
         except (OSError, pl.exceptions.PolarsError):
             return None  # torn: it is made anew from its files
-        made = grow_month(frame, report, self.series, parts)
+        made = append_days(frame, report, self.series, parts)
         if made is None:
             return None
         present = days_held(frame, self.series).union(*(part.days() for part in parts))
@@ -180,11 +186,11 @@ class MonthStep:
         fetch: Fetch,
         files: Files,
         made: _Made,
-        commit: Committing,
+        commit: CommitContext,
     ) -> Outcome:
         empty = set(missing_days(self.month, made.present))
         outcome = Outcome(
-            Result.DONE,
+            TaskResult.DONE,
             built=True,
             rows=made.rows,
             bytes=sum(item.size for item in files.good.values()),
@@ -209,7 +215,9 @@ class MonthStep:
         )
         return outcome
 
-    def _read(self, archive: Archive, old: Old, files: Files, skip: int = 0) -> list[Part]:
+    def _read(
+        self, archive: Archive, old: ExistingMonth, files: Files, skip: int = 0
+    ) -> list[FileRows]:
         """Read the files after the first `skip`; what cannot be read is a problem, not a stop.
 
         Unless the month file at hand holds an earlier, readable version of it: then that is kept.
@@ -231,11 +239,11 @@ class MonthStep:
             parts.append(part)
         return parts
 
-    def _read_file(self, files: Files, file: ArchiveFile) -> Part:
+    def _read_file(self, files: Files, file: ArchiveFile) -> FileRows:
         """Read a file of the cache; one that is not what was verified once is fetched anew."""
         item = files.good[file]
         try:
-            return read_part(item.path, file)
+            return read_file_rows(item.path, file)
         except RawError:
             if sha256_of(item.path) == item.sha256:
                 raise
@@ -243,13 +251,13 @@ class MonthStep:
             files.take([file])
             if file in files.bad:
                 raise
-            return read_part(files.good[file].path, file)
+            return read_file_rows(files.good[file].path, file)
 
     @property
     def _monthly(self) -> ArchiveFile:
         return self.series.file(self.month)
 
-    def _take_base(self, old: Old, files: Files, available: Available) -> bool:
+    def _take_base(self, old: ExistingMonth, files: Files, available: Available) -> bool:
         """The monthly file; without a good one the daily files of the run and of the file held."""
         if self.month in available:
             if not files.take([self._monthly]):
@@ -258,7 +266,7 @@ class MonthStep:
                 return True
         return files.take(self._dailies(old, available))
 
-    def _dailies(self, old: Old, available: Available) -> list[ArchiveFile]:
+    def _dailies(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
         held = {file.period for file in old.held}
         return [
             self.series.file(day)

@@ -13,10 +13,10 @@ from filelock import FileLock
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of, typed
-from alphaqcm.data_collection.build.stages.month_inputs import peek
-from alphaqcm.data_collection.build.stages.month_task import MonthStep
+from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
+from alphaqcm.data_collection.build.stages.month_task import MonthTask
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
-from alphaqcm.data_collection.queue.task import Committing, Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import layer_error
@@ -40,7 +40,7 @@ def _refuse() -> None:
     raise _NotCompiled
 
 
-class Steps:
+class TaskRunner:
     """Performs the tasks of one run; opens the archive when it is first needed."""
 
     def __init__(
@@ -56,9 +56,9 @@ class Steps:
         return self._opener()
 
     @property
-    def troubles(self) -> dict[str, int]:
+    def retried_errors(self) -> dict[str, int]:
         """What went wrong in single attempts so far, by kind."""
-        return dict(self.archive.troubles) if "archive" in self.__dict__ else {}
+        return dict(self.archive.retried_errors) if "archive" in self.__dict__ else {}
 
     @cached_property
     def _kernel(self) -> None:
@@ -70,7 +70,7 @@ class Steps:
             with FileLock(self.settings.layout.temp / "compile.lock"):
                 warm_up(lambda: self._say("compiling for this machine, once"))
 
-    def perform(self, task: Task, commit: Committing) -> Outcome:
+    def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
         if task.kind is TaskKind.MONTH:
             if task.data_type is DataType.AGGTRADES:
@@ -88,7 +88,7 @@ class Steps:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
         if task.kind is TaskKind.MONTH:
             step = self._month(task)
-            outcome = step.current(self.archive.available(step.series), peek(self.archive))
+            outcome = step.current(self.archive.available(step.series), lookup_cached(self.archive))
             if outcome is not None:
                 step.record_holes(self.archive, outcome)
             return outcome
@@ -107,11 +107,11 @@ class Steps:
             return available[month].size
         return sum(available[day].size for day in map(Period.day, month.days()) if day in available)
 
-    def _month(self, task: Task) -> MonthStep:
+    def _month(self, task: Task) -> MonthTask:
         settings = self.settings
         data_type, interval = parse_typed(task.type)
         month = Period.parse(task.month)
-        return MonthStep(
+        return MonthTask(
             series=series_of(settings.market, task.type, task.symbol),
             month=month,
             span=settings.span,
@@ -141,19 +141,19 @@ class Steps:
     def _current_hourly(self, task: Task) -> Outcome | None:
         path = self.settings.layout.hourly_file(task.data_type, task.symbol)
         if not self.month_files(task.type, task.symbol):
-            return Outcome(Result.ABSENT)
+            return Outcome(TaskResult.ABSENT)
         meta = hourly.read_meta(path)
         if meta is None or meta.fingerprint != self._hourly_fingerprint(task):
             return None
-        return Outcome(Result.DONE, rows=meta.rows, output=str(path))
+        return Outcome(TaskResult.DONE, rows=meta.rows, output=str(path))
 
-    def _build_hourly(self, task: Task, commit: Committing) -> Outcome:
+    def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         path = settings.layout.hourly_file(task.data_type, task.symbol)
         fingerprint = self._hourly_fingerprint(task)
         months = [read_layer(file) for _, file in self.month_files(task.type, task.symbol)]
         frame = hourly.hourly_frame(task.data_type, months, settings.span)
-        outcome = Outcome(Result.DONE, built=True, rows=frame.height, output=str(path))
+        outcome = Outcome(TaskResult.DONE, built=True, rows=frame.height, output=str(path))
         hourly.write_hourly(
             frame,
             path,
@@ -172,7 +172,7 @@ class Steps:
         settings, symbol = self.settings, self._symbol(task)
         layout = settings.layout
         if not self.month_files(typed(DataType.KLINES, "1m"), task.symbol):
-            return Outcome(Result.ABSENT)
+            return Outcome(TaskResult.ABSENT)
         path = layout.symbol_table(symbol)
         footer = read_footer(path)
         fingerprint = table_fingerprint(layout, symbol, settings.span).to_dict()
@@ -180,9 +180,9 @@ class Steps:
             return None
         if not stages_whole(layout, symbol, footer["report"]):
             return None
-        return Outcome(Result.DONE, rows=int(footer["report"]["rows"]), output=str(path))
+        return Outcome(TaskResult.DONE, rows=int(footer["report"]["rows"]), output=str(path))
 
-    def _build_factors(self, task: Task, commit: Committing) -> Outcome:
+    def _build_factors(self, task: Task, commit: CommitContext) -> Outcome:
         settings, symbol = self.settings, self._symbol(task)
         fingerprint = table_fingerprint(settings.layout, symbol, settings.span)
         inputs = read_inputs(settings.layout, symbol, settings.span)
@@ -190,7 +190,7 @@ class Steps:
         for month in months_between(settings.span.start, settings.span.end):
             reconciled(settings.layout, task.symbol, month)  # kept for reports
         outcome = Outcome(
-            Result.DONE,
+            TaskResult.DONE,
             built=True,
             rows=table.frame.height,
             output=str(settings.layout.symbol_table(symbol)),
@@ -208,13 +208,13 @@ def read_layer(path: Path) -> pl.DataFrame:
 
 
 @contextmanager
-def open_steps(
+def open_task_runner(
     settings: RunSettings,
     *,
     listing_age: float = 0.0,
     alone: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> Iterator[Steps]:
+) -> Iterator[TaskRunner]:
     """Steps for one process; a listing kept less than `listing_age` seconds ago will do.
 
     `alone`: the run's other processes fetch nothing meanwhile. `say` hears what takes long.
@@ -231,4 +231,4 @@ def open_steps(
             )
             return stack.enter_context(archive)
 
-        yield Steps(settings, opener, say)
+        yield TaskRunner(settings, opener, say)

@@ -16,26 +16,26 @@ from typing import Any
 
 import orjson
 
-from alphaqcm.data_collection.build.run.local_executor import Progress
+from alphaqcm.data_collection.build.run.local_executor import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.build.stages.task_runner import Steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.queue.task import Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import Period, Series
 from alphaqcm.pipeline.storage.layout import month_name, read_fingerprint, write_bytes
 
-Mark = list[Any]
+MonthStamp = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""
 
 
 @dataclass(slots=True)
-class Memory:
+class ChangeIndex:
     """`_tmp/update.json`: marks of the month files, and what the table was made of."""
 
-    marks: dict[str, Mark] = field(default_factory=dict)
+    marks: dict[str, MonthStamp] = field(default_factory=dict)
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # symbol -> input -> digest
 
     @classmethod
-    def read(cls, path: Path) -> Memory:
+    def read(cls, path: Path) -> ChangeIndex:
         """What was kept; nothing where there is none or it is damaged."""
         try:
             data = orjson.loads(path.read_bytes())
@@ -48,7 +48,7 @@ class Memory:
         write_bytes(path, orjson.dumps({"marks": self.marks, "inputs": self.inputs}))
 
 
-def listing_marks(steps: Steps) -> dict[Task, str]:
+def listing_marks(steps: TaskRunner) -> dict[Task, str]:
     """Of every month of the run a digest of what the source lists for it, and of its days."""
     settings = steps.settings
     every: list[tuple[Task, Series]] = []
@@ -108,15 +108,15 @@ def on_disk(path: Path | str) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def mark_of(listed: str, path: Path) -> Mark:
+def mark_of(listed: str, path: Path) -> MonthStamp:
     """The mark of a month: its listing's digest, its file's place in time, its fingerprint's."""
     own = read_fingerprint(path)
     return [listed, *on_disk(path), "" if own is None else own.digest]
 
 
 def fresh_marks(
-    settings: RunSettings, marks: Mapping[Task, str], memory: Memory, progress: Progress
-) -> dict[str, Mark]:
+    settings: RunSettings, marks: Mapping[Task, str], memory: ChangeIndex, progress: RunProgress
+) -> dict[str, MonthStamp]:
     """The marks to keep: not of what failed, nor of what has a problem that may heal."""
     kept = {}
     for task, mark in marks.items():

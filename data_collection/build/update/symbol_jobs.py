@@ -13,18 +13,18 @@ from datetime import date, timedelta
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.build.update.change_index import month_file
 from alphaqcm.data_collection.queue.task import Outcome, Task
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.layout import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.tables.append_rows import (
-    Growth,
-    OldTable,
+    ExistingTable,
+    SymbolAppend,
     changed_months,
+    compute_append,
     first_change,
-    grow,
 )
 from alphaqcm.pipeline.tables.symbol_table import INPUT_TYPES, table_fingerprint
 
@@ -34,7 +34,7 @@ _FIELD_OF = {kind: name for name, kind in INPUT_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SymbolJob:
     """One symbol: what is known of it from the last time."""
 
     symbol: str  # exchange name
@@ -44,33 +44,33 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class SymbolResult:
     """What became of a job."""
 
     outcomes: dict[Task, Outcome]
     failures: dict[Task, str]
-    growth: Growth | None  # None: failed, or no minutes at all
+    growth: SymbolAppend | None  # None: failed, or no minutes at all
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class BatchResult:
     """What one call in the pool did."""
 
-    done: list[Done]
+    done: list[SymbolResult]
     downloaded: int  # bytes, brought for all of them at once
-    troubles: Mapping[str, int]  # attempts gone wrong and mended, by kind
+    retried_errors: Mapping[str, int]  # attempts gone wrong and mended, by kind
 
 
-def perform(settings: RunSettings, jobs: Sequence[Job]) -> Share:
+def perform(settings: RunSettings, jobs: Sequence[SymbolJob]) -> BatchResult:
     """Do some jobs in this process, after bringing all their files at once."""
-    with open_steps(settings, listing_age=LISTING_AGE) as steps:
+    with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
         downloaded = _bring(steps, jobs)
-        table = OldTable(settings.layout.final_table())
+        table = ExistingTable(settings.layout.final_table())
         done = [_perform_job(steps, table, job) for job in jobs]
-        return Share(done, downloaded, steps.troubles)
+        return BatchResult(done, downloaded, steps.retried_errors)
 
 
-def _bring(steps: Steps, jobs: Sequence[Job]) -> int:
+def _bring(steps: TaskRunner, jobs: Sequence[SymbolJob]) -> int:
     """Fetch what the jobs need, many files at once: one by one, each would wait for its answers.
 
     Gives the bytes that came. What goes wrong the tasks meet themselves, and tell it.
@@ -87,7 +87,7 @@ def _bring(steps: Steps, jobs: Sequence[Job]) -> int:
     return sum(came)
 
 
-def _wanted(steps: Steps, job: Job) -> Iterator[ArchiveFile]:
+def _wanted(steps: TaskRunner, job: SymbolJob) -> Iterator[ArchiveFile]:
     """The files behind a job's tasks; each series is looked up once, however many its months."""
     span = steps.settings.span
     by_type: dict[str, list[Period]] = {}
@@ -110,7 +110,7 @@ def _commit(_outcome: Outcome) -> Iterator[None]:
     yield
 
 
-def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
+def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> SymbolResult:
     settings = steps.settings
     outcomes: dict[Task, Outcome] = {}
     failures: dict[Task, str] = {}
@@ -127,17 +127,17 @@ def _perform_job(steps: Steps, table: OldTable, job: Job) -> Done:
         if before is not None and after is not None and before != after:
             _note_change(first, task, before, after, job.inputs)
     if failures:
-        return Done(outcomes, failures, None)
+        return SymbolResult(outcomes, failures, None)
     symbol = Symbol(settings.market, job.symbol)
     if not steps.month_files("klines:1m", job.symbol):
-        return Done(outcomes, failures, None)
+        return SymbolResult(outcomes, failures, None)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
     since = _since(job, input_digests(fingerprint), first, settings, table)
-    growth = grow(table, settings.layout, symbol, settings.span, since, fingerprint)
-    return Done(outcomes, failures, growth)
+    growth = compute_append(table, settings.layout, symbol, settings.span, since, fingerprint)
+    return SymbolResult(outcomes, failures, growth)
 
 
-def input_key(task: Task) -> str:
+def input_name(task: Task) -> str:
     """A month's name among the inputs of its symbol's rows; empty for a type that is none."""
     field = _FIELD_OF.get(parse_typed(task.type))
     return f"{field}/{task.month}" if field else ""
@@ -151,7 +151,7 @@ def _note_change(
     inputs: Mapping[str, str] | None,
 ) -> None:
     """Remember from which day on a month file differs from the one the table was made of."""
-    key = input_key(task)
+    key = input_name(task)
     if not key or inputs is None:
         return
     if inputs.get(key) != before.digest:
@@ -165,11 +165,11 @@ def _note_change(
 
 
 def _since(
-    job: Job,
+    job: SymbolJob,
     now: Mapping[str, str],
     first: Mapping[str, date],
     settings: RunSettings,
-    table: OldTable,
+    table: ExistingTable,
 ) -> date | None:
     """The first day whose rows must be computed; None where none must."""
     if job.inputs is None:

@@ -16,24 +16,24 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from alphaqcm.data_collection.build.manifest import describe, write_catalogue
+from alphaqcm.data_collection.build.manifest import describe, write_manifest
 from alphaqcm.data_collection.build.publish import publish_full
-from alphaqcm.data_collection.build.run.local_executor import Progress, travel
+from alphaqcm.data_collection.build.run.local_executor import RunProgress, execute
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.change_index import (
-    Memory,
+    ChangeIndex,
     fresh_marks,
     listing_marks,
     months_on_disk,
 )
 from alphaqcm.data_collection.build.update.symbol_jobs import (
     LISTING_AGE,
-    Done,
-    Job,
-    Share,
+    BatchResult,
+    SymbolJob,
+    SymbolResult,
     input_digests,
-    input_key,
+    input_name,
     perform,
 )
 from alphaqcm.data_collection.errors import UsageError
@@ -47,8 +47,8 @@ from alphaqcm.pipeline.storage.layout import (
     read_fingerprint,
 )
 from alphaqcm.pipeline.tables.append_rows import (
-    OldTable,
-    write_grown,
+    ExistingTable,
+    write_appended,
 )
 from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import DEFAULTS, WideTable
@@ -60,7 +60,7 @@ _FEW = 4  # symbols: for so few a pool costs more than it gives
 class Updated:
     """What an update did; the table is None where nothing changed or something failed."""
 
-    progress: Progress
+    progress: RunProgress
     looked_at: int  # month files that may have had something to do
     table: WideTable | None
 
@@ -79,13 +79,13 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             found="none",
             next_step="alphaqcm run makes it",
         )
-    memory = Memory.read(layout.temp / "update.json")
-    held = OldTable(layout.final_table()).fingerprint
+    memory = ChangeIndex.read(layout.temp / "update.json")
+    held = ExistingTable(layout.final_table()).fingerprint
     with _crew(settings, workers) as crew:
         settings = replace(settings, shared_by=crew.count)
-        with open_steps(settings, alone=True) as steps:
+        with open_task_runner(settings, alone=True) as steps:
             marks = listing_marks(steps)
-            troubles = Counter(steps.troubles)
+            retried_errors = Counter(steps.retried_errors)
         jobs = _jobs(settings, memory, marks, held)
         lost = sum(job.inputs is None for job in jobs)
         if _can_grow(held, settings) and lost <= max(_FEW, len(jobs) // 4):
@@ -94,9 +94,9 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             shares = None
     if shares is None:
         return _rebuild(settings, workers, lock)
-    progress = Progress(troubles=troubles)
+    progress = RunProgress(retried_errors=retried_errors)
     for share in shares:
-        progress.troubles.update(share.troubles)
+        progress.retried_errors.update(share.retried_errors)
     results = [done for share in shares for done in share.done]
     for done in results:
         progress.outcomes |= done.outcomes
@@ -117,8 +117,8 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
 def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
     """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
     settings = replace(settings, shared_by=workers + 1)  # as a run has it
-    with open_steps(settings, listing_age=LISTING_AGE) as steps:
-        progress = travel(steps, workers, lock)
+    with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
+        progress = execute(steps, workers, lock)
     table = None if progress.failures else publish_full(settings, progress)
     return Updated(progress, len(progress.outcomes), table)
 
@@ -130,8 +130,8 @@ def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
 
 
 def _jobs(
-    settings: RunSettings, memory: Memory, marks: Mapping[Task, str], held: Fingerprint | None
-) -> list[Job]:
+    settings: RunSettings, memory: ChangeIndex, marks: Mapping[Task, str], held: Fingerprint | None
+) -> list[SymbolJob]:
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
     known: dict[str, dict[str, str]] = {}
@@ -139,7 +139,7 @@ def _jobs(
         kept = memory.marks.get(task.id)
         if kept is None or kept[:3] != [mark, *there]:
             open_tasks.setdefault(task.symbol, []).append(task)
-        elif kept[3] and (key := input_key(task)):
+        elif kept[3] and (key := input_name(task)):
             known.setdefault(task.symbol, {})[key] = kept[3]
     made_of = {one.key: one.sha256 for one in held.inputs} if held else {}
     jobs = []
@@ -147,12 +147,12 @@ def _jobs(
         symbol = Symbol(settings.market, name)
         inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table))
         tasks = tuple(open_tasks.get(name, ()))
-        jobs.append(Job(name, tasks, inputs, known.get(name, {})))
+        jobs.append(SymbolJob(name, tasks, inputs, known.get(name, {})))
     return jobs
 
 
 def _known_inputs(
-    layout: Layout, symbol: Symbol, memory: Memory, digest: str | None
+    layout: Layout, symbol: Symbol, memory: ChangeIndex, digest: str | None
 ) -> Mapping[str, str] | None:
     """What the table's rows of `symbol` were made of, from the last update or the symbol's table.
 
@@ -188,7 +188,7 @@ def _crew(settings: RunSettings, workers: int) -> Iterator[_Crew]:
         yield _Crew(pool, count)
 
 
-def _perform(settings: RunSettings, jobs: Sequence[Job], crew: _Crew) -> list[Share]:
+def _perform(settings: RunSettings, jobs: Sequence[SymbolJob], crew: _Crew) -> list[BatchResult]:
     if crew.pool is None:
         return [perform(settings, jobs)]
     chunk = max(1, len(jobs) // (2 * crew.count))
@@ -196,15 +196,15 @@ def _perform(settings: RunSettings, jobs: Sequence[Job], crew: _Crew) -> list[Sh
     return list(crew.pool.map(partial(perform, settings), groups))
 
 
-def _publish(settings: RunSettings, results: Sequence[Done]) -> WideTable | None:
+def _publish(settings: RunSettings, results: Sequence[SymbolResult]) -> WideTable | None:
     growths = [done.growth for done in results if done.growth is not None]
     held = read_fingerprint(settings.layout.final_table())
     unchanged = all(growth.since is None for growth in growths)
     parameters = dict(held.parameters) if held else {}
     if unchanged and parameters.get("end") == settings.span.end.isoformat():
         return None
-    grown = write_grown(settings.layout, growths, settings.span, DEFAULTS)
+    grown = write_appended(settings.layout, growths, settings.span, DEFAULTS)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     path = grown.table.path
-    write_catalogue(path, describe(settings, path, now, grown.sha256))
+    write_manifest(path, describe(settings, path, now, grown.sha256))
     return grown.table

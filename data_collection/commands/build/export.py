@@ -20,7 +20,7 @@ from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
 from alphaqcm.pipeline.tables.symbol_table import require_wide, table_fingerprint, write_stages
 
@@ -73,7 +73,7 @@ def _minutes(layout: Layout, named: list[Symbol], arguments: argparse.Namespace)
     return 1 if missing else 0
 
 
-def _span(layout: Layout, symbol: Symbol, arguments: argparse.Namespace) -> Span | None:
+def _span(layout: Layout, symbol: Symbol, arguments: argparse.Namespace) -> DateRange | None:
     months = [Period.parse(stamp) for stamp in minute_files(layout, symbol)]
     if not months:
         return None

@@ -10,10 +10,10 @@ import argparse
 import time
 from dataclasses import replace
 
-from alphaqcm.data_collection.archive.selection import Wish, find_files
+from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.publish import check_complete, publish
-from alphaqcm.data_collection.build.run.local_executor import save_settings, travel
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.run.local_executor import execute, save_settings
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.commands.fetch_options import add_fetch_options, fetch_settings
 from alphaqcm.data_collection.commands.options import (
     add_run_options,
@@ -42,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_steps(settings, alone=True) as steps,
+        open_task_runner(settings, alone=True) as steps,
     ):
-        find_files(steps.archive, Wish.of(settings))  # lists all; names unknown symbols
+        find_files(steps.archive, Selection.of(settings))  # lists all; names unknown symbols
         save_settings(settings)
-        progress = travel(steps, arguments.workers, lock)
+        progress = execute(steps, arguments.workers, lock)
         tables = publish(settings, progress, arguments.complete, arguments.name)
     print_summary(settings, progress, tables, time.monotonic() - began)
     return 1 if progress.problems else 0

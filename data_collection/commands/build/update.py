@@ -21,7 +21,7 @@ from alphaqcm.data_collection.commands.options import (
     positive,
     source_word,
 )
-from alphaqcm.data_collection.commands.summary import counted, troubles_text
+from alphaqcm.data_collection.commands.summary import counted, retried_errors_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.storage.layout import Layout
@@ -97,8 +97,8 @@ def _print(done: Updated, seconds: float) -> None:
         f"{done.looked_at:,} months looked at, {progress.built:,} built, "
         f"downloaded {progress.downloaded / 1e6:,.1f} MB, {seconds:,.1f} s"
     )
-    if progress.troubles:
-        print(troubles_text(progress))
+    if progress.retried_errors:
+        print(retried_errors_text(progress))
     if done.table is not None:
         symbols = counted(len(done.table.symbols), "symbol")
         print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")

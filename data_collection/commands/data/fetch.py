@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from alphaqcm.data_collection.archive.fetching import fetch_with_progress
-from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_wish
+from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_selection
 from alphaqcm.data_collection.commands.fetch_options import (
     add_fetch_options,
     fetch_options,
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch; 0 when every listed file is there."""
-    wish, options = read_wish(arguments), fetch_options(arguments)
+    wish, options = read_selection(arguments), fetch_options(arguments)
     with (
         hold_root(Layout(arguments.data_root).temp, exclusive=False),
         open_source(arguments, options) as archive,

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 import orjson
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
 from alphaqcm.data_collection.commands.options import add_root_option
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.storage.layout import Layout
@@ -23,7 +23,9 @@ from alphaqcm.pipeline.storage.layout import Layout
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--state", choices=[state.value for state in State], help="only this state")
+    parser.add_argument(
+        "--state", choices=[state.value for state in FileState], help="only this state"
+    )
     parser.add_argument(
         "--match", default="*", metavar="GLOB", help="only keys like this, such as '*/BTCUSDT-1m-*'"
     )
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             found="none",
             next_step="pass --data-root, or download something first: alphaqcm fetch",
         )
-    state = State(arguments.state) if arguments.state else None
+    state = FileState(arguments.state) if arguments.state else None
     with Ledger(cache, reading=True) as ledger:
         found = (r for r in ledger.select(state=state) if fnmatchcase(r.key, arguments.match))
         if arguments.json:
@@ -53,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print(records: Iterator[Record]) -> None:
-    counts: Counter[State] = Counter()
+def _print(records: Iterator[FileRecord]) -> None:
+    counts: Counter[FileState] = Counter()
     size = 0
     for record in records:
         counts[record.state] += 1

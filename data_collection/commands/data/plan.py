@@ -14,7 +14,7 @@ import orjson
 from alphaqcm.data_collection.archive.fetching import print_plan
 from alphaqcm.data_collection.archive.ledger import utc_text
 from alphaqcm.data_collection.archive.plan import Plan
-from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_wish
+from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_selection
 from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
 from alphaqcm.data_collection.commands.options import (
     add_market_option,
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan."""
-    wish = read_wish(arguments)
+    wish = read_selection(arguments)
     with open_to_look(arguments) as archive:
         files = find_files(archive, wish)
         plan = archive.plan(files)

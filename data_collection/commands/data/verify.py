@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from alphaqcm.data_collection.archive.audit import Finding, audit, repair
+from alphaqcm.data_collection.archive.audit import AuditFinding, audit, repair
 from alphaqcm.data_collection.commands.fetch_options import (
     add_fetch_options,
     fetch_options,
@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _print(findings: list[Finding]) -> None:
+def _print(findings: list[AuditFinding]) -> None:
     for finding in findings:
         print(f"{finding.problem}: {finding.key} ({finding.detail})")

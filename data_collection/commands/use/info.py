@@ -1,6 +1,6 @@
-"""Print the catalogue beside a table, and verify that the table is the one it describes.
+"""Print the manifest beside a table, and verify that the table is the one it describes.
 
-Exit code 0 only when bytes, checksum, rows and columns are those of the catalogue.
+Exit code 0 only when bytes, checksum, rows and columns are those of the manifest.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.build.manifest import (
-    Catalogue,
+    Manifest,
     archive_files,
-    catalogue_path,
     disagreements,
-    read_catalogue,
+    manifest_path,
+    read_manifest,
 )
 from alphaqcm.data_collection.commands.options import add_root_option
 from alphaqcm.data_collection.errors import UsageError
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="a parquet table (default: the data root's final_dataset_all.parquet)",
     )
-    parser.add_argument("--json", action="store_true", help="print the whole catalogue as JSON")
+    parser.add_argument("--json", action="store_true", help="print the whole manifest as JSON")
     parser.add_argument(
         "--files",
         action="store_true",
@@ -49,27 +49,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             table, expected="a table", found="none", next_step="alphaqcm run or build makes it"
         )
-    catalogue = read_catalogue(table)
+    manifest = read_manifest(table)
     if arguments.files:
         print("symbol,key,sha256")
-        for symbol, item in archive_files(arguments.data_root, catalogue):
+        for symbol, item in archive_files(arguments.data_root, manifest):
             print(f"{symbol},{item.key},{item.sha256}")
         return 0
-    problems = disagreements(table, catalogue)
+    problems = disagreements(table, manifest)
     if arguments.json:
-        told = {**asdict(catalogue), "verified": not problems, "problems": problems}
+        told = {**asdict(manifest), "verified": not problems, "problems": problems}
         sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
     else:
-        _print(table, catalogue)
+        _print(table, manifest)
         for problem in problems:
-            print(f"NOT the table of its catalogue: {problem}")
+            print(f"NOT the table of its manifest: {problem}")
         if not problems:
-            print("verified: bytes, checksum, rows and columns are those of the catalogue")
+            print("verified: bytes, checksum, rows and columns are those of the manifest")
     return 1 if problems else 0
 
 
-def _print(table: Path, catalogue: Catalogue) -> None:
-    checks = catalogue.checks
+def _print(table: Path, manifest: Manifest) -> None:
+    checks = manifest.checks
     told = (
         "not checked yet: alphaqcm check"
         if checks is None
@@ -77,22 +77,22 @@ def _print(table: Path, catalogue: Catalogue) -> None:
         + ", ".join(f"{count} {name}" for name, count in checks.counts.items())
         + f"), checked {checks.checked_at}"
     )
-    libraries = ", ".join(f"{name} {number}" for name, number in catalogue.libraries.items())
+    libraries = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())
     for name, value in (
         ("table", table),
-        ("catalogue", catalogue_path(table)),
-        ("content", f"{catalogue.rows:,} rows x {len(catalogue.columns)} columns"),
-        ("days", f"{catalogue.start} to {catalogue.end}, market {catalogue.market}"),
-        ("source", catalogue.source),
-        ("made", f"{catalogue.created_at} by alphaqcm {catalogue.code_version}"),
-        ("columns", f"version {catalogue.columns_version}"),
+        ("manifest", manifest_path(table)),
+        ("content", f"{manifest.rows:,} rows x {len(manifest.columns)} columns"),
+        ("days", f"{manifest.start} to {manifest.end}, market {manifest.market}"),
+        ("source", manifest.source),
+        ("made", f"{manifest.created_at} by alphaqcm {manifest.code_version}"),
+        ("columns", f"version {manifest.columns_version}"),
         ("with", libraries),
-        ("sha256", f"{catalogue.sha256} ({catalogue.bytes:,} bytes)"),
+        ("sha256", f"{manifest.sha256} ({manifest.bytes:,} bytes)"),
         ("checks", told),
     ):
         print(f"{name:<10} {value}")
     print(f"\n{'symbol':<24}{'rows':>10}  {'first hour':<17}{'last hour':<17}made from")
-    for symbol, entry in catalogue.symbols.items():
+    for symbol, entry in manifest.symbols.items():
         first, last = entry.first[:16].replace("T", " "), entry.last[:16].replace("T", " ")
         print(f"{symbol:<24}{entry.rows:>10,}  {first:<17}{last:<17}{entry.fingerprint[:12]}")
     print()

@@ -19,10 +19,20 @@ from rich.live import Live
 from rich.text import Text
 
 from alphaqcm.data_collection.errors import QueueError
-from alphaqcm.data_collection.queue.liveness import Watch, beat_age, read_beats, this_host
+from alphaqcm.data_collection.queue.liveness import (
+    LivenessChecker,
+    heartbeat_file_age,
+    read_heartbeats,
+    this_host,
+)
 from alphaqcm.data_collection.queue.options import workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.reporting.monitor.snapshot import Focus, Picture, Sight, take_picture
+from alphaqcm.data_collection.reporting.monitor.snapshot import (
+    Focus,
+    Snapshot,
+    WorkerView,
+    take_picture,
+)
 from alphaqcm.data_collection.reporting.monitor.view import render
 
 
@@ -36,14 +46,14 @@ class Monitor:
     focus: Focus
     stall: float
 
-    def look(self) -> Picture:
+    def look(self) -> Snapshot:
         """The queue as it is now; raises `QueueError` where there is none that can be read."""
         book = Queue.open(self.state).snapshot()
         folder = workers_dir(self.state)
-        watch = Watch(folder, this_host())
+        watch = LivenessChecker(folder, this_host())
         sights = [
-            Sight(beat, beat_age(folder, beat.worker), watch.looks_alive(beat))
-            for beat in read_beats(folder)
+            WorkerView(beat, heartbeat_file_age(folder, beat.worker), watch.looks_alive(beat))
+            for beat in read_heartbeats(folder)
         ]
         return take_picture(
             book, sights, self._disk(), datetime.now(UTC), focus=self.focus, stall=self.stall
@@ -81,7 +91,7 @@ class Monitor:
         except QueueError as error:
             return Text(f"{error}; looking again")
 
-    def _view(self, picture: Picture, height: int | None) -> RenderableType:
+    def _view(self, picture: Snapshot, height: int | None) -> RenderableType:
         return render(picture, self.title, self.state, self.root, height)
 
     def _disk(self) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from alphaqcm.data_collection.queue.liveness import Beat
+from alphaqcm.data_collection.queue.liveness import Heartbeat
 from alphaqcm.data_collection.queue.state import (
-    Book,
-    Entry,
-    State,
+    QueueState,
+    TaskRecord,
+    TaskState,
     from_stamp,
 )
 from alphaqcm.data_collection.queue.task import Task, TaskKind
@@ -33,10 +33,10 @@ Focus = Callable[[Task], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class WorkerView:
     """One worker as seen from outside: its last beat, that beat's age, whether it is alive."""
 
-    beat: Beat
+    beat: Heartbeat
     age: float  # seconds
     alive: bool
 
@@ -74,13 +74,13 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """All that the monitor shows."""
 
     at: datetime
     settings: dict[str, Any]
-    steps: dict[str, dict[State, int]]  # tasks by step and state
-    totals: dict[State, int]
+    steps: dict[str, dict[TaskState, int]]  # tasks by step and state
+    totals: dict[TaskState, int]
     blocked: int  # pending, but something they stand on failed
     workers: tuple[Worker, ...]
     speed_now: Speed
@@ -103,33 +103,33 @@ class Picture:
     @property
     def settled(self) -> int:
         """How many are done or absent."""
-        return self.totals[State.DONE] + self.totals[State.ABSENT]
+        return self.totals[TaskState.DONE] + self.totals[TaskState.ABSENT]
 
 
 def take_picture(
-    book: Book,
-    sights: Sequence[Sight],
+    book: QueueState,
+    sights: Sequence[WorkerView],
     disk: tuple[int, int],
     now: datetime,
     *,
     focus: Focus,
     stall: float,
-) -> Picture:
+) -> Snapshot:
     """The picture of a queue at `now`; `disk` is (free, total) bytes, `stall` in seconds."""
     entries = [entry for entry in book.entries if focus(entry.task)]
     totals = _count(entries)
     workers = tuple(_workers(book, sights))
     at_work = sum(worker.status in ("working", "waiting") for worker in workers)
     alive = sum(sight.alive for sight in sights)
-    doomed = _doomed(book)
-    live = [e for e in entries if _is_open(e) and e.id not in doomed]
+    unreachable = _doomed(book)
+    live = [e for e in entries if _is_open(e) and e.id not in unreachable]
     seconds, least = _work_left(entries, live, now)
-    picture = Picture(
+    picture = Snapshot(
         at=now,
         settings=dict(book.settings),
         steps=_steps(entries),
         totals=totals,
-        blocked=sum(entry.id in doomed for entry in entries),
+        blocked=sum(entry.id in unreachable for entry in entries),
         workers=workers,
         speed_now=_speed(entries, now, NOW),
         speed_hour=_speed(entries, now, HOUR),
@@ -139,7 +139,7 @@ def take_picture(
         failures=tuple(
             Failure(entry.id, entry.reason, entry.attempts, entry.next_try)
             for entry in entries
-            if entry.state is State.FAILED
+            if entry.state is TaskState.FAILED
         ),
         problems=tuple(
             Failure(entry.id, problem) for entry in entries for problem in entry.problems
@@ -159,8 +159,8 @@ def step_name(task: Task) -> str:
     return "hourly files" if task.kind is TaskKind.HOURLY else "factors"
 
 
-def _steps(entries: Iterable[Entry]) -> dict[str, dict[State, int]]:
-    found: dict[str, Counter[State]] = defaultdict(Counter)
+def _steps(entries: Iterable[TaskRecord]) -> dict[str, dict[TaskState, int]]:
+    found: dict[str, Counter[TaskState]] = defaultdict(Counter)
     order: dict[str, tuple[int, str]] = {}
     kinds = list(TaskKind)
     for entry in entries:
@@ -169,24 +169,24 @@ def _steps(entries: Iterable[Entry]) -> dict[str, dict[State, int]]:
         found[name][entry.state] += 1
         order[name] = (kinds.index(task.kind), name)
     return {
-        name: {state: found[name][state] for state in State}
+        name: {state: found[name][state] for state in TaskState}
         for name in sorted(found, key=order.__getitem__)
     }
 
 
-def _count(entries: Iterable[Entry]) -> dict[State, int]:
+def _count(entries: Iterable[TaskRecord]) -> dict[TaskState, int]:
     found = Counter(entry.state for entry in entries)
-    return {state: found[state] for state in State}
+    return {state: found[state] for state in TaskState}
 
 
-def _is_open(entry: Entry) -> bool:
-    waits = entry.state is State.FAILED and bool(entry.next_try)
-    return entry.state in (State.PENDING, State.IN_PROGRESS) or waits
+def _is_open(entry: TaskRecord) -> bool:
+    waits = entry.state is TaskState.FAILED and bool(entry.next_try)
+    return entry.state in (TaskState.PENDING, TaskState.IN_PROGRESS) or waits
 
 
-def _doomed(book: Book) -> set[str]:
+def _doomed(book: QueueState) -> set[str]:
     """Pending tasks that stand on something that failed for good, through any number of steps."""
-    failed = [e.task for e in book.entries if e.state is State.FAILED and not e.next_try]
+    failed = [e.task for e in book.entries if e.state is TaskState.FAILED and not e.next_try]
     if not failed:
         return set()
     series = {(task.symbol, task.type) for task in failed if task.kind is TaskKind.MONTH}
@@ -194,7 +194,7 @@ def _doomed(book: Book) -> set[str]:
     return {
         entry.id
         for entry in book.entries
-        if entry.state is State.PENDING
+        if entry.state is TaskState.PENDING
         and (
             (entry.task.kind is TaskKind.HOURLY and (entry.task.symbol, entry.task.type) in series)
             or (entry.task.kind is TaskKind.FACTORS and entry.task.symbol in symbols)
@@ -202,15 +202,15 @@ def _doomed(book: Book) -> set[str]:
     }
 
 
-def _workers(book: Book, sights: Sequence[Sight]) -> Iterable[Worker]:
+def _workers(book: QueueState, sights: Sequence[WorkerView]) -> Iterable[Worker]:
     done: Counter[str] = Counter()
     size: Counter[str] = Counter()
-    held: dict[str, Entry] = {}
+    held: dict[str, TaskRecord] = {}
     for entry in book.entries:
-        if entry.state is State.DONE:
+        if entry.state is TaskState.DONE:
             done[entry.worker] += 1
             size[entry.worker] += entry.bytes
-        elif entry.state is State.IN_PROGRESS:
+        elif entry.state is TaskState.IN_PROGRESS:
             held[entry.worker] = entry
     shown = []
     for sight in sights:
@@ -238,7 +238,7 @@ def _workers(book: Book, sights: Sequence[Sight]) -> Iterable[Worker]:
     return sorted(shown, key=lambda worker: (rank.get(worker.status, 2), worker.name))
 
 
-def _status(sight: Sight, task: str) -> str:
+def _status(sight: WorkerView, task: str) -> str:
     if sight.beat.ended:
         return sight.beat.ended
     if not sight.alive:
@@ -248,11 +248,11 @@ def _status(sight: Sight, task: str) -> str:
     return "working" if task else "waiting"
 
 
-def _speed(entries: Iterable[Entry], now: datetime, window: float) -> Speed:
+def _speed(entries: Iterable[TaskRecord], now: datetime, window: float) -> Speed:
     total_bytes = total_rows = 0.0
     first = now
     for entry in entries:
-        if entry.state is not State.DONE:
+        if entry.state is not TaskState.DONE:
             continue
         end = from_stamp(entry.at)
         if end > now + _LEEWAY:
@@ -271,13 +271,13 @@ def _speed(entries: Iterable[Entry], now: datetime, window: float) -> Speed:
 
 
 def _work_left(
-    entries: Iterable[Entry], live: Sequence[Entry], now: datetime
+    entries: Iterable[TaskRecord], live: Sequence[TaskRecord], now: datetime
 ) -> tuple[float | None, bool]:
     """Seconds of work for one worker, and whether kinds never finished so far are left out."""
     seconds: defaultdict[str, float] = defaultdict(float)
     weight: Counter[str] = Counter()
     for entry in entries:
-        if entry.state is State.DONE:
+        if entry.state is TaskState.DONE:
             seconds[step_name(entry.task)] += entry.seconds
             weight[step_name(entry.task)] += entry.size or 1
     left, least = 0.0, False
@@ -287,19 +287,19 @@ def _work_left(
             least = True
             continue
         need = seconds[name] / weight[name] * (entry.size or 1)
-        if entry.state is State.IN_PROGRESS:
+        if entry.state is TaskState.IN_PROGRESS:
             need = max(0.0, need - max(0.0, (now - from_stamp(entry.at)).total_seconds()))
         left += need
     return (left if weight.total() or not live else None), least
 
 
-def _newest(entries: Iterable[Entry], number: int = 5) -> tuple[tuple[str, str], ...]:
+def _newest(entries: Iterable[TaskRecord], number: int = 5) -> tuple[tuple[str, str], ...]:
     made = [(entry.at, entry.output) for entry in entries if entry.built and entry.output]
     return tuple(sorted(made, reverse=True)[:number])
 
 
 def _warnings(
-    picture: Picture, entries: Iterable[Entry], alive: int, now: datetime, stall: float
+    picture: Snapshot, entries: Iterable[TaskRecord], alive: int, now: datetime, stall: float
 ) -> Iterable[str]:
     if not picture.over and not alive:
         yield f"no worker is alive and {picture.tasks - picture.settled} tasks are open: start one"

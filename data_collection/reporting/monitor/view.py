@@ -14,16 +14,16 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from alphaqcm.data_collection.queue.state import State
-from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Picture, Speed, Worker
+from alphaqcm.data_collection.queue.state import TaskState
+from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Snapshot, Speed, Worker
 
 WIDTH = 80
 _STATES = {
-    State.PENDING: ("pending", ""),
-    State.IN_PROGRESS: ("at work", "cyan"),
-    State.DONE: ("done", "green"),
-    State.ABSENT: ("absent", "dim"),
-    State.FAILED: ("failed", "bold red"),
+    TaskState.PENDING: ("pending", ""),
+    TaskState.IN_PROGRESS: ("at work", "cyan"),
+    TaskState.DONE: ("done", "green"),
+    TaskState.ABSENT: ("absent", "dim"),
+    TaskState.FAILED: ("failed", "bold red"),
 }
 _ARCHIVE_FOLDER = re.compile(r"\bdata/(?:spot|futures)/\S+/")  # of an archive key, its name follows
 _REASON_LINES = 3
@@ -40,24 +40,24 @@ _STATUS = {
 
 
 def render(
-    picture: Picture, title: str, state: Path, root: Path, height: int | None
+    picture: Snapshot, title: str, state: Path, root: Path, height: int | None
 ) -> RenderableType:
     """The whole picture; `height` is the number of lines there are, None for as many as needed."""
     head = [*_head(picture, title, state), *_warnings(picture)]
     body = [_steps(picture), Text(), *_workers(picture), Text(), _pace(picture)]
-    troubles = [
+    retried_errors = [
         *_failures("failures", picture.failures),
         *_failures("unusable archive files", picture.problems),
     ]
     newest = list(_newest(picture, root))
     if height is not None:
         room = max(0, height - _fixed_lines(picture))
-        troubles = _first(troubles, room - min(len(newest), 5))
-        newest = newest[: room - len(troubles)]
-    return Group(*head, *body, *troubles, *newest)
+        retried_errors = _first(retried_errors, room - min(len(newest), 5))
+        newest = newest[: room - len(retried_errors)]
+    return Group(*head, *body, *retried_errors, *newest)
 
 
-def _fixed_lines(picture: Picture) -> int:
+def _fixed_lines(picture: Snapshot) -> int:
     """Lines that are shown in any case: head, steps, workers, pace and the blanks between them."""
     steps = len(picture.steps) + (len(picture.steps) != 1)
     told = len(picture.warnings) + (picture.over)
@@ -71,7 +71,7 @@ def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
     return [*lines[: max(0, number - 1)], Text("… (more in --once and --json)", "dim")]
 
 
-def _head(picture: Picture, title: str, state: Path) -> Iterable[RenderableType]:
+def _head(picture: Snapshot, title: str, state: Path) -> Iterable[RenderableType]:
     line = Table.grid(expand=False, padding=0)
     line.add_column(width=WIDTH - 21, overflow="ellipsis", no_wrap=True)
     line.add_column(width=21, justify="right")
@@ -90,7 +90,7 @@ def _head(picture: Picture, title: str, state: Path) -> Iterable[RenderableType]
     yield bar
 
 
-def _about(picture: Picture, state: Path) -> str:
+def _about(picture: Snapshot, state: Path) -> str:
     told = picture.settings
     if "start" not in told:
         return str(state)
@@ -99,11 +99,11 @@ def _about(picture: Picture, state: Path) -> str:
     return f"{told.get('market')}  {told['start']} .. {told['end']}  {names}  {told.get('source')}"
 
 
-def _warnings(picture: Picture) -> Iterable[RenderableType]:
+def _warnings(picture: Snapshot) -> Iterable[RenderableType]:
     for text in picture.warnings:
         yield Text(f"! {text}", "bold yellow", overflow="fold")
     if picture.over:
-        failed = picture.totals[State.FAILED]
+        failed = picture.totals[TaskState.FAILED]
         if failed or picture.blocked:
             yield Text(
                 f"! over: {failed} failed, {picture.blocked} stand on them; "
@@ -117,7 +117,7 @@ def _warnings(picture: Picture) -> Iterable[RenderableType]:
     yield Text()
 
 
-def _steps(picture: Picture) -> RenderableType:
+def _steps(picture: Snapshot) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("step", width=30, no_wrap=True)
     for name, _ in _STATES.values():
@@ -134,7 +134,7 @@ def _steps(picture: Picture) -> RenderableType:
     return table
 
 
-def _workers(picture: Picture) -> Iterable[RenderableType]:
+def _workers(picture: Snapshot) -> Iterable[RenderableType]:
     if not picture.workers:
         yield Text("no worker has been here yet", "yellow")
         return
@@ -166,7 +166,7 @@ def _since(worker: Worker) -> str:
     return duration_text(worker.seconds) if worker.task or worker.status == "dead" else ""
 
 
-def _pace(picture: Picture) -> RenderableType:
+def _pace(picture: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=7, style="dim")
     table.add_column()
@@ -187,7 +187,7 @@ def _speed_text(name: str, speed: Speed) -> str:
     )
 
 
-def _finish(picture: Picture) -> str:
+def _finish(picture: Snapshot) -> str:
     if picture.over:
         return "-"
     if picture.seconds_left is None:
@@ -214,7 +214,7 @@ def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule
         yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
 
 
-def _newest(picture: Picture, root: Path) -> Iterable[Text | Rule]:
+def _newest(picture: Snapshot, root: Path) -> Iterable[Text | Rule]:
     if not picture.newest:
         return
     yield Text()

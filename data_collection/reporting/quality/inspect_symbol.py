@@ -28,7 +28,7 @@ from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans
 from alphaqcm.pipeline.checks.bars.gaps import Life
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, TimeRange
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
@@ -56,7 +56,7 @@ class SymbolLook:
     covered: Mapping[str, Mapping[str, int]]
     traded: Mapping[str, float]
     lives: Mapping[str, Life]
-    alive: Span | None  # from the first trade to the last, as the minutes tell it
+    alive: TimeRange | None  # from the first trade to the last, as the minutes tell it
     findings: tuple[Finding, ...]
     reconciled: Reconciled
     inputs: Mapping[str, Mapping[str, str]]  # series -> archive key -> sha256
@@ -89,7 +89,7 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
         {name: gathered.covered for name, gathered in series.items()},
         compared.shares,
         {name: life for name in series if (life := _life(symbol, series[name])) is not None},
-        Span(traded[0].start, traded[-1].end) if traded else None,
+        TimeRange(traded[0].start, traded[-1].end) if traded else None,
         tuple(
             narrowed(finding)
             for finding in findings
@@ -200,7 +200,7 @@ def _reconcile(settings: RunSettings, symbol: str, files: Sequence[MonthFile]) -
 
 
 def _own_findings(
-    symbol: str, series: Mapping[str, SeriesLook], traded: Sequence[Span]
+    symbol: str, series: Mapping[str, SeriesLook], traded: Sequence[TimeRange]
 ) -> list[Finding]:
     """Everything that this symbol's series show by themselves."""
     findings: list[Finding] = []
@@ -217,7 +217,7 @@ def _own_findings(
     return findings
 
 
-def _traded(months: Sequence[MonthView]) -> list[Span]:
+def _traded(months: Sequence[MonthView]) -> list[TimeRange]:
     """The spans with trades: the life without gaps and idle spans of a day or more."""
     whole = examine.life(months, STEPS["1m"])
     if whole is None:
@@ -226,9 +226,9 @@ def _traded(months: Sequence[MonthView]) -> list[Span]:
     spans, start = [], whole.start
     for span in sorted(span for span in silent if span.end - span.start >= DAY_US):
         if span.start > start:
-            spans.append(Span(start, span.start))
+            spans.append(TimeRange(start, span.start))
         start = max(start, span.end)
-    return [*spans, Span(start, whole.end)] if start < whole.end else spans
+    return [*spans, TimeRange(start, whole.end)] if start < whole.end else spans
 
 
 def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], frames: _Frames) -> list[Finding]:
@@ -257,17 +257,17 @@ def _life(symbol: str, gathered: SeriesLook) -> Life | None:
         return None
     data_type, interval = parse_typed(gathered.name)
     if data_type is DataType.AGGTRADES:
-        span = Span(months[0].view.first, months[-1].view.last + STEPS["1m"])
+        span = TimeRange(months[0].view.first, months[-1].view.last + STEPS["1m"])
     elif data_type is DataType.FUNDING:
         items = [item for month in months for item in month.view]
         if not items:
             return None
-        span = Span(items[0].hour, items[-1].hour + items[-1].interval * HOUR_US)
+        span = TimeRange(items[0].hour, items[-1].hour + items[-1].interval * HOUR_US)
     elif data_type is DataType.METRICS:
         days = [day for month in months for day in month.view]
         if not days:
             return None
-        span = Span(days[0].first - openinterest.STEP_US, days[-1].last)
+        span = TimeRange(days[0].first - openinterest.STEP_US, days[-1].last)
     else:
         return _bar_life(symbol, months, STEPS[interval])
     return Life(symbol, span, (), {}, {})

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.archive_file import Period, epoch_us, months_between
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.storage.layout import footer_in
@@ -51,7 +51,7 @@ class SeriesLook:
             self.months.append(file.of(seen.view))
             self.covered[file.month.stamp] = seen.covered
 
-    def unreadable(self, path: Path, span: Span, found: str) -> None:
+    def unreadable(self, path: Path, span: TimeRange, found: str) -> None:
         """A month file that is torn or foreign."""
         self.findings.append(
             Finding(
@@ -73,7 +73,7 @@ class MonthFile:
 
     path: Path
     month: Period
-    span: Span  # the part of the month that the run covers
+    span: TimeRange  # the part of the month that the run covers
     metadata: pq.FileMetaData
     inputs: dict[str, str]
     report: Mapping[str, Any]
@@ -81,7 +81,7 @@ class MonthFile:
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """Its rows inside the run's range; the first column is the time. Raises `LayerError`."""
         frame = self.read_all(columns)
-        if self.span == Span(self.month.start_us, self.month.end_us):
+        if self.span == TimeRange(self.month.start_us, self.month.end_us):
             return frame
         time = pl.col(columns[0]).dt.epoch("us")
         return frame.filter(time >= self.span.start, time < self.span.end)
@@ -112,9 +112,9 @@ class MonthFile:
         )
 
 
-def whole_span(settings: RunSettings) -> Span:
+def whole_span(settings: RunSettings) -> TimeRange:
     """The run's range in microseconds."""
-    return Span(epoch_us(settings.span.start), epoch_us(settings.span.end) + DAY_US)
+    return TimeRange(epoch_us(settings.span.start), epoch_us(settings.span.end) + DAY_US)
 
 
 def month_files(settings: RunSettings, gathered: SeriesLook) -> Iterator[MonthFile]:
@@ -124,7 +124,7 @@ def month_files(settings: RunSettings, gathered: SeriesLook) -> Iterator[MonthFi
     whole = whole_span(settings)
     for month in months_between(settings.span.start, settings.span.end):
         path = settings.layout.month_file(data_type, interval, symbol, month)
-        span = Span(max(whole.start, month.start_us), min(whole.end, month.end_us))
+        span = TimeRange(max(whole.start, month.start_us), min(whole.end, month.end_us))
         try:
             metadata = pq.read_metadata(path)
             footer = footer_in(metadata)

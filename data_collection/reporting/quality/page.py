@@ -15,7 +15,7 @@ from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.reporting.quality import charts, colours
 from alphaqcm.data_collection.reporting.quality.model import Coverage, Reconciled, Report
-from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
 from alphaqcm.pipeline.checks.table import SERIES as FINAL
 
 SHOWN = 200
@@ -252,7 +252,7 @@ def _evidence(keys: Sequence[str], source: str) -> list[_Evidence]:
     ]
 
 
-def _times(period: Span) -> list[str]:
+def _times(period: TimeRange) -> list[str]:
     """A period's one or two times, none of which should be broken at the end of a line."""
     return str(period).split(" .. ")
 

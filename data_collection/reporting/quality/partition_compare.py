@@ -9,14 +9,14 @@ import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.build.stages.task_runner import Steps, open_steps
+from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.reporting.quality.month_files import MonthFile
-from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.checks.partitions import day_finding
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.reading.month_file import assemble, read_part
+from alphaqcm.pipeline.reading.month_file import assemble, read_file_rows
 
 
 def partition_findings(
@@ -26,7 +26,9 @@ def partition_findings(
 
     Without `deep` only what lies in the cache is compared, and no trades: they are long to read.
     """
-    with open_steps(settings) as steps:  # lists a series once, and only where something is fetched
+    with open_task_runner(
+        settings
+    ) as steps:  # lists a series once, and only where something is fetched
         for name, months in files.items():
             data_type, _ = parse_typed(name)
             if set(spec_of(data_type).partitions) != set(Partition):
@@ -39,7 +41,7 @@ def partition_findings(
 
 
 def _month(
-    steps: Steps,
+    steps: TaskRunner,
     symbol: str,
     name: str,
     monthly: ArchiveFile,
@@ -60,14 +62,14 @@ def _month(
     if not found:
         return
     try:
-        whole = assemble([read_part(path, monthly)]).frame
+        whole = assemble([read_file_rows(path, monthly)]).frame
     except RawError as error:
         yield _unreadable(symbol, name, monthly, error)
         return
     time = pl.col(whole.columns[0]).dt.epoch("us")
     for day, place in found:
         try:
-            own = assemble([read_part(place, day)]).frame
+            own = assemble([read_file_rows(place, day)]).frame
         except RawError as error:
             yield _unreadable(symbol, name, day, error)
             continue
@@ -83,7 +85,7 @@ def _unreadable(symbol: str, series: str, file: ArchiveFile, error: RawError) ->
         "file-unusable",
         series,
         symbol,
-        Span(file.period.start_us, file.period.end_us),
+        TimeRange(file.period.start_us, file.period.end_us),
         error.expected or "a file that can be read",
         f"{error.found}; in the cache: {error.subject}",
         (file.key,),

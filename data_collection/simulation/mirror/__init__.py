@@ -2,11 +2,10 @@
 
 from alphaqcm.data_collection.simulation.mirror.faults import Fault, FaultKind, FaultPlan
 from alphaqcm.data_collection.simulation.mirror.server import Mirror, Served
-from alphaqcm.data_collection.simulation.mirror.tree import DirectoryTree, Entry, KeyTree, Tree
+from alphaqcm.data_collection.simulation.mirror.tree import DirectoryTree, KeyTree, Tree, TreeEntry
 
 __all__ = [
     "DirectoryTree",
-    "Entry",
     "Fault",
     "FaultKind",
     "FaultPlan",
@@ -14,4 +13,5 @@ __all__ = [
     "Mirror",
     "Served",
     "Tree",
+    "TreeEntry",
 ]

@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from alphaqcm.data_collection.simulation.mirror.faults import Fault, FaultKind, FaultPlan, Forecast
 from alphaqcm.data_collection.simulation.mirror.tree import (
     DirectoryTree,
-    Entry,
     PageQuery,
     Tree,
+    TreeEntry,
     listing_page,
 )
 from alphaqcm.pipeline.domain.archive_file import quote_key
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(entry, stream, headers, fault)
 
     def _send_file(
-        self, entry: Entry, stream: BinaryIO, headers: dict[str, str], fault: Fault | None
+        self, entry: TreeEntry, stream: BinaryIO, headers: dict[str, str], fault: Fault | None
     ) -> None:
         span = self._span(entry)
         if span is None:
@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._note(replace(plan, sent=max(0, stream.tell() - plan.start)))
             raise
 
-    def _range_holds(self, entry: Entry) -> bool:
+    def _range_holds(self, entry: TreeEntry) -> bool:
         condition = self.headers.get("If-Range")
         return "Range" in self.headers and condition in (
             None,
@@ -209,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             format_datetime(entry.last_modified, usegmt=True),
         )
 
-    def _span(self, entry: Entry) -> tuple[int, int] | None:
+    def _span(self, entry: TreeEntry) -> tuple[int, int] | None:
         """The asked bytes as [start, stop); None when they lie outside the file."""
         kind, _, text = self.headers.get("Range", "").partition("=")
         first, dash, last = text.partition("-")

@@ -17,7 +17,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One object: key, size in bytes, ETag without quotes, time of the last change (UTC)."""
 
     key: str
@@ -33,7 +33,7 @@ class Tree(Protocol):
         """Keys that start with `prefix`, sorted; `folded` at the next `/` to folder names."""
         ...
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> TreeEntry | None:
         """The object of `key`, None where there is none."""
         ...
 
@@ -72,7 +72,7 @@ class DirectoryTree:
             for name in names:
                 yield name if below == "." else f"{below}/{name}"
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> TreeEntry | None:
         """See `Tree`; the ETag is the MD5 of the bytes, as S3 gives it."""
         path = self.path(key)
         if path is None:
@@ -84,7 +84,7 @@ class DirectoryTree:
                 digest = hashlib.file_digest(stream, _md5).hexdigest()
             known = (stat.st_mtime_ns, stat.st_size, digest)
             self._digests[key] = known
-        return Entry(key, stat.st_size, known[2], datetime.fromtimestamp(stat.st_mtime, UTC))
+        return TreeEntry(key, stat.st_size, known[2], datetime.fromtimestamp(stat.st_mtime, UTC))
 
     def path(self, key: str) -> Path | None:
         """See `Tree`."""
@@ -103,7 +103,7 @@ def _md5() -> hashlib._Hash:
 class KeyTree:
     """Keys without bytes: only their listing can be served."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[TreeEntry]) -> None:
         self._entries = {entry.key: entry for entry in entries}
         self._keys = sorted(self._entries)
 
@@ -119,7 +119,7 @@ class KeyTree:
                 found.append(name)
         return found
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> TreeEntry | None:
         """See `Tree`."""
         return self._entries.get(key)
 
@@ -169,7 +169,7 @@ def _is_after(name: str, marker: str) -> bool:
     return name > marker or inside
 
 
-def _contents(entry: Entry) -> str:
+def _contents(entry: TreeEntry) -> str:
     changed = f"{entry.last_modified:%Y-%m-%dT%H:%M:%S}.000Z"
     return (
         f"<Contents><Key>{escape(entry.key)}</Key><LastModified>{changed}</LastModified>"

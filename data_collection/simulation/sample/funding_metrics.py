@@ -8,7 +8,7 @@ import numpy as np
 
 from alphaqcm.data_collection.simulation.sample.bars import REFERENCE_DECIMALS, Bars
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
-from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents, inside
 from alphaqcm.data_collection.simulation.sample.price_process import MINUTE_US, Grid, rng
 from alphaqcm.data_collection.simulation.sample.table import NULL, Cells, Floats, Ints, Style, Table
 from alphaqcm.pipeline.domain.registry import METRICS_START_LABELS_FROM, Market
@@ -27,7 +27,7 @@ _RATIOS = {
 class Funding:
     """Settlements of one symbol: the mean premium since the last one, with a jittered time."""
 
-    def __init__(self, seed: int, contract: Instrument, fate: Fate) -> None:
+    def __init__(self, seed: int, contract: Instrument, fate: MarketEvents) -> None:
         self._seed, self._contract, self._fate = seed, contract, fate
         self._hours_before = np.full(24, 1.0e-4)
 
@@ -65,7 +65,7 @@ class Funding:
 
 
 def metrics(
-    grid: Grid, bars: Bars, marks: Ints, contract: Instrument, fate: Fate, market: Market
+    grid: Grid, bars: Bars, marks: Ints, contract: Instrument, fate: MarketEvents, market: Market
 ) -> Table:
     """Five-minute rows of a block of days; `marks` is the mark price at each minute's end, 1e-8."""
     start = grid.starts[::FIVE_MINUTES]

@@ -35,7 +35,7 @@ def to_us(moment: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class MarketEvents:
     """One symbol's events; times in us."""
 
     listed: int
@@ -51,7 +51,7 @@ class Fate:
     repeated_days: tuple[date, ...]
 
     @classmethod
-    def of(cls, symbol: str, funding_hours: int, traps: Sequence[Trap]) -> Fate:
+    def of(cls, symbol: str, funding_hours: int, traps: Sequence[Trap]) -> MarketEvents:
         """The events of `traps` that concern `symbol`."""
         listed, bars, funding_on = 0, True, True
         ends: list[int] = []

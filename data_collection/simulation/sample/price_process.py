@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
-from alphaqcm.data_collection.simulation.sample.market_events import Fate
+from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents
 from alphaqcm.data_collection.simulation.sample.table import Floats, Ints
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 
@@ -74,7 +74,7 @@ def minute_starts(days: Sequence[date]) -> Ints:
 class Walk:
     """One symbol's path, drawn block by block in order."""
 
-    def __init__(self, seed: int, contract: Instrument, fate: Fate) -> None:
+    def __init__(self, seed: int, contract: Instrument, fate: MarketEvents) -> None:
         self._seed, self._contract, self._fate = seed, contract, fate
         self._log_price = float(np.log(contract.price))
         self._premium = 0.3

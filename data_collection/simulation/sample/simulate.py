@@ -13,7 +13,7 @@ from alphaqcm.data_collection.simulation.sample import bars as bar
 from alphaqcm.data_collection.simulation.sample.bars import Bars
 from alphaqcm.data_collection.simulation.sample.funding_metrics import Funding, metrics
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument, instrument
-from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents, inside
 from alphaqcm.data_collection.simulation.sample.price_process import MINUTES, Grid, Walk, rng
 from alphaqcm.data_collection.simulation.sample.spec import BAR_TYPES, SampleSpec
 from alphaqcm.data_collection.simulation.sample.table import Floats, Ints, Table
@@ -38,7 +38,7 @@ class Block:
 def blocks(spec: SampleSpec, symbol: str) -> Iterator[Block]:
     """The symbol's days in order: one at a time, or a month at a time without trades."""
     contract = instrument(symbol, spec.market)
-    fate = Fate.of(symbol, contract.funding_hours, spec.traps)
+    fate = MarketEvents.of(symbol, contract.funding_hours, spec.traps)
     walk = Walk(spec.seed, contract, fate)
     maker = _Maker(spec, contract, fate)
     days = list(spec.all_days())
@@ -53,7 +53,7 @@ def blocks(spec: SampleSpec, symbol: str) -> Iterator[Block]:
 class _Maker:
     """Turns blocks of the path into tables; keeps what goes on from block to block."""
 
-    def __init__(self, spec: SampleSpec, contract: Instrument, fate: Fate) -> None:
+    def __init__(self, spec: SampleSpec, contract: Instrument, fate: MarketEvents) -> None:
         self._spec, self._contract, self._fate = spec, contract, fate
         self._tape = Tape(spec.seed, contract, fate, spec.trades_per_day)
         self._funding = Funding(spec.seed, contract, fate)

@@ -15,7 +15,7 @@ import numpy as np
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
-from alphaqcm.data_collection.simulation.sample.market_events import Fate, inside
+from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents, inside
 from alphaqcm.data_collection.simulation.sample.price_process import (
     DAY_US,
     MINUTE_US,
@@ -61,7 +61,7 @@ class Trades:
 class Tape:
     """Draws the trades of one symbol day by day and counts their ids."""
 
-    def __init__(self, seed: int, contract: Instrument, fate: Fate, per_day: int) -> None:
+    def __init__(self, seed: int, contract: Instrument, fate: MarketEvents, per_day: int) -> None:
         self._seed, self._contract, self._fate = seed, contract, fate
         self._parents = per_day * contract.activity * CLUSTER / ROWS_PER_ORDER / MINUTES
         self._agg_id = 1_000_000_000

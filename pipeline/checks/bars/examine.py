@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, TimeRange
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Times:
 class Run:
     """Bars in a row that all stand at one price; long ones, and those at the month's ends."""
 
-    span: Span
+    span: TimeRange
     traded: int  # bars with volume
     price: float
     after: float | None = None  # the close of the bar that follows in the same month
@@ -52,7 +52,7 @@ class BarMonth:
     rows: int
     first: int
     last: int
-    gaps: tuple[Span, ...]  # between rows, not before the first nor after the last
+    gaps: tuple[TimeRange, ...]  # between rows, not before the first nor after the last
     closes: tuple[tuple[float, float], ...]  # the closes before and after each gap
     off_grid: Times
     disordered: Times  # OHLC out of order, or a price or volume that cannot be
@@ -68,7 +68,7 @@ class BarMonth:
 class MonthOf(Generic[T]):
     """A month's examination with what it was made from: the evidence of its findings."""
 
-    span: Span
+    span: TimeRange
     view: T
     evidence: tuple[str, ...]
     outside: tuple[tuple[str, int], ...] = ()  # (archive key, rows outside the file's period)
@@ -107,7 +107,7 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
         rows=len(times),
         first=int(slots[0]),
         last=int(slots[-1]),
-        gaps=tuple(Span(int(slots[i]) + step, int(slots[i + 1])) for i in holes),
+        gaps=tuple(TimeRange(int(slots[i]) + step, int(slots[i + 1])) for i in holes),
         closes=tuple((float(c[i]), float(c[i + 1])) for i in holes),
         off_grid=_times(times[times % step != 0]),
         disordered=_times(times[impossible]),
@@ -142,7 +142,7 @@ def _runs(bars: _Bars, chosen: np.ndarray, long: int) -> tuple[Run, ...]:
     kept = (length >= long) | (starts == 0) | (ends == len(chosen))
     return tuple(
         Run(
-            Span(int(bars.times[start]), int(bars.times[end - 1]) + bars.step),
+            TimeRange(int(bars.times[start]), int(bars.times[end - 1]) + bars.step),
             int(np.count_nonzero(bars.volume[start:end])),
             float(bars.close[start]),
             float(bars.close[end]) if end < len(bars.close) else None,
@@ -159,26 +159,28 @@ def _jumps(times: np.ndarray, close: np.ndarray) -> tuple[tuple[int, float], ...
     return tuple((int(times[i + 1]), float(returns[i])) for i in found)
 
 
-def life(months: Sequence[MonthOf[BarMonth]], step: int) -> Span | None:
+def life(months: Sequence[MonthOf[BarMonth]], step: int) -> TimeRange | None:
     """From the first bar to the end of the last one; None without bars."""
     if not months:
         return None
-    return Span(months[0].view.first, months[-1].view.last + step)
+    return TimeRange(months[0].view.first, months[-1].view.last + step)
 
 
-def gaps_in(months: Sequence[MonthOf[BarMonth]], step: int) -> list[Span]:
+def gaps_in(months: Sequence[MonthOf[BarMonth]], step: int) -> list[TimeRange]:
     """Every gap inside the symbol's life, months joined."""
-    found: list[Span] = []
+    found: list[TimeRange] = []
     before: int | None = None
     for month in months:
         if before is not None and month.view.first > before:
-            found.append(Span(before, month.view.first))
+            found.append(TimeRange(before, month.view.first))
         found += month.view.gaps
         before = month.view.last + step
     return found
 
 
-def relisting_price(months: Sequence[MonthOf[BarMonth]], gap: Span) -> tuple[float, float] | None:
+def relisting_price(
+    months: Sequence[MonthOf[BarMonth]], gap: TimeRange
+) -> tuple[float, float] | None:
     """The closes before and after a gap; None where it is none of these months'."""
     for month in months:
         for span, closes in zip(month.view.gaps, month.view.closes, strict=True):

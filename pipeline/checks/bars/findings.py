@@ -20,7 +20,7 @@ from alphaqcm.pipeline.checks.bars.examine import (
     Times,
     life,
 )
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange
 
 OTHER_ASSET = math.log(1.5)
 """Absolute log ratio of the prices around a long absence beyond which it is no single asset."""
@@ -85,12 +85,14 @@ def _jumped(
             yield _jump(series, symbol, _bar(later.view.first, step), change, later.evidence)
 
 
-def _bar(time: int, step: int) -> Span:
+def _bar(time: int, step: int) -> TimeRange:
     start = time // step * step
-    return Span(start, start + step)
+    return TimeRange(start, start + step)
 
 
-def _jump(series: str, symbol: str, bar: Span, change: float, evidence: tuple[str, ...]) -> Finding:
+def _jump(
+    series: str, symbol: str, bar: TimeRange, change: float, evidence: tuple[str, ...]
+) -> Finding:
     return Finding(
         Severity.WARNING,
         "price-jump",
@@ -149,7 +151,7 @@ def _joined(
         for run in month.view.idle if kind == "idle" else month.view.still:
             last = joined[-1][0] if joined else None
             if last and last.span.end == run.span.start and last.price == run.price:
-                span = Span(last.span.start, run.span.end)
+                span = TimeRange(last.span.start, run.span.end)
                 traded = last.traded + run.traded
                 joined[-1] = (Run(span, traded, run.price, run.after), joined[-1][1])
             else:
@@ -158,7 +160,7 @@ def _joined(
     return ((run, keys) for run, keys in joined if run.span.end - run.span.start >= long)
 
 
-def idle_spans(months: Sequence[MonthOf[BarMonth]]) -> list[Span]:
+def idle_spans(months: Sequence[MonthOf[BarMonth]]) -> list[TimeRange]:
     """The spans of a day or more without volume at one price, months joined."""
     return [run.span for run, _ in _joined(months, "idle")]
 
@@ -176,7 +178,7 @@ def _long_idle(months: Sequence[MonthOf[BarMonth]]) -> list[Run]:
 def relisted(
     series: str,
     symbol: str,
-    away: Span,
+    away: TimeRange,
     prices: tuple[float | None, float | None],
     evidence: tuple[str, ...],
 ) -> Finding:
@@ -198,9 +200,9 @@ def relisted(
     )
 
 
-def _covering(times: Times, step: int) -> Span:
+def _covering(times: Times, step: int) -> TimeRange:
     start = min(times.first) // step * step
-    return Span(start, max(times.first) // step * step + step)
+    return TimeRange(start, max(times.first) // step * step + step)
 
 
 def _length(step: int) -> str:

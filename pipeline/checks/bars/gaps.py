@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from alphaqcm.pipeline.checks.bars.examine import RELISTED_US
 from alphaqcm.pipeline.checks.bars.findings import relisted
-from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, TimeRange
 
 COMMON = 0.9
 """An outage is common when this share of the symbols alive at the time miss the same bars."""
@@ -20,17 +20,17 @@ class Life:
     """One symbol's bars of one series: from first to last, and what is missing in between."""
 
     symbol: str
-    span: Span
-    gaps: tuple[Span, ...]
-    evidence: Mapping[Span, tuple[str, ...]]  # of each gap
-    prices: Mapping[Span, tuple[float, float] | None]  # closes around each long gap
+    span: TimeRange
+    gaps: tuple[TimeRange, ...]
+    evidence: Mapping[TimeRange, tuple[str, ...]]  # of each gap
+    prices: Mapping[TimeRange, tuple[float, float] | None]  # closes around each long gap
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A span in which several symbols alive miss their bars."""
 
-    span: Span
+    span: TimeRange
     missing: tuple[str, ...]
     alive: int
 
@@ -56,7 +56,7 @@ def segments(lives: Sequence[Life]) -> list[Outage]:
         missing.update(opening.get(start, ()))
         if missing:
             alive = sum(life.span.start <= start and end <= life.span.end for life in lives)
-            pieces.append(Outage(Span(start, end), tuple(sorted(missing)), alive))
+            pieces.append(Outage(TimeRange(start, end), tuple(sorted(missing)), alive))
     return pieces
 
 
@@ -75,7 +75,7 @@ def _common(series: str, pieces: Sequence[Outage], lives: Sequence[Life]) -> Ite
         if joined and joined[-1].span.end == piece.span.start:
             last = joined[-1]
             who = tuple(sorted({*last.missing, *piece.missing}))
-            joined[-1] = Outage(Span(last.span.start, piece.span.end), who, last.alive)
+            joined[-1] = Outage(TimeRange(last.span.start, piece.span.end), who, last.alive)
         else:
             joined.append(piece)
     for outage in joined:
@@ -105,7 +105,7 @@ def _alone(series: str, pieces: Sequence[Outage], lives: Sequence[Life]) -> Iter
             for symbol in piece.missing:
                 mine = own.setdefault(symbol, [])
                 if mine and mine[-1].span.end == piece.span.start:
-                    span = Span(mine[-1].span.start, piece.span.end)
+                    span = TimeRange(mine[-1].span.start, piece.span.end)
                     mine[-1] = Outage(span, (symbol,), min(piece.alive, mine[-1].alive))
                 else:
                     mine.append(piece)
@@ -137,13 +137,13 @@ def _missing(series: str, life: Life, outage: Outage) -> Finding:
     )
 
 
-def _length(span: Span) -> str:
+def _length(span: TimeRange) -> str:
     minutes = (span.end - span.start) // 60_000_000
     return f"{minutes / 60:.4g} h" if minutes >= 60 else f"{minutes} min"
 
 
 def life_findings(
-    series: str, lives: Mapping[str, Span | None], wanted: Mapping[str, Span], slack: int
+    series: str, lives: Mapping[str, TimeRange | None], wanted: Mapping[str, TimeRange], slack: int
 ) -> list[Finding]:
     """Symbols whose rows begin or end elsewhere than wanted, or that have none.
 
@@ -157,18 +157,20 @@ def life_findings(
             findings.append(_fact(series, symbol, "series-absent", should, "rows", "none at all"))
             continue
         if span.start > should.start + slack:
-            missing = Span(should.start, span.start)
+            missing = TimeRange(should.start, span.start)
             findings.append(
                 _fact(series, symbol, "starts-late", missing, "rows from its start", str(span))
             )
         if span.end < should.end - slack:
-            missing = Span(span.end, should.end)
+            missing = TimeRange(span.end, should.end)
             findings.append(
                 _fact(series, symbol, "ends-early", missing, "rows to its end", str(span))
             )
     return findings
 
 
-def _fact(series: str, symbol: str, check: str, period: Span, expected: str, found: str) -> Finding:
+def _fact(
+    series: str, symbol: str, check: str, period: TimeRange, expected: str, found: str
+) -> Finding:
     text = found if check == "series-absent" else f"rows only in {found}"
     return Finding(Severity.INFO, check, series, symbol, period, expected, text)

@@ -48,7 +48,7 @@ CROSS_SECTION: tuple[str, ...] = tuple(
 )
 """Columns that need the other symbols; all others are the symbol's own."""
 
-OWN: tuple[str, ...] = tuple(name for name in COLUMNS if name not in CROSS_SECTION)
+SYMBOL_COLUMNS: tuple[str, ...] = tuple(name for name in COLUMNS if name not in CROSS_SECTION)
 
 TAIL_ROWS: int = max(spec.window.rows_before for spec in _ALL)
 """Rows before a row that its row windows look at, at most."""

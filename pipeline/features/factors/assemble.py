@@ -9,13 +9,13 @@ from datetime import date, timedelta
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import epoch_us
-from alphaqcm.pipeline.features.columns import OWN, schema
+from alphaqcm.pipeline.features.columns import SYMBOL_COLUMNS, schema
 from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.hour.hour_statistics import hour_statistics
 from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
 from alphaqcm.pipeline.features.factors.minutes import read_minutes
 from alphaqcm.pipeline.features.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
-from alphaqcm.pipeline.features.factors.rolling import Before, row_columns
+from alphaqcm.pipeline.features.factors.rolling import Lookback, row_columns
 from alphaqcm.pipeline.features.factors.segments import TIME
 
 _CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
@@ -70,9 +70,9 @@ class Days:
 
 
 def own_columns(
-    symbol: str, inputs: Inputs, days: Days, before: Before
+    symbol: str, inputs: Inputs, days: Days, before: Lookback
 ) -> tuple[pl.DataFrame, str | None]:
-    """`OWN` columns of the rows from `days.since` on, and the last hour that has metrics.
+    """`SYMBOL_COLUMNS` of the rows from `days.since` on, and the last hour that has metrics.
 
     `symbol` is the table's name. The rows are the same bits as those of a table computed from
     `days.start` on, provided `before` tells of its rows before and `inputs` hold the day before
@@ -101,7 +101,7 @@ def own_columns(
         (pl.col("datetime") + pl.duration(hours=1)).alias("bar_end_time"),
         (pl.col("datetime") + pl.duration(hours=1, milliseconds=1)).alias("feature_time"),
     )
-    frame = rows.select(pl.col(name).cast(dtype) for name, dtype in schema(OWN).items())
+    frame = rows.select(pl.col(name).cast(dtype) for name, dtype in schema(SYMBOL_COLUMNS).items())
     last_metrics = known["create_time"].max()
     return frame, None if last_metrics is None else str(last_metrics)
 

@@ -20,7 +20,7 @@ from alphaqcm.pipeline.features.factors.windows import (
     volume_spikes,
 )
 
-SEEDS = (
+LOOKBACK_COLUMNS = (
     "datetime",
     "high",
     "low",
@@ -42,10 +42,10 @@ MIN_MINUTES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class Lookback:
     """What is known of the rows before the ones to compute.
 
-    `tail` has the `SEEDS` of the last of them, at least `columns.TAIL_ROWS` where there
+    `tail` has the `LOOKBACK_COLUMNS` of the last of them, at least `columns.TAIL_ROWS` where there
     are so many; `volume` has all their volumes, in order.
     """
 
@@ -58,22 +58,22 @@ class Before:
         return int(self.volume.size)
 
 
-NOTHING_BEFORE = Before(pl.DataFrame(), np.empty(0))
+NOTHING_BEFORE = Lookback(pl.DataFrame(), np.empty(0))
 
 
-def row_columns(frame: pl.DataFrame, before: Before = NOTHING_BEFORE) -> pl.DataFrame:
+def row_columns(frame: pl.DataFrame, before: Lookback = NOTHING_BEFORE) -> pl.DataFrame:
     """`frame` with its row columns added, and `vwap` filled from the row before.
 
-    `frame` has `SEEDS` and `n_minutes_kept`, in order of time. The result for a row is the same
-    bits whether the rows before it are in `frame` or in `before`.
+    `frame` has `LOOKBACK_COLUMNS` and `n_minutes_kept`, in order of time. A row's result is the
+    same bits whether the rows before it are in `frame` or in `before`.
     """
-    seeds = frame.select(SEEDS)
+    seeds = frame.select(LOOKBACK_COLUMNS)
     skip = before.tail.height
     if skip:
-        seeds = pl.concat([before.tail.select(SEEDS), seeds])
+        seeds = pl.concat([before.tail.select(LOOKBACK_COLUMNS), seeds])
     vwap = seeds["vwap"].forward_fill()
     time = times_us(seeds["datetime"])
-    value = {name: floats(seeds[name]) for name in SEEDS[1:]}
+    value = {name: floats(seeds[name]) for name in LOOKBACK_COLUMNS[1:]}
     close, volume, realized = value["close"], value["volume"], value["rv_std_sqrt60"]
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -15,7 +15,7 @@ from alphaqcm.data_collection.archive.archive import (
     Missing,
     MissingState,
 )
-from alphaqcm.data_collection.archive.ledger import State
+from alphaqcm.data_collection.archive.ledger import FileState
 from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
 from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
 from alphaqcm.pipeline.domain.archive_file import Period, Series
@@ -48,7 +48,7 @@ def test_files_are_fetched_and_equal_the_source(tmp_path: Path) -> None:
     assert digests(cache) == truth
     assert {file.key: r.sha256 for file, r in found.items() if isinstance(r, Fetched)} == truth
     assert {record.published for record in records.values()} == set(truth.values())
-    assert {record.state for record in records.values()} == {State.OK}
+    assert {record.state for record in records.values()} == {FileState.OK}
     assert leftovers(cache) == []
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_listed_is_absent_without_a_request(tmp_path: Path) -
         assert gone.key not in zips_asked(mirror)
     assert found[gone] == Missing(MissingState.ABSENT, "not in the listing")
     assert record is not None
-    assert record.state is State.ABSENT
+    assert record.state is FileState.ABSENT
     assert record.seen_at
 
 
@@ -296,14 +296,14 @@ def test_what_was_read_is_written_beside_the_file(tmp_path: Path) -> None:
         archive.record_read(file, 1440, first, first.replace(hour=23, minute=59))
         archive.record_hole(KLINES, date(2024, 1, 2), "no rows in any file")
         read = archive.ledger.get(file.key)
-        holes = list(archive.ledger.select(state=State.HOLE))
+        holes = list(archive.ledger.select(state=FileState.HOLE))
     assert read is not None
     assert (read.rows, read.first, read.last) == (
         1440,
         "2024-01-01T00:00:00Z",
         "2024-01-01T23:59:00Z",
     )
-    assert read.state is State.OK
+    assert read.state is FileState.OK
     assert [hole.key for hole in holes] == [day_file(KLINES, "2024-01-02").key]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
 from alphaqcm.data_collection.errors import CacheError
 
 
@@ -24,7 +24,7 @@ def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
         def join(name: int, gate: threading.Barrier = gate, cache: Path = cache) -> None:
             gate.wait()
             with Ledger(cache) as ledger:
-                ledger.put([Record(f"{name}", State.OK)])
+                ledger.put([FileRecord(f"{name}", FileState.OK)])
 
         with ThreadPoolExecutor(crew) as pool:
             list(pool.map(join, range(crew)))
@@ -47,6 +47,6 @@ def test_a_ledger_that_another_process_holds_is_not_called_damaged(tmp_path: Pat
         with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(CacheError, match="another process holds it"):
-                ledger.put([Record("a", State.OK)])
+                ledger.put([FileRecord("a", FileState.OK)])
             other.execute("ROLLBACK")
-        ledger.put([Record("a", State.OK)])
+        ledger.put([FileRecord("a", FileState.OK)])

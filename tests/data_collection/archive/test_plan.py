@@ -11,20 +11,22 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.archive.ledger import Listed, Record, State
+from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
 from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
 from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.helpers.archive_tree import KLINES, day_file
 
-NEW = Listed(100, "b" * 32, "2024-02-02T00:00:00Z")
-OLD = Listed(100, "a" * 32, "2024-02-01T00:00:00Z")
+NEW = RemoteFile(100, "b" * 32, "2024-02-02T00:00:00Z")
+OLD = RemoteFile(100, "a" * 32, "2024-02-01T00:00:00Z")
 LONG_AGO, YESTERDAY, TODAY = "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z", "2024-03-02T00:00:00Z"
 
 
-def record(state: State, listed: Listed = OLD, *, sha256: str = "", seen: str = TODAY) -> Record:
-    return Record(
+def record(
+    state: FileState, listed: RemoteFile = OLD, *, sha256: str = "", seen: str = TODAY
+) -> FileRecord:
+    return FileRecord(
         "key",
         state,
         size=listed.size,
@@ -39,29 +41,31 @@ def record(state: State, listed: Listed = OLD, *, sha256: str = "", seen: str = 
     ("listed", "known", "action"),
     [
         (None, None, Action.ABSENT),
-        (None, record(State.ABSENT), Action.ABSENT),
-        (None, record(State.CORRUPT), Action.ABSENT),
-        (None, record(State.OK, sha256="f"), Action.KEEP),
+        (None, record(FileState.ABSENT), Action.ABSENT),
+        (None, record(FileState.CORRUPT), Action.ABSENT),
+        (None, record(FileState.OK, sha256="f"), Action.KEEP),
         (OLD, None, Action.DOWNLOAD),
-        (OLD, record(State.OK, sha256="f"), Action.KEEP),
-        (NEW, record(State.OK, sha256="f"), Action.REPLACE),
-        (OLD, record(State.HOLE, sha256="f"), Action.KEEP),
-        (OLD, record(State.HOLE, Listed(0, "", "")), Action.DOWNLOAD),
-        (OLD, record(State.CORRUPT), Action.ABSENT),
-        (NEW, record(State.CORRUPT), Action.DOWNLOAD),
-        (OLD, record(State.ABSENT), Action.ABSENT),
-        (NEW, record(State.ABSENT), Action.DOWNLOAD),
-        (OLD, record(State.ABSENT, seen=LONG_AGO), Action.DOWNLOAD),
-        (OLD, record(State.ABSENT, Listed(0, "", "")), Action.DOWNLOAD),
+        (OLD, record(FileState.OK, sha256="f"), Action.KEEP),
+        (NEW, record(FileState.OK, sha256="f"), Action.REPLACE),
+        (OLD, record(FileState.HOLE, sha256="f"), Action.KEEP),
+        (OLD, record(FileState.HOLE, RemoteFile(0, "", "")), Action.DOWNLOAD),
+        (OLD, record(FileState.CORRUPT), Action.ABSENT),
+        (NEW, record(FileState.CORRUPT), Action.DOWNLOAD),
+        (OLD, record(FileState.ABSENT), Action.ABSENT),
+        (NEW, record(FileState.ABSENT), Action.DOWNLOAD),
+        (OLD, record(FileState.ABSENT, seen=LONG_AGO), Action.DOWNLOAD),
+        (OLD, record(FileState.ABSENT, RemoteFile(0, "", "")), Action.DOWNLOAD),
     ],
 )
-def test_the_table_of_actions(listed: Listed | None, known: Record | None, action: Action) -> None:
+def test_the_table_of_actions(
+    listed: RemoteFile | None, known: FileRecord | None, action: Action
+) -> None:
     assert decide(listed, known, YESTERDAY) is action
 
 
 def test_a_changed_checksum_alone_replaces() -> None:
-    listed = Listed(100, "a" * 32, "2024-02-01T00:00:00Z", checksum_etag="c" * 32)
-    assert decide(listed, record(State.OK, sha256="f"), YESTERDAY) is Action.REPLACE
+    listed = RemoteFile(100, "a" * 32, "2024-02-01T00:00:00Z", checksum_etag="c" * 32)
+    assert decide(listed, record(FileState.OK, sha256="f"), YESTERDAY) is Action.REPLACE
 
 
 def test_counts_and_bytes_of_a_plan() -> None:
@@ -81,7 +85,7 @@ def wanted(series: Series, first: str, last: str, listed: list[str], **lacks: st
     records = {}
     for stamp, missing in lacks.items():
         key = series.file(Period.parse(stamp.strip("_").replace("_", "-"))).key
-        records[key] = Record(key, State.OK, sha256="f", missing_days=missing)
+        records[key] = FileRecord(key, FileState.OK, sha256="f", missing_days=missing)
     span = (date.fromisoformat(first), date.fromisoformat(last))
     return [file.period.stamp for file in wanted_files(series, span, periods, records)]
 
@@ -105,7 +109,7 @@ def test_a_month_found_to_lack_days_is_patched_from_its_daily_files() -> None:
 
 def test_a_corrupt_month_is_made_up_for_by_its_days() -> None:
     monthly = KLINES.file(Period.parse("2024-01"))
-    records = {monthly.key: Record(monthly.key, State.CORRUPT)}
+    records = {monthly.key: FileRecord(monthly.key, FileState.CORRUPT)}
     span = (date(2024, 1, 30), date(2024, 1, 31))
     files = wanted_files(KLINES, span, {monthly.period: OLD}, records)
     assert [file.period.stamp for file in files] == ["2024-01", "2024-01-30", "2024-01-31"]

@@ -16,7 +16,7 @@ from alphaqcm.data_collection.archive.archive import (
     Missing,
     MissingState,
 )
-from alphaqcm.data_collection.archive.ledger import State
+from alphaqcm.data_collection.archive.ledger import FileState
 from alphaqcm.data_collection.errors import CacheFull, Refused, SourceError, Unreachable
 from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
@@ -75,10 +75,10 @@ def test_one_fault_is_mended_and_counted(
         Archive.open(mirror.url, cache=tmp_path / "cache", options=options) as archive,
     ):
         archive.fetch(files)
-        troubles = dict(archive.troubles)
+        retried_errors = dict(archive.retried_errors)
     assert digests(tmp_path / "cache") == truth
     assert leftovers(tmp_path / "cache") == []
-    assert troubles if trouble is None else troubles.get(trouble)
+    assert retried_errors if trouble is None else retried_errors.get(trouble)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DRIP, FaultKind.REDIRECT])
@@ -93,7 +93,7 @@ def test_slow_and_moved_files_arrive_without_trouble(
         Archive.open(mirror.url, cache=tmp_path / "cache", options=options) as archive,
     ):
         archive.fetch(files)
-        assert dict(archive.troubles) == {}
+        assert dict(archive.retried_errors) == {}
     assert digests(tmp_path / "cache") == truth
 
 
@@ -163,23 +163,23 @@ def test_after_a_storm_ledger_and_disk_equal_the_truth(
     ):
         found = archive.fetch(files)
         records = {record.key: record for record in archive.ledger.select()}
-        troubles = dict(archive.troubles)
+        retried_errors = dict(archive.retried_errors)
 
     assert digests(tmp_path / "cache") == truth
     assert leftovers(tmp_path / "cache") == []
     states = {key: record.state for key, record in records.items()}
     expected = {
-        file.key: State.ABSENT
+        file.key: FileState.ABSENT
         if file in not_there | refused
-        else State.CORRUPT
+        else FileState.CORRUPT
         if file in wrong
-        else State.OK
+        else FileState.OK
         for file in files
     }
     assert states == expected
-    assert {key: r.sha256 for key, r in records.items() if r.state is State.OK} == truth
+    assert {key: r.sha256 for key, r in records.items() if r.state is FileState.OK} == truth
     assert {f.key: r.sha256 for f, r in found.items() if isinstance(r, Fetched)} == truth
-    assert set(troubles) >= {
+    assert set(retried_errors) >= {
         "throttled",
         "server error",
         "connection lost",
@@ -294,7 +294,7 @@ def test_a_name_that_does_not_resolve_is_unreachable(tmp_path: Path, options: Fe
     ):
         with pytest.raises(Unreachable, match="name not found"):
             archive.fetch([file])
-        assert archive.troubles["name not found"] == 2
+        assert archive.retried_errors["name not found"] == 2
 
 
 def test_nobody_listening_is_unreachable(tmp_path: Path, options: FetchOptions) -> None:

@@ -14,7 +14,7 @@ from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.helpers.archive_tree import KLINES, days, digests, publish_all
 
 FILES = days(KLINES, "2024-02-01", 3)
@@ -37,7 +37,7 @@ def root(tmp_path: Path, mirror: Mirror) -> Path:
 
 
 def keep_run(root: Path, source: str, market: Market = Market.UM) -> None:
-    days_of_run = Span(Period.parse("2024-02-01").start, Period.parse("2024-02-03").start)
+    days_of_run = DateRange(Period.parse("2024-02-01").start, Period.parse("2024-02-03").start)
     save_settings(RunSettings(market, ("BTCUSDT",), days_of_run, root, source))
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
-from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.storage.layout import read_fingerprint
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.helpers.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")
@@ -55,7 +55,7 @@ def settings(tmp_path: Path) -> RunSettings:
     return RunSettings(
         market=Market.UM,
         symbols=("BTCUSDT",),
-        span=Span(MONTH.start, MONTH.end - timedelta(days=1)),
+        span=DateRange(MONTH.start, MONTH.end - timedelta(days=1)),
         root=tmp_path / "root",
         source=str(tmp_path / "source"),
         types=("klines:1m",),
@@ -68,7 +68,7 @@ def _commit(_: Outcome) -> Iterator[None]:
 
 
 def perform(settings: RunSettings) -> Outcome:
-    with open_steps(settings) as steps:
+    with open_task_runner(settings) as steps:
         return steps.perform(TASK, _commit)
 
 
@@ -119,7 +119,7 @@ def test_a_confirmed_hole_is_in_the_ledger(settings: RunSettings) -> None:
 def test_without_a_monthly_file_the_days_of_the_run_are_taken(settings: RunSettings) -> None:
     for day in (3, 4, 5):
         daily(Path(settings.source), day)
-    narrow = replace(settings, span=Span(date(2024, 2, 4), date(2024, 2, 5)))
+    narrow = replace(settings, span=DateRange(date(2024, 2, 4), date(2024, 2, 5)))
     perform(narrow)
     assert made_of(settings) == ["2024-02-04", "2024-02-05"]
 
@@ -128,7 +128,7 @@ def test_a_narrower_run_leaves_a_wider_month_as_it_is(settings: RunSettings) -> 
     for day in (3, 4, 5):
         daily(Path(settings.source), day)
     perform(settings)
-    outcome = perform(replace(settings, span=Span(date(2024, 2, 4), date(2024, 2, 4))))
+    outcome = perform(replace(settings, span=DateRange(date(2024, 2, 4), date(2024, 2, 4))))
     assert not outcome.built
     assert made_of(settings) == ["2024-02-03", "2024-02-04", "2024-02-05"]
 
@@ -151,7 +151,7 @@ def test_nothing_new_builds_nothing(settings: RunSettings) -> None:
 
 
 def test_a_month_that_the_source_does_not_have_is_absent(settings: RunSettings) -> None:
-    assert perform(settings).result is Result.ABSENT
+    assert perform(settings).result is TaskResult.ABSENT
     assert not path_of(settings).exists()
 
 
@@ -268,7 +268,7 @@ def test_an_unreadable_file_is_corrupt_in_the_ledger_until_it_can_be_read(
 
 def test_a_wider_run_tells_the_holes_of_its_own_days(settings: RunSettings) -> None:
     monthly(Path(settings.source), lacks={15})
-    narrow = replace(settings, span=Span(date(2024, 2, 2), date(2024, 2, 3)))
+    narrow = replace(settings, span=DateRange(date(2024, 2, 2), date(2024, 2, 3)))
     assert perform(narrow).holes == ()
     outcome = perform(settings)
     assert (outcome.built, outcome.holes, outcome.absent) == (False, ("2024-02-15",), 1)

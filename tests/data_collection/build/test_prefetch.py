@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import Ledger, State
+from alphaqcm.data_collection.archive.ledger import FileState, Ledger
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
-from alphaqcm.data_collection.build.stages.task_runner import open_steps
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.conftest import PROJECT
 
 
@@ -28,7 +28,7 @@ def state(tmp_path: Path) -> Path:
     settings = RunSettings(
         market=Market.UM,
         symbols=("BTCUSDT",),
-        span=Span(Period.parse("2024-02-27").start, Period.parse("2024-02-29").start),
+        span=DateRange(Period.parse("2024-02-27").start, Period.parse("2024-02-29").start),
         root=tmp_path / "root",
         source=str(tmp_path / "source"),
         types=types_of(Market.UM),
@@ -55,7 +55,7 @@ def test_every_file_of_the_run_is_brought_and_verified(state: Path) -> None:
     types = {key.split("/")[4] for key in keys}
     assert types == {name.partition(":")[0] for name in types_of(Market.UM)}
     with Ledger(cache) as ledger:
-        assert {record.state for record in ledger.get_many(keys).values()} == {State.OK}
+        assert {record.state for record in ledger.get_many(keys).values()} == {FileState.OK}
 
 
 def test_limits_hold_for_all_processes_of_a_run_together(state: Path) -> None:
@@ -64,9 +64,9 @@ def test_limits_hold_for_all_processes_of_a_run_together(state: Path) -> None:
         fetch={"connections": 10, "rate_limit": 1_000},
         shared_by=3,
     )
-    with open_steps(settings) as steps:
+    with open_task_runner(settings) as steps:
         assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (3, 333)
-    with open_steps(settings, alone=True) as steps:
+    with open_task_runner(settings, alone=True) as steps:
         assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (10, 1_000)
 
 

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.archive.verify import sha256_of
-from alphaqcm.data_collection.build.manifest import catalogue_path, disagreements, read_catalogue
+from alphaqcm.data_collection.build.manifest import disagreements, manifest_path, read_manifest
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.update.symbol_jobs import Job, perform
+from alphaqcm.data_collection.build.update.symbol_jobs import SymbolJob, perform
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
@@ -26,7 +26,7 @@ from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPl
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Partition
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.helpers.built_root import settings_of, walk
 
 FIRST = date(2024, 1, 24)
@@ -66,7 +66,7 @@ def updated(settings: RunSettings) -> Updated:
 
 
 def through(settings: RunSettings, end: date) -> RunSettings:
-    return replace(settings, span=Span(settings.span.start, end))
+    return replace(settings, span=DateRange(settings.span.start, end))
 
 
 def test_ten_daily_updates_equal_ten_rebuilds(
@@ -95,7 +95,7 @@ def test_ten_daily_updates_equal_ten_rebuilds(
 
 def timeless(table: Path) -> dict[str, object]:
     """The table's catalogue without its time."""
-    told: dict[str, object] = orjson.loads(catalogue_path(table).read_bytes())
+    told: dict[str, object] = orjson.loads(manifest_path(table).read_bytes())
     del told["created_at"]
     return told
 
@@ -202,7 +202,7 @@ def test_a_failed_update_leaves_table_and_catalogue_as_they_are(
 ) -> None:
     settings = first_run(everything, tmp_path, 3)
     table = settings.layout.final_table()
-    before = table.read_bytes(), catalogue_path(table).read_bytes()
+    before = table.read_bytes(), manifest_path(table).read_bytes()
     settings = next_day(settings, everything[1])
     month = settings.layout.months(DataType.KLINES, "1m") / "BTCUSDT" / "2024-01.parquet"
     month.unlink()
@@ -211,10 +211,10 @@ def test_a_failed_update_leaves_table_and_catalogue_as_they_are(
     done = updated(settings)
 
     assert [task.id for task in done.progress.failures] == ["month/klines:1m/BTCUSDT/2024-01"]
-    assert (table.read_bytes(), catalogue_path(table).read_bytes()) == before
+    assert (table.read_bytes(), manifest_path(table).read_bytes()) == before
     shutil.rmtree(month)
     assert updated(settings).table is not None
-    assert disagreements(table, read_catalogue(table)) == []
+    assert disagreements(table, read_manifest(table)) == []
 
 
 def test_the_command_goes_on_from_the_last_run(
@@ -261,7 +261,7 @@ def test_a_table_that_begins_elsewhere_is_computed_anew(symbols: int, tmp_path: 
     write_sample(tmp_path / "source", spec)
     settings = settings_of(spec, tmp_path / "source", tmp_path / "root")
     walk(through(settings, FIRST + timedelta(days=3)))
-    later = replace(settings, span=Span(FIRST + timedelta(days=2), FIRST + timedelta(days=5)))
+    later = replace(settings, span=DateRange(FIRST + timedelta(days=2), FIRST + timedelta(days=5)))
     assert updated(later).table is not None
     anew = replace(later, root=tmp_path / "anew")
     walk(anew)
@@ -280,7 +280,7 @@ def test_a_source_that_is_gone_fails_the_tasks_and_not_the_others(
         fetch={"retries": 0, "backoff": 0.01},
     )
     tasks = tuple(task for task in settings.tasks("BTCUSDT") if task.kind is TaskKind.MONTH)
-    share = perform(settings, [Job("BTCUSDT", tasks, None, {})])
+    share = perform(settings, [SymbolJob("BTCUSDT", tasks, None, {})])
     assert share.done[0].failures.keys() == set(tasks)
 
 

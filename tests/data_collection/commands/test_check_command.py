@@ -14,8 +14,8 @@ from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.build.manifest import (
     Verdict,
     add_verdict,
-    catalogue_path,
-    read_catalogue,
+    manifest_path,
+    read_manifest,
 )
 from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -25,7 +25,7 @@ from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, m
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample import defects as traps
 from alphaqcm.data_collection.simulation.sample.defects import Where
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from alphaqcm.pipeline.storage.layout import read_fingerprint, write_parquet
@@ -63,7 +63,7 @@ def test_the_command_writes_both_reports_and_the_verdict(
     assert "hours-differ-from-minutes" in (tmp_path / "r.html").read_text()
     assert "0 error, 1 warning, 0 info" in capsys.readouterr().out
 
-    verdict = read_catalogue(made.layout.final_table()).checks
+    verdict = read_manifest(made.layout.final_table()).checks
     assert verdict is not None
     assert (verdict.worst, verdict.counts["warning"]) == ("warning", 1)
     assert main(["info", *root]) == 0
@@ -92,7 +92,7 @@ def test_the_evidence_is_of_the_findings_time_or_else_around_it(
         "metrics-days-absent",
         "metrics",
         "XUSDT",
-        Span(begin, begin + days * DAY_US),
+        TimeRange(begin, begin + days * DAY_US),
         "rows",
         "none",
         tuple(f"{folder}{stamp}.zip" for stamp in there),
@@ -113,7 +113,7 @@ def test_strict_turns_chosen_severities_into_an_exit_code(
 def test_chosen_symbols_only_are_checked_and_leave_the_verdict_alone(made: RunSettings) -> None:
     root = ["--data-root", str(made.root)]
     assert main(["check", "--symbols", "BTC/USDT:USDT", "--strict", "warning", *root]) == 0
-    assert read_catalogue(made.layout.final_table()).checks is None
+    assert read_manifest(made.layout.final_table()).checks is None
     assert main(["check", "--symbols", "DOGEUSDT", *root]) == 2
 
 
@@ -178,9 +178,9 @@ def test_a_verdict_is_not_kept_for_another_table(made: RunSettings) -> None:
     table = made.layout.final_table()
     verdict = Verdict("info", {}, "2024-03-01T00:00:00+00:00")
     assert not add_verdict(table, "0" * 64, verdict)
-    assert read_catalogue(table).checks is None
+    assert read_manifest(table).checks is None
     assert add_verdict(table, sha256_of(table), verdict)
-    assert read_catalogue(table).checks == verdict
+    assert read_manifest(table).checks == verdict
 
 
 def test_info_notices_a_changed_table(
@@ -200,7 +200,7 @@ def test_info_notices_a_changed_table(
 def test_info_without_a_catalogue_says_so(
     made: RunSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    catalogue_path(made.layout.final_table()).unlink()
+    manifest_path(made.layout.final_table()).unlink()
     assert main(["info", "--data-root", str(made.root)]) == 2
     assert "manifest.json" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger, Record, State
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.storage.layout import Layout
@@ -19,7 +19,9 @@ from tests.helpers.read_only import alphaqcm_on_read_only
 def root(tmp_path: Path) -> Path:
     """A data root with nothing but two records."""
     with Ledger(Layout(tmp_path / "root").cache) as ledger:
-        ledger.put([Record("data/a.zip", State.OK), Record("data/b.zip", State.ABSENT)])
+        ledger.put(
+            [FileRecord("data/a.zip", FileState.OK), FileRecord("data/b.zip", FileState.ABSENT)]
+        )
     return tmp_path / "root"
 
 
@@ -28,7 +30,7 @@ def left(tmp_path: Path, root: Path) -> Path:
     """The data root as a killed writer leaves it: its newest record is in the log only."""
     cache = Layout(root).cache
     with Ledger(cache) as ledger:
-        ledger.put([Record("data/c.zip", State.OK)])
+        ledger.put([FileRecord("data/c.zip", FileState.OK)])
         shutil.copytree(root, tmp_path / "left")
     return tmp_path / "left"
 

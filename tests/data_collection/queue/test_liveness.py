@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.queue.liveness import read_beat, this_host
+from alphaqcm.data_collection.queue.liveness import read_heartbeat, this_host
 from alphaqcm.data_collection.queue.options import CommitStep, workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.storage.layout import clean_temps
 from tests.data_collection.queue.test_state_file import fill, small_disk
@@ -73,7 +73,7 @@ def test_a_worker_asleep_loses_its_task_and_its_late_result_is_refused(queue, ho
 def test_a_worker_with_a_heartbeat_on_another_host_keeps_its_task(queue):
     far = hold(queue, host="elsewhere")
     near = workers.start(config(queue, "B", stale=4.0))
-    until(lambda: queue.snapshot().counts()[State.DONE] == REST)
+    until(lambda: queue.snapshot().counts()[TaskState.DONE] == REST)
     time.sleep(5.0)  # longer than that without a beat it would be given up
     assert holder(queue) == "A"
     let_go(queue)
@@ -85,7 +85,7 @@ def test_a_worker_that_sleeps_a_while_keeps_its_task_and_the_others_wait(queue):
     asleep = hold(queue)
     asleep.send_signal(signal.SIGSTOP)
     near = workers.start(config(queue, "B", stale=1e9))
-    until(lambda: queue.snapshot().counts()[State.DONE] == REST)
+    until(lambda: queue.snapshot().counts()[TaskState.DONE] == REST)
     time.sleep(1.0)
     assert near.poll() is None
     asleep.send_signal(signal.SIGCONT)
@@ -97,7 +97,7 @@ def test_a_worker_that_sleeps_a_while_keeps_its_task_and_the_others_wait(queue):
 def test_on_one_host_the_task_of_a_killed_worker_is_taken_without_any_waiting_time(queue):
     killed = hold(queue, stale=1e9)
     near = workers.start(config(queue, "B", stale=1e9))
-    until(lambda: queue.snapshot().counts()[State.DONE] == REST)
+    until(lambda: queue.snapshot().counts()[TaskState.DONE] == REST)
     killed.kill()
     killed.wait()
     assert workers.finish(near)[0] == 0
@@ -127,7 +127,7 @@ def test_a_worker_killed_in_a_commit_is_made_up_for(queue, tmp_path: Path, step:
     calm = workers.undisturbed(tmp_path / "calm", 2, 2)
     code, _ = workers.finish(workers.start(config(queue, "A", die_at=step)))
     assert code == -signal.SIGKILL
-    done = queue.snapshot().counts()[State.DONE]
+    done = queue.snapshot().counts()[TaskState.DONE]
     assert done == (1 if step in AFTER_THE_COMMIT else 0)
     assert workers.finish(workers.start(config(queue, "B")))[0] == 0
     assert set(queue.snapshot().counts().values()) == {0, len(workers.plan(2, 2))}
@@ -143,8 +143,8 @@ def test_a_worker_asked_to_stop_hands_its_task_back(queue, signum, code):
     assert ended == code
     assert f"event=handed-back task={HELD}" in log
     entry = next(entry for entry in queue.snapshot().entries if entry.id == HELD)
-    assert (entry.state, entry.attempts, entry.deaths) == (State.PENDING, 0, 0)
-    beat = read_beat(workers_dir(queue.path) / "A.json")
+    assert (entry.state, entry.attempts, entry.deaths) == (TaskState.PENDING, 0, 0)
+    beat = read_heartbeat(workers_dir(queue.path) / "A.json")
     assert beat is not None
     assert beat.ended == "stopped"
 
@@ -154,8 +154,8 @@ def test_a_worker_asked_to_stop_within_a_commit_finishes_it(queue, step):
     code, log = workers.finish(workers.start(config(queue, "A", term_at=step)))
     assert code == 143
     assert log.count("event=done") == 1
-    assert queue.snapshot().counts()[State.DONE] == 1
-    assert queue.snapshot().counts()[State.IN_PROGRESS] == 0
+    assert queue.snapshot().counts()[TaskState.DONE] == 1
+    assert queue.snapshot().counts()[TaskState.IN_PROGRESS] == 0
 
 
 def test_a_failing_task_is_tried_again_and_told_in_the_end(queue):
@@ -163,8 +163,8 @@ def test_a_failing_task_is_tried_again_and_told_in_the_end(queue):
     assert code == 1
     assert log.count(f"event=failed task={HELD}") == workers.LIMITS.attempts
     counts = queue.snapshot().counts()
-    assert counts[State.FAILED] == 1
-    assert counts[State.PENDING] == 2  # its symbol's hourly step and factors
+    assert counts[TaskState.FAILED] == 1
+    assert counts[TaskState.PENDING] == 2  # its symbol's hourly step and factors
     assert queue.retry_failed() == 1
     assert workers.finish(workers.start(config(queue, "A")))[0] == 0
 
@@ -200,4 +200,4 @@ def test_on_a_full_disk_a_worker_ends_clearly_and_another_goes_on_later(tmp_path
         assert "free some space and run the same command again" in log
         (disk / "filler").unlink()
         assert workers.finish(workers.start(config(queue, "B")))[0] == 0
-        assert queue.snapshot().counts()[State.DONE] == 6
+        assert queue.snapshot().counts()[TaskState.DONE] == 6

@@ -25,8 +25,8 @@ from alphaqcm.data_collection.errors import LeaseLost
 from alphaqcm.data_collection.queue.liveness import WorkerLife
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Lease, Limits, Planned, State
-from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.state import Lease, Limits, Planned, TaskState
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from tests.conftest import SOAK
 
 NAMES = ("A", "B", "C")
@@ -69,7 +69,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queues["A"].sync(plan(), self.settings)
         for name in NAMES[1:]:
             self.queues[name].join()
-        self.state = {item.task: State.PENDING for item in plan()}
+        self.state = {item.task: TaskState.PENDING for item in plan()}
         self.holder: dict[Task, Lease] = {}
         self.attempts: dict[Task, int] = dict.fromkeys(self.state, 0)
         self.deaths: dict[Task, int] = dict.fromkeys(self.state, 0)
@@ -90,7 +90,7 @@ class QueueMachine(RuleBasedStateMachine):
         )
 
     def fresh(self, task: Task) -> None:
-        self.state[task] = State.PENDING
+        self.state[task] = TaskState.PENDING
         self.attempts[task] = self.deaths[task] = 0
         self.due.pop(task, None)
         self.holder.pop(task, None)
@@ -105,18 +105,18 @@ class QueueMachine(RuleBasedStateMachine):
         del self.holder[task]
         self.deaths[task] += 1
         killer = self.deaths[task] >= LIMITS.deaths
-        self.state[task] = State.FAILED if killer else State.PENDING
+        self.state[task] = TaskState.FAILED if killer else TaskState.PENDING
         self.due[task] = None
 
     def claimable(self) -> list[Task]:
         found = []
         for task, state in self.state.items():
             grounded = all(
-                self.state[other] in (State.DONE, State.ABSENT) for other in ground(task)
+                self.state[other] in (TaskState.DONE, TaskState.ABSENT) for other in ground(task)
             )
             due = self.due.get(task)
-            back = state is State.FAILED and due is not None and due <= self.clock
-            if grounded and (state is State.PENDING or back):
+            back = state is TaskState.FAILED and due is not None and due <= self.clock
+            if grounded and (state is TaskState.PENDING or back):
                 found.append(task)
         return sorted(found, key=lambda task: self.deaths[task])
 
@@ -137,7 +137,7 @@ class QueueMachine(RuleBasedStateMachine):
         if lease is not None:
             assert lease.token not in self.tokens
             self.tokens.add(lease.token)
-            self.state[lease.task], self.holder[lease.task] = State.IN_PROGRESS, lease
+            self.state[lease.task], self.holder[lease.task] = TaskState.IN_PROGRESS, lease
             self.due.pop(lease.task, None)
         return lease
 
@@ -168,16 +168,16 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(number):
             lease = self.take(self.living(which))
             if lease is not None:
-                self.end(lease, Result.DONE)
+                self.end(lease, TaskResult.DONE)
 
     def good(self, lease: Lease) -> bool:
         return self.holder.get(lease.task) == lease
 
-    @rule(lease=leases, result=st.sampled_from(Result))
-    def complete(self, lease: Lease, result: Result) -> None:
+    @rule(lease=leases, result=st.sampled_from(TaskResult))
+    def complete(self, lease: Lease, result: TaskResult) -> None:
         self.end(lease, result)
 
-    def end(self, lease: Lease, result: Result) -> None:
+    def end(self, lease: Lease, result: TaskResult) -> None:
         try:
             self.queues[lease.worker].complete(lease, Outcome(result), 1.0)
         except LeaseLost:
@@ -185,7 +185,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         assert self.good(lease)
         del self.holder[lease.task]
-        self.state[lease.task] = State(result.value)
+        self.state[lease.task] = TaskState(result.value)
 
     @rule(lease=leases, final=st.booleans())
     def fail(self, lease: Lease, final: bool) -> None:
@@ -197,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.good(lease)
         task = lease.task
         del self.holder[task]
-        self.state[task] = State.FAILED
+        self.state[task] = TaskState.FAILED
         self.attempts[task] += 1
         again = not final and self.attempts[task] < LIMITS.attempts
         self.due[task] = self.clock + LIMITS.delay(self.attempts[task]) if again else None
@@ -211,7 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         assert self.good(lease)
         del self.holder[lease.task]
-        self.state[lease.task] = State.PENDING
+        self.state[lease.task] = TaskState.PENDING
 
     @rule(seconds=st.integers(1, 60))
     def time_passes(self, seconds: int) -> None:
@@ -221,7 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
     def retry_failed(self) -> None:
         self.queues["A"].retry_failed()
         for task, state in self.state.items():
-            if state is State.FAILED:
+            if state is TaskState.FAILED:
                 self.fresh(task)
 
     @precondition(lambda self: self.lives)
@@ -245,13 +245,14 @@ class QueueMachine(RuleBasedStateMachine):
         for queue in self.queues.values():
             queue.sync(plan(basis), self.settings)
         for task, state in self.state.items():
-            if changed or state is State.ABSENT:
+            if changed or state is TaskState.ABSENT:
                 self.fresh(task)
         for task, state in self.state.items():  # in order: hourly steps before the factors
             open_ground = any(
-                self.state[other] not in (State.DONE, State.ABSENT) for other in ground(task)
+                self.state[other] not in (TaskState.DONE, TaskState.ABSENT)
+                for other in ground(task)
             )
-            if state in (State.DONE, State.ABSENT) and open_ground:
+            if state in (TaskState.DONE, TaskState.ABSENT) and open_ground:
                 self.fresh(task)
 
     @invariant()
@@ -264,7 +265,7 @@ class QueueMachine(RuleBasedStateMachine):
         held = {
             task: (entry.worker, entry.token)
             for task, entry in told.items()
-            if entry.state is State.IN_PROGRESS
+            if entry.state is TaskState.IN_PROGRESS
         }
         assert held == {task: (lease.worker, lease.token) for task, lease in self.holder.items()}
 

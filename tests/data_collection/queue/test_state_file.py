@@ -16,13 +16,13 @@ from alphaqcm.data_collection.errors import QueueError, UsageError
 from alphaqcm.data_collection.queue.liveness import WorkerLife
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile
-from alphaqcm.data_collection.queue.task import Outcome, Result
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 from tests.helpers.queue_workers import plan
 
-DONE = Outcome(Result.DONE, True, 1, 2, 3, notes=("a note",), problems=("a problem",))
+DONE = Outcome(TaskResult.DONE, True, 1, 2, 3, notes=("a note",), problems=("a problem",))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_every_field_survives_the_file(queue: Queue):
         queue.complete(queue.claim("A"), DONE, 1.5)
         queue.fail(queue.claim("A"), 'a reason with "quotes" and\nlines')
     assert QueueFile(queue.path).read() == queue.snapshot()
-    entry = next(e for e in queue.snapshot().entries if e.state is State.DONE)
+    entry = next(e for e in queue.snapshot().entries if e.state is TaskState.DONE)
     assert (entry.seconds, entry.notes, entry.problems) == (1.5, ("a note",), ("a problem",))
 
 
@@ -172,7 +172,7 @@ def test_a_full_disk_keeps_the_old_state_and_renames_nothing(tmp_path: Path):
             assert queue.path.read_bytes() == before
             filler.unlink()
             queue.complete(lease, DONE, 1.0)
-        assert queue.snapshot().counts()[State.DONE] == 1
+        assert queue.snapshot().counts()[TaskState.DONE] == 1
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_failed_commit_leaves_the_task_with_its_worker(queue: Queue):
         lease = queue.claim("A")
         with pytest.raises(OSError, match="no such luck"), queue.committing(lease, DONE, 1.0):
             raise OSError("no such luck")
-        assert queue.snapshot().counts()[State.IN_PROGRESS] == 1
+        assert queue.snapshot().counts()[TaskState.IN_PROGRESS] == 1
         queue.complete(lease, DONE, 1.0)
 
 
@@ -221,7 +221,7 @@ def test_a_done_task_whose_output_is_gone_is_pending_again(queue: Queue, tmp_pat
     output = tmp_path / "layer"
     output.touch()
     with alive(queue):
-        queue.complete(queue.claim("A"), Outcome(Result.DONE, output=str(output)), 1.0)
+        queue.complete(queue.claim("A"), Outcome(TaskResult.DONE, output=str(output)), 1.0)
     assert queue.resume({"end": "2024-02-29"}).again == 0
     output.unlink()
     assert queue.resume({"end": "2024-02-29"}).again == 1

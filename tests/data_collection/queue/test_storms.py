@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Book, State
+from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged
 from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.storage.layout import clean_temps
@@ -28,7 +28,7 @@ KILLS = 50 if SOAK else 17
 _READER = """
 import sys
 from pathlib import Path
-from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.queue.shared_queue import Queue
 queue, stop = Queue.open(Path(sys.argv[1])), Path(sys.argv[2])
 reads = done = tokens = 0
@@ -36,8 +36,8 @@ while not stop.exists():
     book = queue.snapshot()
     counts = book.counts()
     assert sum(counts.values()) == int(sys.argv[3])
-    assert counts[State.DONE] >= done and book.last_token >= tokens
-    reads, done, tokens = reads + 1, counts[State.DONE], book.last_token
+    assert counts[TaskState.DONE] >= done and book.last_token >= tokens
+    reads, done, tokens = reads + 1, counts[TaskState.DONE], book.last_token
 print(reads)
 """
 
@@ -111,7 +111,7 @@ def test_workers_killed_at_random_lose_nothing_and_commit_nothing_twice(place: P
         time.sleep(chance.uniform(0, 2))
         book = queue.snapshot()
         claims = book.last_token
-        held = [entry for entry in book.entries if entry.state is State.IN_PROGRESS]
+        held = [entry for entry in book.entries if entry.state is TaskState.IN_PROGRESS]
         alone = len(held) == 1 and held[0].id == last  # else nobody would ever claim again
         name = held[0].worker if alone else chance.choice("ABC")
         assert crew[name].poll() is None, (place / f"{name}.log").read_text()
@@ -121,7 +121,7 @@ def test_workers_killed_at_random_lose_nothing_and_commit_nothing_twice(place: P
     (place / "go").touch()
     ends = [process.wait(timeout=120) for process in crew.values()]
     assert ends == [0, 0, 0]
-    assert queue.snapshot().counts()[State.DONE] == len(workers.plan(symbols, months))
+    assert queue.snapshot().counts()[TaskState.DONE] == len(workers.plan(symbols, months))
     assert max(logged(place, "done").values()) == 1
     assert logged(place, "refused") == {}
     clean_temps(place / "out")
@@ -148,13 +148,13 @@ def test_a_state_damaged_while_workers_use_it_costs_work_but_no_result(place: Pa
         else:
             queue.path.write_bytes(damage)
     assert [process.wait(timeout=120) for process in crew] == [0, 0]
-    assert queue.snapshot().counts()[State.DONE] == len(workers.plan(6, 12))
+    assert queue.snapshot().counts()[TaskState.DONE] == len(workers.plan(6, 12))
     assert 1 <= len(list(place.glob("state.json.damaged-*"))) <= 3
     clean_temps(place / "out")
     assert workers.read_files(place / "out") == calm
 
 
-def _book(queue: Queue) -> Book | None:
+def _book(queue: Queue) -> QueueState | None:
     try:
         return queue.snapshot()
     except Damaged:

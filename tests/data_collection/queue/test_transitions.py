@@ -10,14 +10,14 @@ import pytest
 from alphaqcm.data_collection.errors import LeaseLost, QueueError
 from alphaqcm.data_collection.queue.merge import merge_plan, reopen
 from alphaqcm.data_collection.queue.state import (
-    Book,
     Limits,
     Planned,
-    State,
+    QueueState,
+    TaskState,
     is_over,
     next_due,
 )
-from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.data_collection.queue.transitions import (
     claim,
     complete,
@@ -29,8 +29,8 @@ from alphaqcm.data_collection.queue.transitions import (
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LIMITS = Limits(attempts=3, first_delay=10, factor=2, longest_delay=100, deaths=2)
-DONE = Outcome(Result.DONE, built=True, rows=3, bytes=5, output="x")
-ABSENT = Outcome(Result.ABSENT)
+DONE = Outcome(TaskResult.DONE, built=True, rows=3, bytes=5, output="x")
+ABSENT = Outcome(TaskResult.ABSENT)
 
 
 def month(stamp: str, symbol: str = "BTCUSDT", kind: str = "aggTrades") -> Task:
@@ -45,24 +45,24 @@ def factors(symbol: str = "BTCUSDT") -> Task:
     return Task(TaskKind.FACTORS, "", symbol)
 
 
-def book_of(*planned: Planned) -> Book:
+def book_of(*planned: Planned) -> QueueState:
     return merge_plan(None, planned, {"end": "2024-02-29"}, "first")[0]
 
 
-def take(book: Book, worker: str = "A", now: datetime = NOON):
+def take(book: QueueState, worker: str = "A", now: datetime = NOON):
     taken = claim(book, worker, "host", now, LIMITS)
     assert taken is not None
     return taken
 
 
-def do(book: Book, task: Task, outcome: Outcome = DONE) -> Book:
+def do(book: QueueState, task: Task, outcome: Outcome = DONE) -> QueueState:
     """Claim until `task` comes, and complete it."""
     book, lease = take(book)
     assert lease.task == task
     return complete(book, lease, outcome, 1.0, NOON)
 
 
-def state_of(book: Book, task: Task) -> State:
+def state_of(book: QueueState, task: Task) -> TaskState:
     return next(entry.state for entry in book.entries if entry.id == task.id)
 
 
@@ -152,14 +152,14 @@ def test_what_stands_on_a_failure_does_not_keep_the_queue_open():
     book, lease = take(book)
     book = fail(book, lease, "rubbish", NOON, LIMITS, final=True)
     assert is_over(book)
-    assert state_of(book, factors()) is State.PENDING
+    assert state_of(book, factors()) is TaskState.PENDING
 
 
 def test_retry_brings_failed_tasks_back_with_all_their_attempts():
     book = book_of(Planned(month("2024-01")))
     book, lease = take(book)
     book = retry_failed(fail(book, lease, "rubbish", NOON, LIMITS, final=True))
-    assert (book.entries[0].state, book.entries[0].attempts) == (State.PENDING, 0)
+    assert (book.entries[0].state, book.entries[0].attempts) == (TaskState.PENDING, 0)
 
 
 def test_tasks_of_a_dead_worker_are_free_again_and_its_late_result_is_refused():
@@ -170,7 +170,7 @@ def test_tasks_of_a_dead_worker_are_free_again_and_its_late_result_is_refused():
     assert [entry.worker for entry in freed] == ["A"]
     with pytest.raises(LeaseLost, match="in_progress by B, token 2"):
         complete(book, late, DONE, 1.0, NOON)
-    assert state_of(complete(book, lease, DONE, 1.0, NOON), month("2024-01")) is State.DONE
+    assert state_of(complete(book, lease, DONE, 1.0, NOON), month("2024-01")) is TaskState.DONE
 
 
 def test_a_task_is_not_completed_twice_by_the_same_lease():
@@ -192,7 +192,7 @@ def test_a_task_handed_back_counts_no_attempt():
     book = book_of(Planned(month("2024-01")))
     book, lease = take(book)
     book = hand_back(book, lease)
-    assert (book.entries[0].state, book.entries[0].attempts) == (State.PENDING, 0)
+    assert (book.entries[0].state, book.entries[0].attempts) == (TaskState.PENDING, 0)
 
 
 def test_a_task_that_kills_its_workers_comes_last_and_fails_in_the_end():
@@ -204,7 +204,7 @@ def test_a_task_that_kills_its_workers_comes_last_and_fails_in_the_end():
     book = complete(book, lease, DONE, 1.0, NOON)
     book, _ = take(book)
     book, _ = free_dead(book, lambda *_: True, NOON, LIMITS)
-    assert state_of(book, month("2024-01")) is State.FAILED
+    assert state_of(book, month("2024-01")) is TaskState.FAILED
     assert "2 workers died" in book.entries[0].reason
 
 
@@ -222,8 +222,8 @@ def test_a_wider_plan_keeps_what_is_done_for_the_same_days():
         {"end": "2024-02-29", "start": "2024-01-01"},
         "unused",
     )
-    assert state_of(new, month("2024-01")) is State.DONE
-    assert state_of(new, hourly()) is State.PENDING
+    assert state_of(new, month("2024-01")) is TaskState.DONE
+    assert state_of(new, hourly()) is TaskState.PENDING
     assert str(settled) == (
         "1 tasks kept, 1 added, 1 to be looked at again, start: none -> 2024-01-01"
     )
@@ -249,7 +249,7 @@ def test_a_step_is_done_only_as_long_as_what_it_stands_on():
     for task in (month("2024-01"), hourly(), factors()):
         book = do(book, task)
     book = reopen(book, lambda entry: entry.task.kind is TaskKind.MONTH)
-    assert {entry.state for entry in book.entries} == {State.PENDING}
+    assert {entry.state for entry in book.entries} == {TaskState.PENDING}
 
 
 def test_a_plan_with_a_task_twice_is_refused():

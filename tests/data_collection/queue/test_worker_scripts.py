@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import State
+from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT, SOAK, need_tool
 from tests.data_collection.queue.test_storms import until
@@ -114,7 +114,7 @@ def test_workers_killed_at_random_make_the_same_tables(place: Place, calm):
         crew[name] = place.start(name, "--skip-existing")
     ends = [process.communicate(timeout=240) for process in crew.values()]
     assert [process.returncode for process in crew.values()] == [0, 0], ends
-    assert queue.snapshot().counts()[State.DONE] == 9
+    assert queue.snapshot().counts()[TaskState.DONE] == 9
     assert place.tables() == calm
 
 
@@ -162,7 +162,7 @@ def test_a_symbol_that_the_source_does_not_have_is_absent_and_no_failure(place: 
     code, _ = place.run("A", "--skip-existing")
     assert code == 0
     counts = Queue.open(place.state).snapshot().counts()
-    assert (counts[State.DONE], counts[State.ABSENT]) == (3, 3)
+    assert (counts[TaskState.DONE], counts[TaskState.ABSENT]) == (3, 3)
 
 
 def test_a_file_that_cannot_be_used_ends_non_zero_and_is_told(place: Place, tmp_path: Path):
@@ -305,4 +305,4 @@ def test_a_worker_whose_terminal_is_closed_hands_its_task_back(place: Place):
     process.send_signal(signal.SIGHUP)
     process.stdout.close()
     assert process.wait(timeout=60) in (129, 0)
-    assert Queue.open(place.state).snapshot().counts()[State.IN_PROGRESS] == 0
+    assert Queue.open(place.state).snapshot().counts()[TaskState.IN_PROGRESS] == 0

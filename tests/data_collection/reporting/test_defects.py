@@ -10,7 +10,7 @@ from pathlib import Path
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample import defects as traps
 from alphaqcm.data_collection.simulation.sample.defects import Flaw, Trap, Where
-from alphaqcm.pipeline.checks.finding import Span
+from alphaqcm.pipeline.checks.finding import TimeRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.helpers.built_root import checked, settings_of, walk
 
@@ -300,7 +300,7 @@ def test_each_defect_gives_its_findings_and_no_others(tmp_path: Path) -> None:
     )
 
 
-def tens(period: Span) -> str:
+def tens(period: TimeRange) -> str:
     """The period to ten minutes: what trades show is seen at the first trade that shows it."""
     start, end = (round(moment / TEN) * TEN for moment in (period.start, period.end))
-    return str(Span(start, max(end, start + TEN)))
+    return str(TimeRange(start, max(end, start + TEN)))

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from alphaqcm.data_collection.queue.liveness import Beat
+from alphaqcm.data_collection.queue.liveness import Heartbeat
 from alphaqcm.data_collection.queue.merge import merge_plan
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Book, Limits, Planned, State, to_stamp
-from alphaqcm.data_collection.queue.task import Outcome, Result, Task, TaskKind
+from alphaqcm.data_collection.queue.state import Limits, Planned, QueueState, TaskState, to_stamp
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.data_collection.queue.transitions import claim, complete, fail
-from alphaqcm.data_collection.reporting.monitor.snapshot import Picture, Sight, take_picture
+from alphaqcm.data_collection.reporting.monitor.snapshot import Snapshot, WorkerView, take_picture
 from alphaqcm.data_collection.reporting.monitor.view import duration_text, render, size_text
 from tests.conftest import PROJECT, need_tool
 from tests.data_collection.queue.test_storms import until
@@ -39,39 +39,41 @@ def months(*stamps: str, size: int = 100 * MB) -> list[Planned]:
     return [Planned(Task(TaskKind.MONTH, "aggTrades", "BTCUSDT", stamp), size) for stamp in stamps]
 
 
-def book_of(*planned: Planned) -> Book:
+def book_of(*planned: Planned) -> QueueState:
     return merge_plan(None, planned, {}, "g")[0]
 
 
-def done(book: Book, end: datetime, seconds: float, worker: str = "A", **told: object) -> Book:
+def done(
+    book: QueueState, end: datetime, seconds: float, worker: str = "A", **told: object
+) -> QueueState:
     """The next task done: `seconds` long, ended at `end`."""
     taken = claim(book, worker, "here", end - timedelta(seconds=seconds), LIMITS)
     assert taken is not None
     book, lease = taken
     told = {"built": True, "bytes": 100 * MB, "rows": 1_000, **told}
-    return complete(book, lease, Outcome(Result.DONE, **told), seconds, end)  # type: ignore[arg-type]
+    return complete(book, lease, Outcome(TaskResult.DONE, **told), seconds, end)  # type: ignore[arg-type]
 
 
-def sight(worker: str, *, age: float = 1.0, alive: bool = True, **told: object) -> Sight:
-    beat = Beat(worker, "here", 1, to_stamp(NOON), to_stamp(NOON), 1)
-    return Sight(Beat(**{**_fields(beat), **told}), age, alive)  # type: ignore[arg-type]
+def sight(worker: str, *, age: float = 1.0, alive: bool = True, **told: object) -> WorkerView:
+    beat = Heartbeat(worker, "here", 1, to_stamp(NOON), to_stamp(NOON), 1)
+    return WorkerView(Heartbeat(**{**_fields(beat), **told}), age, alive)  # type: ignore[arg-type]
 
 
-def _fields(beat: Beat) -> dict[str, object]:
-    return {name: getattr(beat, name) for name in Beat.__slots__}
+def _fields(beat: Heartbeat) -> dict[str, object]:
+    return {name: getattr(beat, name) for name in Heartbeat.__slots__}
 
 
 def picture(
-    book: Book,
-    *sights: Sight,
+    book: QueueState,
+    *sights: WorkerView,
     now: datetime = NOON,
     focus: Callable[[Task], bool] = every,
     disk: tuple[int, int] = (500, 1_000),
-) -> Picture:
+) -> Snapshot:
     return take_picture(book, sights, disk, now, focus=focus, stall=600)
 
 
-def text_of(shown: Picture, height: int | None = None) -> str:
+def text_of(shown: Snapshot, height: int | None = None) -> str:
     console = Console(width=80, no_color=True, force_terminal=False, record=True, file=None)
     with console.capture() as captured:
         console.print(render(shown, "title", Path("s.json"), Path("/root"), height))
@@ -180,7 +182,7 @@ def test_only_the_tasks_in_focus_are_counted():
     assert list(shown.steps) == ["factors"]
 
 
-def wide_picture() -> Picture:
+def wide_picture() -> Snapshot:
     """Long names everywhere, many failures."""
     planned = [
         Planned(Task(TaskKind.MONTH, "markPriceKlines:1h", f"1000000MOGUSDT{n}", "2024-01"))
@@ -246,7 +248,7 @@ def test_the_script_tells_all_as_json(queue: Queue):
     counts = queue.snapshot().counts()
     aggtrades = sum(counts.values()) - 2  # the factors are not in its focus
     assert sum(told["totals"].values()) == aggtrades
-    assert told["totals"]["in_progress"] == counts[State.IN_PROGRESS] == 1
+    assert told["totals"]["in_progress"] == counts[TaskState.IN_PROGRESS] == 1
     assert [worker["status"] for worker in told["workers"]] == ["dead"]
     assert told["disk_total"] > told["disk_free"] > 0
 

@@ -35,12 +35,12 @@ from alphaqcm.data_collection.reporting.quality.page import (
     SHOWN,
     render,
 )
-from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.archive_file import epoch_us
 from tests.conftest import need_tool
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")
-DAY = Span(epoch_us(date(2024, 2, 9)), epoch_us(date(2024, 2, 10)))
+DAY = TimeRange(epoch_us(date(2024, 2, 9)), epoch_us(date(2024, 2, 10)))
 KEY = "data/futures/um/daily/klines/币安人生USDT/1m/币安人生USDT-1m-2024-02-09.zip"
 
 

@@ -19,7 +19,7 @@ from alphaqcm.pipeline.checks.finding import (
     HOUR_US,
     Finding,
     Severity,
-    Span,
+    TimeRange,
     utc,
     worst_first,
 )
@@ -188,7 +188,7 @@ def test_single_ids_left_out_are_ordinary() -> None:
 
 @pytest.mark.parametrize(("first", "check"), [(150, "trade-id-gap"), (90, "trade-ids-shared")])
 def test_ids_that_do_not_go_on_from_month_to_month_are_found(first: int, check: str) -> None:
-    march = Span(MONTH.end, MONTH.end + 31 * DAY_US)
+    march = TimeRange(MONTH.end, MONTH.end + 31 * DAY_US)
     one = TradeMonth(MONTH.start, MONTH.end - MINUTE, 1, 99, {})
     two = TradeMonth(march.start, march.end - MINUTE, first, 300, {})
     [finding] = trade_findings("X", [MonthOf(MONTH, one, ()), MonthOf(march, two, ())])
@@ -196,8 +196,8 @@ def test_ids_that_do_not_go_on_from_month_to_month_are_found(first: int, check: 
 
 
 def life(symbol: str, *gaps: tuple[int, int]) -> Life:
-    spans = tuple(Span(us(START) + a * HOUR_US, us(START) + b * HOUR_US) for a, b in gaps)
-    whole = Span(us(START), us(START) + 30 * DAY_US)
+    spans = tuple(TimeRange(us(START) + a * HOUR_US, us(START) + b * HOUR_US) for a, b in gaps)
+    whole = TimeRange(us(START), us(START) + 30 * DAY_US)
     return Life(symbol, whole, spans, dict.fromkeys(spans, ("data/k.zip",)), {})
 
 
@@ -224,7 +224,7 @@ def test_a_gap_of_the_only_symbol_says_that_nothing_can_be_compared() -> None:
 
 
 def test_symbols_listed_later_do_not_count_as_alive() -> None:
-    late = Life("C", Span(us(START) + 20 * DAY_US, us(START) + 30 * DAY_US), (), {}, {})
+    late = Life("C", TimeRange(us(START) + 20 * DAY_US, us(START) + 30 * DAY_US), (), {}, {})
     [finding] = gap_findings("klines:1m", [life("A", (5, 7)), life("B", (5, 7)), late])
     assert finding.found == "2 h missing for 2 of 2 symbols"
 

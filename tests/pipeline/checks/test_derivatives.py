@@ -8,7 +8,7 @@ import polars as pl
 
 from alphaqcm.pipeline.checks import openinterest, settlements
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, TimeRange
 from tests.helpers.check_frames import MONTH, START, us
 
 
@@ -24,7 +24,7 @@ def schedule(*rows: tuple[float, int]) -> list[MonthOf[tuple[settlements.Settlem
     return [MonthOf(MONTH, settlements.examine_settlements(frame), ("data/f.zip",))]
 
 
-ALIVE = [Span(us(START), us(START) + 29 * DAY_US)]
+ALIVE = [TimeRange(us(START), us(START) + 29 * DAY_US)]
 
 
 def test_a_regular_schedule_with_jitter_is_clean() -> None:
@@ -48,7 +48,7 @@ def test_a_changed_interval_is_told_and_nothing_is_missing() -> None:
 
 
 def test_settlements_long_after_the_last_trade_have_no_market() -> None:
-    dead = [Span(us(START), us(START) + 2 * DAY_US)]
+    dead = [TimeRange(us(START), us(START) + 2 * DAY_US)]
     rows = schedule(*((8 * n, 8) for n in range(15)))
     [finding] = settlements.funding_findings("X", rows, dead)
     assert finding.check == "funding-without-market"
@@ -77,19 +77,19 @@ def metrics(day: date, labels: range, shift: int = 0, oi: float = 5.0) -> pl.Dat
 def metrics_found(frame: pl.DataFrame, *outside: tuple[str, int]) -> list[Finding]:
     keys = tuple(key for key, _ in outside)
     month = MonthOf(MONTH, openinterest.examine_metrics(frame), keys, outside=outside)
-    always = Span(0, us(datetime(2027, 1, 1, tzinfo=UTC)))
+    always = TimeRange(0, us(datetime(2027, 1, 1, tzinfo=UTC)))
     return openinterest.metrics_findings("X", [month], [always])
 
 
 def test_an_absent_month_of_funding_is_shown_by_the_files_around_it() -> None:
     before, after = (
-        MonthOf(Span(start * DAY_US, (start + 30) * DAY_US), (), (f"{start}.zip",))
+        MonthOf(TimeRange(start * DAY_US, (start + 30) * DAY_US), (), (f"{start}.zip",))
         for start in (0, 60)
     )
     [finding] = settlements.funding_findings("X", [before, after], ALIVE)
     assert (finding.check, finding.period) == (
         "funding-months-absent",
-        Span(30 * DAY_US, 60 * DAY_US),
+        TimeRange(30 * DAY_US, 60 * DAY_US),
     )
     assert finding.evidence == ("0.zip", "60.zip")
 

@@ -15,9 +15,9 @@ from alphaqcm.pipeline.features.columns import (
     COLUMNS,
     CROSS_SECTION,
     FEATURES,
-    OWN,
     REGISTRY,
     STAGE_COLUMNS,
+    SYMBOL_COLUMNS,
     TAIL_ROWS,
     Group,
     Source,
@@ -66,7 +66,7 @@ def test_every_column_is_told_in_full() -> None:
         assert told.inputs, told.name
         assert told.group in NOTES
     assert set(NOTES) == set(Group)
-    assert set(OWN) | set(CROSS_SECTION) == set(COLUMNS)
+    assert set(SYMBOL_COLUMNS) | set(CROSS_SECTION) == set(COLUMNS)
     assert len(FEATURES) == len(COLUMNS) - 2
 
 

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import Undefined
-from alphaqcm.pipeline.features.columns import OWN, REGISTRY, schema
+from alphaqcm.pipeline.features.columns import REGISTRY, SYMBOL_COLUMNS, schema
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
 from alphaqcm.pipeline.features.factors.segments import TIME
 from alphaqcm.pipeline.features.factors.windows import gap_flags, quantile99, running_quantile99
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests.helpers import factor_data as data
 
 SECOND = 1_000_000
-DAY = Span(date(2024, 5, 1), date(2024, 5, 1))
+DAY = DateRange(date(2024, 5, 1), date(2024, 5, 1))
 
 
-def table(given: Inputs, span: Span) -> pl.DataFrame:
+def table(given: Inputs, span: DateRange) -> pl.DataFrame:
     return build_symbol_table(data.SYMBOL, given, span).frame
 
 
@@ -67,8 +67,8 @@ def test_cooldown_lasts_two_hours_both_ends_included(late: int, cooling: bool) -
 
 
 def test_a_symbol_listed_on_the_last_day_has_its_rows_and_empty_windows() -> None:
-    span = Span(date(2024, 5, 1), date(2024, 5, 3))
-    bars = data.klines(Span(span.end, span.end), 3, odd=False)
+    span = DateRange(date(2024, 5, 1), date(2024, 5, 3))
+    bars = data.klines(DateRange(span.end, span.end), 3, odd=False)
     found = table(data.only_klines(bars.filter(pl.col("minute").dt.hour() >= 20)), span)
     assert found["datetime"].dt.hour().to_list() == [20, 21, 22, 23]
     for name, told in REGISTRY.items():
@@ -82,12 +82,12 @@ def test_a_symbol_listed_on_the_last_day_has_its_rows_and_empty_windows() -> Non
 
 def test_no_minutes_give_an_empty_table_with_the_right_types() -> None:
     found = table(data.only_klines(data.empty("klines")), DAY)
-    assert found.schema == schema(OWN)
+    assert found.schema == schema(SYMBOL_COLUMNS)
     assert found.height == 0
 
 
 def test_minutes_outside_the_days_do_not_count() -> None:
-    wide = Span(DAY.start - timedelta(days=1), DAY.end + timedelta(days=1))
+    wide = DateRange(DAY.start - timedelta(days=1), DAY.end + timedelta(days=1))
     found = table(data.inputs(wide, odd=False), DAY)
     assert set(found["datetime"].dt.date().to_list()) == {DAY.start}
     assert found["gap_seconds"].to_list()[0] is None
@@ -183,8 +183,8 @@ def test_an_exact_tie_of_volume_goes_to_the_lower_return() -> None:
     ],
 )
 def test_the_us_open_follows_new_york(day: date, hour: int) -> None:
-    bars = data.klines(Span(day, day), 7, odd=False)
-    found = table(data.only_klines(bars), Span(day, day))
+    bars = data.klines(DateRange(day, day), 7, odd=False)
+    found = table(data.only_klines(bars), DateRange(day, day))
     column = found["seg_us_open_60m_logret"]
     assert [h for h, value in enumerate(column) if value is not None] == [hour]
     end = data.midnight(day) + timedelta(hours=hour, minutes=29)
@@ -213,7 +213,7 @@ def test_a_settlement_counts_from_its_hour_and_for_24_hours() -> None:
 
 
 def test_a_settlement_is_held_across_the_end_of_a_month() -> None:
-    span = Span(date(2024, 4, 30), date(2024, 5, 1))
+    span = DateRange(date(2024, 4, 30), date(2024, 5, 1))
     rows = [(datetime(2024, 4, 30, 16, tzinfo=UTC), 8.0, 1e-4)]
     found = hourly_funding(settled(rows), span.start, span.end)
     assert found["datetime"][-1] == datetime(2024, 5, 1, 15, tzinfo=UTC)
@@ -248,7 +248,7 @@ def test_funding_is_annualized_by_its_own_interval(interval: float | None, times
 
 
 def test_a_4_hour_symbol_changes_its_rate_every_4_hours() -> None:
-    span = Span(date(2024, 5, 1), date(2024, 5, 2))
+    span = DateRange(date(2024, 5, 1), date(2024, 5, 2))
     found = table(data.inputs(span, odd=False, funding_hours=4), span)
     changes = found.filter(pl.col("funding_delta") != 0)["datetime"].dt.hour()
     assert set(changes.to_list()) <= {0, 4, 8, 12, 16, 20}

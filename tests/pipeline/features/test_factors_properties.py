@@ -21,14 +21,14 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, TAIL_ROWS
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
-from alphaqcm.pipeline.features.factors.rolling import SEEDS, Before, with_volume_clean
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.features.factors.rolling import LOOKBACK_COLUMNS, Lookback, with_volume_clean
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from alphaqcm.pipeline.tables.wide_table import wide_frames
 from tests.conftest import PROJECT, SOAK
 from tests.helpers import factor_data as data
 
-SPAN = Span(date(2024, 2, 24), date(2024, 3, 4))
+SPAN = DateRange(date(2024, 2, 24), date(2024, 3, 4))
 HOURS = 10 * 24
 SYMBOLS = tuple(Symbol(Market.UM, name) for name in ("AAAUSDT", "BBBUSDT", "CCCUSDT"))
 POINT_IN_TIME = tuple(name for name in COLUMNS if REGISTRY[name].point_in_time)
@@ -194,10 +194,10 @@ def test_any_number_of_threads_gives_the_same_bits(whole: pl.DataFrame, threads:
     assert out.stdout.strip() == bits(whole)
 
 
-def grown(old: pl.DataFrame, given: Inputs, span: Span, since: date) -> pl.DataFrame:
+def grown(old: pl.DataFrame, given: Inputs, span: DateRange, since: date) -> pl.DataFrame:
     """The table of `span`, with the rows before `since` taken from `old`."""
     kept = old.filter(pl.col("datetime") < data.midnight(since))
-    before = Before(kept.select(SEEDS).tail(TAIL_ROWS), kept["volume"].to_numpy())
+    before = Lookback(kept.select(LOOKBACK_COLUMNS).tail(TAIL_ROWS), kept["volume"].to_numpy())
     days = Days(span.start, span.end, since)
     rows, _ = own_columns(SYMBOLS[0].table, needed_from(given, since), days, before)
     return with_volume_clean(pl.concat([kept, rows]))
@@ -211,9 +211,9 @@ def test_a_table_that_grew_by_days_equals_one_built_at_once(
     symbol = SYMBOLS[0]
     ends = [SPAN.start + timedelta(days=day - 1) for day in days] + [SPAN.end]
     first = known_on(told[symbol], ends[0])
-    table = build_symbol_table(symbol, first, Span(SPAN.start, ends[0])).frame
+    table = build_symbol_table(symbol, first, DateRange(SPAN.start, ends[0])).frame
     for before, end in pairwise(ends):
-        span = Span(SPAN.start, end)
+        span = DateRange(SPAN.start, end)
         table = grown(table, known_on(told[symbol], end), span, before + timedelta(days=1))
     assert bits(table) == bits(build_symbol_table(symbol, told[symbol], SPAN).frame)
 
@@ -237,10 +237,10 @@ def needed_from(given: Inputs, since: date) -> Inputs:
 
 def test_a_table_grows_over_hundreds_of_rows() -> None:
     """Longer than every window, so that the windows of the new rows end in old ones."""
-    span = Span(date(2024, 1, 1), date(2024, 1, 24))
+    span = DateRange(date(2024, 1, 1), date(2024, 1, 24))
     given = data.inputs(span, 5, odd=False)
     since = date(2024, 1, 20)
-    early = Span(span.start, since - timedelta(days=1))
+    early = DateRange(span.start, since - timedelta(days=1))
     old = build_symbol_table(SYMBOLS[0], given, early).frame
     found = grown(old, given, span, since)
     assert bits(found) == bits(build_symbol_table(SYMBOLS[0], given, span).frame)

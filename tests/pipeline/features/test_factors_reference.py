@@ -12,7 +12,7 @@ import pytest
 
 from alphaqcm.pipeline.features.columns import REGISTRY, Group, Source
 from alphaqcm.pipeline.features.factors.orderflow import ORDERFLOW
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests.conftest import SOAK
 from tests.helpers import factor_data as data
@@ -23,7 +23,7 @@ from tests.helpers.factor_reference import (
     us_open_reference,
 )
 
-SPAN = Span(date(2024, 3, 6), date(2024, 3, 16))  # holds the start of New York's summer time
+SPAN = DateRange(date(2024, 3, 6), date(2024, 3, 16))  # holds the start of New York's summer time
 TOLERANCE = 1e-12
 
 
@@ -104,7 +104,7 @@ def test_the_simulation_reaches_every_kind_of_hour() -> None:
 def test_coarse_prices_and_volumes_agree_with_the_definitions(seed: int) -> None:
     """Ties everywhere: few ticks, few volumes, hours of any number of minutes."""
     noise = np.random.default_rng(seed)
-    span = Span(date(2024, 3, 1), date(2024, 3, 4))
+    span = DateRange(date(2024, 3, 1), date(2024, 3, 4))
     n = 4 * 1440
     tick, ticks = [(0.01, 100), (1e-5, 12), (0.5, 128_000)][seed % 3]
     moves = noise.random(n) < [0.1, 0.5, 1.0][seed % 3]
@@ -126,7 +126,7 @@ def test_coarse_prices_and_volumes_agree_with_the_definitions(seed: int) -> None
 
 @pytest.mark.parametrize("exchange", ["FILUSDT", "NEARUSDT", "AVAXUSDT"])
 def test_real_minutes_agree_with_the_definitions(real: Path, exchange: str) -> None:
-    span = Span(date(2024, 2, 1), date(2024, 2, 29))
+    span = DateRange(date(2024, 2, 1), date(2024, 2, 29))
     bars = data.real_klines(real, exchange)
     found = build_symbol_table(data.SYMBOL, data.only_klines(bars), span).frame.to_dicts()
     assert len(found) == 696

@@ -25,12 +25,12 @@ MODULES = sorted(
 ASK = """
 import numpy as np
 from alphaqcm.pipeline.features.factors.hour.correlation import correlations
-from alphaqcm.pipeline.features.factors.hour.valid_minutes import Kept
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import ValidMinutes
 
 n = 20
 ints, floats = np.arange(n), np.arange(n, dtype=float) ** 1.5 + 1.0
 starts, one = np.array([0, n]), np.ones(1)
-kept = Kept(ints, *[floats] * 4, floats, floats, starts, starts[:1], starts[1:], one)
+kept = ValidMinutes(ints, *[floats] * 4, floats, floats, starts, starts[:1], starts[1:], one)
 print(correlations(kept)["corr_pv"][0])
 """
 

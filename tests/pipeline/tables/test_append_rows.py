@@ -22,20 +22,27 @@ from hypothesis import strategies as st
 
 from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.features.columns import COLUMNS, CROSS_SECTION, OWN, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.columns import (
+    COLUMNS,
+    CROSS_SECTION,
+    REGISTRY,
+    SYMBOL_COLUMNS,
+    VERSION,
+    DType,
+)
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.rolling import with_volume_clean
 from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout
 from alphaqcm.pipeline.storage.parquet_footer import read_footer_of
-from alphaqcm.pipeline.storage.parquet_splice import Encoded, Place, Splice
+from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Splice
 from alphaqcm.pipeline.tables.append_rows import (
+    ExistingTable,
     GrownPart,
-    Growth,
-    OldTable,
+    SymbolAppend,
     first_change,
-    write_grown,
+    write_appended,
 )
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.table_file import TableOptions, open_writer, write_table
 from alphaqcm.pipeline.tables.wide_table import LAYER, wide_frames
 
@@ -50,7 +57,7 @@ def own_rows(symbol: str, days: int, late: int = 0) -> pl.DataFrame:
     times = pl.Series(np.arange(first + late * 24, first + days * 24) * 3_600_000_000)
     noise = np.random.default_rng(sum(symbol.encode()))
     columns = []
-    for name in OWN:
+    for name in SYMBOL_COLUMNS:
         dtype = REGISTRY[name].dtype
         values = noise.lognormal(size=10_000)[late * 24 : days * 24]
         if name == "symbol":
@@ -117,8 +124,8 @@ def grown_equals_built(
             rows = frame.filter(pl.col("datetime").dt.date() >= day).with_columns(
                 pl.lit(None, pl.Float64).alias("volume_clean")
             )
-        growths.append(Growth(name, day, rows, held[name], None))
-    done = write_grown(layout, growths, Span(START, last_day(days)), options)
+        growths.append(SymbolAppend(name, day, rows, held[name], None))
+    done = write_appended(layout, growths, DateRange(START, last_day(days)), options)
     build(folder / "anew.parquet", new, days, options)
     grown = layout.final_table().read_bytes()
     assert grown == (folder / "anew.parquet").read_bytes()
@@ -175,8 +182,8 @@ def test_what_stays_is_copied_and_not_read(tmp_path: Path) -> None:
     layout.final_table().write_bytes(data)
     new = own_rows(SYMBOLS[0], 20)
     rows = new.filter(pl.col("datetime").dt.date() >= last_day(20))
-    growth = Growth(SYMBOLS[0], last_day(20), rows, prints(20, SYMBOLS[:1])[SYMBOLS[0]], None)
-    write_grown(layout, [growth], Span(START, last_day(20)), OPTIONS)
+    growth = SymbolAppend(SYMBOLS[0], last_day(20), rows, prints(20, SYMBOLS[:1])[SYMBOLS[0]], None)
+    write_appended(layout, [growth], DateRange(START, last_day(20)), OPTIONS)
     assert b"scribble" in layout.final_table().read_bytes()
     names = [name for name in COLUMNS if name != "rv_l2"]
     assert pl.read_parquet(layout.final_table(), columns=names).height == 480
@@ -185,10 +192,10 @@ def test_what_stays_is_copied_and_not_read(tmp_path: Path) -> None:
 def test_whole_groups_are_those_before_the_change(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     build(layout.final_table(), {SYMBOLS[0]: own_rows(SYMBOLS[0], 19)}, 19, OPTIONS)
-    old, mark = OldTable(layout.final_table()), prints(1, SYMBOLS)[SYMBOLS[0]]
+    old, mark = ExistingTable(layout.final_table()), prints(1, SYMBOLS)[SYMBOLS[0]]
 
     def stay(since: date | None) -> int:
-        return GrownPart(old, Growth(SYMBOLS[0], since, None, mark, None)).whole_groups(100)
+        return GrownPart(old, SymbolAppend(SYMBOLS[0], since, None, mark, None)).whole_groups(100)
 
     assert [stay(None), stay(last_day(20)), stay(last_day(9)), stay(START)] == [4, 4, 1, 0]
 
@@ -218,7 +225,7 @@ def tables(draw: st.DrawFn) -> tuple[pa.Table, int]:
 def test_a_file_copied_chunk_by_chunk_is_the_same_file(made: tuple[pa.Table, int]) -> None:
     table, rows = made
     data = encode(table, rows)
-    base = Encoded(read_footer_of(data, "made"), data)
+    base = EncodedFile(read_footer_of(data, "made"), data)
     out = io.BytesIO()
     sha256 = spliced(base, table, rows, out, base)
     assert out.getvalue() == data
@@ -234,8 +241,8 @@ def test_a_file_copied_on_disk_is_the_same_file(made: tuple[pa.Table, int]) -> N
         folder = Path(name)
         (folder / "base").write_bytes(data)
         with (folder / "base").open("rb") as stream, (folder / "out").open("wb") as out:
-            base = Encoded.of_file(stream, folder / "base")
-            sha256 = spliced(base, table, rows, out, Encoded(base.footer, data))
+            base = EncodedFile.of_file(stream, folder / "base")
+            sha256 = spliced(base, table, rows, out, EncodedFile(base.footer, data))
         assert (folder / "out").read_bytes() == data
     assert sha256 == hashlib.sha256(data).hexdigest()
 
@@ -245,18 +252,20 @@ def test_a_table_that_is_cut_while_it_is_copied_is_an_error(tmp_path: Path) -> N
     path = tmp_path / "base"
     path.write_bytes(encode(table, 500))
     with path.open("rb") as stream, (tmp_path / "out").open("wb") as out:
-        base = Encoded.of_file(stream, path)
+        base = EncodedFile.of_file(stream, path)
         os.truncate(path, 2_000)
         with pytest.raises(OSError, match="ends before its footer says"):
             spliced(base, table, 500, out, base)
 
 
-def spliced(base: Encoded, table: pa.Table, rows: int, out: IO[bytes], other: Encoded) -> str:
+def spliced(
+    base: EncodedFile, table: pa.Table, rows: int, out: IO[bytes], other: EncodedFile
+) -> str:
     """Copy `base` group by group, the last column from `other`; the checksum of the result."""
     last = len(table.schema) - 1
     with Splice(out) as splice:
         for group in range(len(base.footer.groups)):
-            splice.add(base, group, {last: Place(other, group, last)})
+            splice.add(base, group, {last: ChunkRef(other, group, last)})
         make = partial(open_writer, options=OPTIONS)
         splice.finish(table.schema, make, {"told": "x" * rows})
     return splice.sha256

@@ -16,7 +16,7 @@ from alphaqcm.pipeline.domain.archive_file import Period, Symbol
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import read_stage, stage_frames
 from alphaqcm.pipeline.tables.training_set import (
     LABEL,
@@ -76,7 +76,7 @@ def test_stages_can_be_written_again(built: data.SmallRoot) -> None:
 
 def minute_root(folder: Path) -> Layout:
     layout = Layout(folder)
-    bars = data.klines(Span(date(2024, 1, 30), date(2024, 2, 2)), 1, odd=False)
+    bars = data.klines(DateRange(date(2024, 1, 30), date(2024, 2, 2)), 1, odd=False)
     for month in (date(2024, 1, 1), date(2024, 2, 1)):
         rows = bars.filter(pl.col("minute").dt.month() == month.month)
         path = layout.month_file(DataType.KLINES, "1m", "BTCUSDT", Period.month(month))

@@ -12,7 +12,7 @@ from alphaqcm.pipeline.domain.archive_file import Period
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.factors.assemble import NEEDED
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, is_current, write_parquet
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import (
     INPUT_TYPES,
     build_symbol_table,
@@ -23,7 +23,7 @@ from alphaqcm.pipeline.tables.symbol_table import (
 from alphaqcm.pipeline.tables.wide_table import build_complete, build_final
 from tests.helpers import factor_data as data
 
-SPAN = Span(date(2024, 1, 29), date(2024, 2, 3))
+SPAN = DateRange(date(2024, 1, 29), date(2024, 2, 3))
 TIMES = {
     "klines": "minute",
     "aggtrades": "minute",

@@ -21,10 +21,10 @@ from alphaqcm.data_collection.commands.main import main
 from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
-from alphaqcm.pipeline.features.columns import COLUMNS, OWN, schema
+from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, schema
 from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
 from alphaqcm.pipeline.tables.final_csv import read_final_csvs, write_final_csvs
-from alphaqcm.pipeline.tables.hourly import Span
+from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import SymbolTable, write_symbol_table
 from alphaqcm.pipeline.tables.table_file import TableOptions, held_symbols, read_table, write_table
 from alphaqcm.pipeline.tables.wide_table import build_complete, build_final
@@ -67,7 +67,7 @@ def test_rows_are_sorted_by_symbol_and_time(built: data.SmallRoot) -> None:
 def test_own_columns_are_those_of_the_symbol_tables(built: data.SmallRoot) -> None:
     frame = final(built)
     for name in NAMES:
-        own = frame.filter(pl.col("symbol") == name).select(OWN)
+        own = frame.filter(pl.col("symbol") == name).select(SYMBOL_COLUMNS)
         assert own.equals(built.tables[name].frame)
 
 
@@ -126,7 +126,7 @@ def test_a_table_of_something_else_is_built(built: data.SmallRoot, change: str) 
     elif change == "universe":
         symbols = symbols[:2]
     elif change == "days":
-        span = Span(span.start, span.end + timedelta(days=1))
+        span = DateRange(span.start, span.end + timedelta(days=1))
     else:
         options = TableOptions(row_group_size=10)
     assert build_final(built.layout, symbols, span, options).built

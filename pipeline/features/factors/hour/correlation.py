@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, Kept
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
 from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
 
@@ -15,7 +15,7 @@ MIN_PAIRS = 10
 MAX_GROWTH = 10.0
 
 
-def correlations(kept: Kept) -> dict[str, Floats]:
+def correlations(kept: ValidMinutes) -> dict[str, Floats]:
     """`CORRELATIONS` of each hour; NaN with too few pairs or a constant side."""
     out = _correlations(kept.starts, kept.close, kept.volume, kept.change, MIN_ROWS, EPS)
     return dict(zip(CORRELATIONS, out, strict=True))

@@ -14,7 +14,7 @@ MIN_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ValidMinutes:
     """Kept rows of all hours, one after another; hour `i` is the rows `starts[i]:starts[i+1]`."""
 
     minute: Ints
@@ -30,7 +30,7 @@ class Kept:
     largest_ratio: Floats  # over all usable rows of each hour
 
 
-def keep(minutes: Minutes) -> Kept:
+def keep(minutes: Minutes) -> ValidMinutes:
     """Drop the rows whose range cannot be real (high/low above 1.2) or that have no price.
 
     An hour with fewer than 10 rows left keeps every row with a price instead.
@@ -38,7 +38,7 @@ def keep(minutes: Minutes) -> Kept:
     m = minutes
     rows, starts, largest = _keep(m.starts, m.high, m.low, m.close, EPS)
     close = m.close[rows]
-    return Kept(
+    return ValidMinutes(
         minute=m.minute[rows],
         high=m.high[rows],
         low=m.low[rows],

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, Kept
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
 from alphaqcm.pipeline.features.factors.segments import HOUR_US, Floats, Ints, kernel
 
@@ -51,7 +51,7 @@ TOP_MINUTES = 10
 TAIL_MINUTES = 50
 
 
-def volatility(kept: Kept) -> dict[str, Floats]:
+def volatility(kept: ValidMinutes) -> dict[str, Floats]:
     """Counts, spreads, shapes and liquidity of each hour; NaN where undefined."""
     k = kept
     out: dict[str, Floats] = {

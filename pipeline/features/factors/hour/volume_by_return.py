@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.features.factors.hour.valid_minutes import Kept
+from alphaqcm.pipeline.features.factors.hour.valid_minutes import ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
 from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
 
@@ -27,7 +27,7 @@ SLACK = 1e-12
 """Of the total volume: an exact tie then falls on the same side whatever the rounding."""
 
 
-def volume_by_return(kept: Kept) -> dict[str, Floats]:
+def volume_by_return(kept: ValidMinutes) -> dict[str, Floats]:
     """`VOLUME_BY_RETURN` of each hour; NaN where undefined."""
     out = _volume_by_return(kept.starts, kept.volume, kept.change, np.array(QUANTILES), EPS)
     return dict(zip(VOLUME_BY_RETURN, out, strict=True))
