@@ -3,3 +3,7 @@
 The folders `pipeline/` (the core) and `data_collection/` (the shell) of the repository are
 subpackages of this one, so that an installation adds no generic name to site-packages.
 """
+
+from alphaqcm._version import __version__
+
+__all__ = ["__version__"]

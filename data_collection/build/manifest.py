@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.domain.symbol import Symbol

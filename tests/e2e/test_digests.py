@@ -24,7 +24,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-
 from tests.command import alphaqcm
 
 HERE = Path(__file__).resolve().parent

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.command import alphaqcm
 
 OLD = Path(__file__).with_name("root_0_1_0.tar.xz")
