@@ -15,7 +15,6 @@ from pathlib import Path
 import orjson
 
 from alphaqcm._version import __version__
-from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
 from alphaqcm.data_collection.build.run.local_executor import load_settings
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -30,7 +29,8 @@ from alphaqcm.data_collection.reporting.quality.build_report import failing, gat
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 _PRINTED = 40
 
