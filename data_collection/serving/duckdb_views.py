@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def views(layout: Layout) -> Iterator[View]:
 def _view(name: str, folder: Path, pattern: str, symbol: str) -> Iterator[View]:
     if next(folder.glob(pattern), None) is None:
         return
-    files = f"{folder}/{pattern}"
+    files = f"{_literal(folder)}/{pattern}"
     read = (
         f"read_parquet({_text(files)}, filename = true)"
         if pattern.endswith(".parquet")
@@ -63,6 +64,11 @@ def _view(name: str, folder: Path, pattern: str, symbol: str) -> Iterator[View]:
     )
     key = f"regexp_extract(filename, {_text(symbol)}, 1) AS symbol"
     yield View(name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+
+
+def _literal(folder: Path) -> str:
+    """The folder in a glob: its own `[`, `*` and `?` as themselves."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(folder))
 
 
 def _read_csv(files: str, one: Path) -> str:
@@ -107,8 +113,10 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
             found="none",
             next_step="alphaqcm run, or name the data root with --data-root",
         )
-    allowed = {str(layout.root), *(str(path) for path in layout.overrides.values())}
-    folders = ", ".join(map(_text, sorted(allowed)))
+    allowed = [layout.root, *layout.overrides.values()]
+    # a view's glob is looked up by its own text, then each file by its path
+    texts = {text for path in allowed for text in (str(path), _literal(path))}
+    folders = ", ".join(map(_text, sorted(texts)))
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
