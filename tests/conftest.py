@@ -10,6 +10,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
+REAL = Path(os.environ.get("ALPHAQCM_REAL_FILES") or SHARED / "real")
 SOAK = os.environ.get("ALPHAQCM_SOAK") == "1"
 
 
@@ -26,11 +27,10 @@ def need_tool(name: str) -> str:
 
 @pytest.fixture
 def real() -> Path:
-    """Binance's own files; skips where they are not at hand."""
-    folder = SHARED / "real"
-    if not folder.is_dir():
+    """Binance's own files: `ALPHAQCM_REAL_FILES`, or beside the checkout; skips without them."""
+    if not REAL.is_dir():
         pytest.skip("the real files are not at hand")
-    return folder
+    return REAL
 
 
 @pytest.fixture

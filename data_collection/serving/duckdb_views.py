@@ -141,7 +141,7 @@ def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRe
             "the query",
             expected="SQL over " + ", ".join(_names(connection)),
             found=str(error),
-            next_step='alphaqcm sql "SHOW TABLES", or docs/sql.md for examples',
+            next_step='alphaqcm sql "SHOW TABLES", or for examples: alphaqcm docs sql',
         ) from error
 
 

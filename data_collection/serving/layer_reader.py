@@ -28,14 +28,16 @@ from alphaqcm.data_collection.serving.lazy_symbols import (
 from alphaqcm.pipeline.candles.fold import CANDLE_FOLDS, FLOW_FOLDS, Fold, Holes
 from alphaqcm.pipeline.candles.fold_frame import CandleFrame, fold_frame
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
 from alphaqcm.pipeline.errors import BadName, LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as FLOW_SCHEMA
 from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
-from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
-from alphaqcm.pipeline.tables.hourly import CSV_TIME
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.csv_file import CSV_TIME
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 COUNT: Final = "n_minutes"

@@ -12,7 +12,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 
 UTC_US: Final = pl.Datetime("us", "UTC")

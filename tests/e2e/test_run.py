@@ -25,7 +25,7 @@ from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS
-from alphaqcm.pipeline.storage.layout import read_fingerprint
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.conftest import PROJECT
 from tests.helpers.command import alphaqcm
 

@@ -23,7 +23,7 @@ from alphaqcm.pipeline.reading.aggtrades import (
     warm_up,
 )
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
