@@ -107,7 +107,7 @@ def serving(root: Path, work: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         "mirror",
         str(root),
         "--port",

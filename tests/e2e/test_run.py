@@ -208,7 +208,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         *map(str, road(sample, tmp_path)),
     ]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)

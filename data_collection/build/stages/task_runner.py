@@ -21,7 +21,7 @@ from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.reading.aggtrades import warm_up
+from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.storage.artifact import Fingerprint, layer_inputs, read_footer, read_meta
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
@@ -65,11 +65,11 @@ class TaskRunner:
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
         try:
-            warm_up(_refuse)
+            load_kernels(_refuse)
         except _NotCompiled:
             # one at a time: the others then load what the first one compiled
             with FileLock(self.settings.layout.temp / "compile.lock"):
-                warm_up(lambda: self._say("compiling for this machine, once"))
+                load_kernels(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""

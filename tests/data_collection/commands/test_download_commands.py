@@ -265,7 +265,7 @@ def test_the_mirror_command_prints_its_address_and_ends_cleanly(tree: Path) -> N
     words = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         "mirror",
         str(tree),
         "--port",
