@@ -19,7 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.serving.layer_reader import hourly_types
+from alphaqcm.data_collection.serving.layer_files import HOURLY
 from alphaqcm.data_collection.serving.lazy_symbols import KEYS
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.domain.registry import DataType, Market, parse_type
@@ -188,10 +188,10 @@ def hourly(
     """
     kind = market_of(market)
     of_type = data_type if isinstance(data_type, DataType) else parse_type(data_type)
-    if of_type not in hourly_types():
+    if of_type not in HOURLY.values():
         raise UsageError(
             f"hours of {of_type}",
-            expected="a type with an hourly layer: " + ", ".join(hourly_types()),
+            expected="a type with an hourly layer: " + ", ".join(HOURLY.values()),
         )
     return root_at(root).reader(kind).hourly(of_type, cut_of(kind, symbols, start, end))
 

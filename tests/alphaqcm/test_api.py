@@ -17,6 +17,7 @@ from alphaqcm.data_collection.serving.duckdb_views import connect
 from alphaqcm.errors import BadName, LayerError, PipelineError, UsageError
 from alphaqcm.pipeline.storage.layout import Layout
 
+pytestmark = pytest.mark.process
 SYMBOLS = ["BTC_USDT:USDT", "ETH_USDT:USDT", "SOL_USDT:USDT"]
 
 

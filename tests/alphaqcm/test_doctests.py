@@ -11,6 +11,7 @@ import pytest
 import alphaqcm
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.process
 PLACES = ("alphaqcm", "alphaqcm.api", "alphaqcm.roots")
 
 
