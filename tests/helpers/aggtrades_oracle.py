@@ -98,8 +98,9 @@ def _rows(text: bytes, spot: bool) -> list[Row]:
     lines = text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    if lines and not lines[0][:1].isdigit():
-        names = lines.pop(0).removesuffix(b"\r").decode("utf-8", "replace")
+    if lines and not lines[0].lstrip(b'"')[:1].isdigit():
+        line = b",".join(unquoted(name) for name in lines.pop(0).removesuffix(b"\r").split(b","))
+        names = line.decode("utf-8", "replace")
         known = [",".join(HEADER.split(",")[:n]) for n in ((7, 8) if spot else (7,))]
         if names not in known:
             raise Rejected("header")
@@ -107,11 +108,16 @@ def _rows(text: bytes, spot: bool) -> list[Row]:
     return [_row(line, width) for line in lines]
 
 
+def unquoted(field: bytes) -> bytes:
+    quoted = len(field) > 1 and field.startswith(b'"') and field.endswith(b'"')
+    return field[1:-1] if quoted else field
+
+
 def _row(line: bytes, width: int) -> Row:
     fields = line.removesuffix(b"\r").split(b",")
     if len(fields) != width or len(line) > 1024:
         raise Rejected("fields")
-    number, price, quantity, first, last, time, *flags = fields
+    number, price, quantity, first, last, time, *flags = map(unquoted, fields)
     for whole in (number, first, last, time):
         if not re.fullmatch(rb"\d{1,16}" if whole is time else rb"-?\d{1,16}", whole):
             raise Rejected("whole number")
