@@ -9,9 +9,9 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
 from alphaqcm.data_collection.archive.plan import Action
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.storage.artifact import Input, read_footer
 
 Available = Mapping[Period, Any]
@@ -63,10 +63,10 @@ class ExistingMonth:
     held: Mapping[ArchiveFile, str]
 
     @classmethod
-    def of(cls, path: Path) -> ExistingMonth:
-        """Of the file at `path`."""
+    def of(cls, path: Path, series: Series) -> ExistingMonth:
+        """Of the file of `series` at `path`."""
         footer = read_footer(path) or {}
-        if footer.get("fingerprint", {}).get("version") != VERSION:
+        if footer.get("fingerprint", {}).get("version") != month_version(series):
             return cls({}, {}, {})
         inputs = footer["fingerprint"]["inputs"]
         held = {ArchiveFile.parse(key): sha for key, sha in inputs}

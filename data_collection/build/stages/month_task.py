@@ -25,11 +25,11 @@ from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
-    VERSION,
     FileRows,
     MonthFrame,
     assemble,
     missing_days,
+    month_version,
     read_file_rows,
 )
 from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
@@ -57,7 +57,7 @@ class MonthTask:
 
     def current(self, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        return self._current(ExistingMonth.of(self.path), available, lookup)
+        return self._current(ExistingMonth.of(self.path, self.series), available, lookup)
 
     def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
@@ -87,7 +87,7 @@ class MonthTask:
     def perform(self, archive: Archive, commit: CommitContext) -> Outcome:
         """Fetch, read and write what is not current."""
         available = archive.available(self.series)
-        fetch, old = Fetch(archive), ExistingMonth.of(self.path)
+        fetch, old = Fetch(archive), ExistingMonth.of(self.path, self.series)
         outcome = self._current(old, available, fetch)
         if outcome is not None:
             outcome = replace(outcome, downloaded=fetch.downloaded)
@@ -319,4 +319,4 @@ class MonthTask:
         return len(set(self._days()) - told)
 
     def _fingerprint(self, files: Files) -> Fingerprint:
-        return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)
+        return Fingerprint(f"month/{self.series.type}", month_version(self.series), files.inputs)

@@ -22,7 +22,7 @@ from alphaqcm.pipeline.reading.aggtrades import (
     aggregate_file,
     load_kernels,
 )
-from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
 
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         parameters = (("retail", f"{arguments.retail:g}"), ("whale", f"{arguments.whale:g}"))
         fingerprint = Fingerprint(
-            "aggTrades minutes", VERSION, (Input(file.key, sha256),), parameters
+            "aggTrades minutes", month_version(file.series), (Input(file.key, sha256),), parameters
         )
         write_parquet(frame, arguments.out, fingerprint, result.counters.to_dict())
         print(f"{'written':>16}  {arguments.out}")
