@@ -7,6 +7,7 @@ takes seconds. Only the closure of the dependencies asked for is linked: what pi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -97,6 +98,13 @@ class FreshVenv:
             "--disable-pip-version-check", *words, PYTHONPATH=str(self.build_tools),
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def take_compiled_kernels(self) -> None:
+        """Spare the first run the compiling: numba keeps it by the source, wherever that lies."""
+        for kept in (PROJECT / "pipeline").rglob("__pycache__/*.nb[ic]"):
+            copy = self.site / "alphaqcm" / kept.relative_to(PROJECT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(kept, copy)
 
     def run(
         self, program: str, *words: object, **environment: str
