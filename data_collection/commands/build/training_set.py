@@ -1,8 +1,8 @@
 """Features and a label as training files, from the final table.
 
 Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_1h is
-ln(close one hour later / close), null if that row is absent. Columns that look ahead are left out:
-their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.
+ln(close one hour later / close), null if that row is absent or did not trade. Columns that look
+ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.training_set import LABEL, Impute, TrainingOptions, write_training_set
 
+MINUTES_OF_HOUR = 60
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -26,6 +28,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--filter-quality",
         action="store_true",
         help="only rows with is_valid_for_training = 1",
+    )
+    parser.add_argument(
+        "--min-minutes-traded",
+        type=int,
+        metavar="N",
+        help="with --filter-quality: only rows in which at least N minutes traded",
+    )
+    parser.add_argument(
+        "--no-holes",
+        action="store_true",
+        help="with --filter-quality: only rows with row_span_168h = 168, whose windows cross no "
+        "missing hour",
     )
     parser.add_argument(
         "--impute",
@@ -55,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
             expected="1 or more, together with --impute ffill",
             next_step="leave it out, or add --impute ffill",
         )
-    options = TrainingOptions(arguments.filter_quality, impute, limit or 1)
+    options = TrainingOptions(
+        filter_quality=arguments.filter_quality,
+        min_minutes_traded=_minutes_traded(arguments),
+        no_holes=arguments.no_holes,
+        impute=impute,
+        ffill_limit=limit or 1,
+    )
     layout = Layout(arguments.data_root.resolve())
     table = layout.final_table(arguments.name)
     if not table.exists():
@@ -67,3 +87,21 @@ def run(arguments: argparse.Namespace) -> int:
     symbols = counted(made.symbols, "symbol")
     print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
     return 0
+
+
+def _minutes_traded(arguments: argparse.Namespace) -> int:
+    """What --min-minutes-traded asks for, 0 without it; raises `UsageError`."""
+    least: int | None = arguments.min_minutes_traded
+    if least is not None and not 1 <= least <= MINUTES_OF_HOUR:
+        raise UsageError(
+            f"--min-minutes-traded {least}", expected=f"1 to {MINUTES_OF_HOUR} minutes of an hour"
+        )
+    more = [f"--min-minutes-traded {least}"] * (least is not None)
+    more += ["--no-holes"] * arguments.no_holes
+    if more and not arguments.filter_quality:
+        raise UsageError(
+            " ".join(more),
+            expected="--filter-quality beside it",
+            next_step="add --filter-quality: it chooses rows, these choose among them",
+        )
+    return least or 0

@@ -208,7 +208,7 @@ def test_summary_counts_each_symbol(built: data.SmallRoot) -> None:
     write_final_csvs(built.layout)
     summary = pl.read_csv(built.layout.final_dir() / "dataset_summary.csv")
     assert summary.columns == ["symbol", "rows", "start_date", "end_date", "features"]
-    assert summary.row(0) == (NAMES[0], 24, "2024-03-05", "2024-03-05", 147)
+    assert summary.row(0) == (NAMES[0], 24, "2024-03-05", "2024-03-05", 150)
     assert summary["rows"].sum() == final(built).height
 
 
