@@ -15,6 +15,7 @@ from alphaqcm.data_collection.reporting.quality.model import Coverage, Provenanc
 from alphaqcm.data_collection.reporting.quality.month_files import whole_span
 from alphaqcm.data_collection.reporting.quality.table_report import TableLook, look_at_table
 from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings, traded_findings
+from alphaqcm.pipeline.checks.bars.quiet import quiet_findings
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, worst_first
 from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
@@ -76,6 +77,7 @@ def _together(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> 
     found = life_findings(name, spans, wanted, slack)
     if name == BASE:
         found += traded_findings(name, spans, _trading(looks, whole), slack)
+        found += quiet_findings(name, [look.quiet for look in looks if look.quiet is not None])
     if bars:
         there = [life for life in lives.values() if life is not None]
         found += gap_findings(name, there)

@@ -29,6 +29,7 @@ from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans
 from alphaqcm.pipeline.checks.bars.gaps import Life
+from alphaqcm.pipeline.checks.bars.quiet import Quiet
 from alphaqcm.pipeline.checks.finding import Finding, TimeRange
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
@@ -56,6 +57,7 @@ class SymbolLook:
     covered: Mapping[str, Mapping[str, int]]
     traded: Mapping[str, float]
     lives: Mapping[str, Life]
+    quiet: Quiet | None  # minutes without volume
     alive: TimeRange | None  # from the first trade to the last, as the minutes tell it
     findings: tuple[Finding, ...]
     reconciled: Reconciled
@@ -84,11 +86,13 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
         *partition_findings(settings, symbol, files, deep=deep),
     ]
     whole = whole_span(settings)
+    lives = lives_of(symbol, series, compared.beyond)
     return SymbolLook(
         symbol,
         {name: gathered.covered for name, gathered in series.items()},
         compared.shares,
-        lives_of(symbol, series, compared.beyond),
+        lives,
+        Quiet.of(symbol, series[BASE].months, lives[BASE].gaps) if BASE in lives else None,
         TimeRange(traded[0].start, traded[-1].end) if traded else None,
         tuple(
             narrowed(finding)

@@ -95,7 +95,8 @@ def _common(series: str, pieces: Sequence[Outage], lives: Sequence[Life]) -> Ite
             EVERY,
             outage.span,
             "bars without a gap",
-            f"{_length(outage.span)} missing for {len(outage.missing)} of {outage.alive} symbols",
+            f"{length_text(outage.span)} missing for {len(outage.missing)} of {outage.alive} "
+            "symbols",
             tuple(sorted(set(evidence)))[:LISTED_EVIDENCE],
         )
 
@@ -136,12 +137,13 @@ def _missing(series: str, life: Life, outage: Outage) -> Finding:
         life.symbol,
         outage.span,
         "bars without a gap",
-        f"{_length(outage.span)} missing, {known}",
+        f"{length_text(outage.span)} missing, {known}",
         evidence,
     )
 
 
-def _length(span: TimeRange) -> str:
+def length_text(span: TimeRange) -> str:
+    """How long it is, in words."""
     minutes = (span.end - span.start) // MINUTE_US
     return f"{minutes / 60:.4g} h" if minutes >= 60 else f"{minutes} min"
 
@@ -171,7 +173,7 @@ def traded_findings(
                 symbol,
                 part,
                 "bars from the first trade to the last",
-                f"{_length(part)} missing, in which the symbol traded",
+                f"{length_text(part)} missing, in which the symbol traded",
             )
             for part in missing
             if part.end - part.start > slack
