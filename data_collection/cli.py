@@ -5,11 +5,4 @@ from __future__ import annotations
 if __name__ == "__main__":
     import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
 
-    _bootstrap.start()
-
-import sys
-
-from alphaqcm.data_collection.commands.main import main
-
-if __name__ == "__main__":
-    sys.exit(main())
+    _bootstrap.run("cli")
