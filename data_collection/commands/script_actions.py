@@ -33,8 +33,7 @@ from alphaqcm.data_collection.commands.options import (
     Option,
 )
 
-_STAGE_NOTE = """Nothing is downloaded. The stages beside it are written too; `alphaqcm build` does all at
-once."""
+_STAGE_NOTE = """Nothing is downloaded. The stages beside it are written too, as by `alphaqcm build`."""
 _SPAN = "--start 2024-01-01 --end 2024-12-31"
 _UNIVERSE = "--symbols-file symbols/top100_perp_symbols.txt"
 
