@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from typing import NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 NEEDED = (
@@ -27,18 +26,6 @@ def use_one_thread() -> None:
     """Give polars one thread, unless the user chose; to be called before polars is imported."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
-
-
-def run(name: str) -> NoReturn:
-    """Do what the script of that name does with the words of the command line, and exit."""
-    start()
-    if name == "cli":
-        from alphaqcm.data_collection.commands.main import main
-
-        sys.exit(main())
-    from alphaqcm.data_collection.commands.script_actions import main as run_script
-
-    sys.exit(run_script(name))
 
 
 def start() -> None:

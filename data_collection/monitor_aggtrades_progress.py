@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    import sys
+
     import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
 
-    _bootstrap.run("monitor_aggtrades_progress")
+    _bootstrap.start()
+    from alphaqcm.data_collection.commands.script_actions import main
+
+    sys.exit(main("monitor_aggtrades_progress"))

@@ -33,7 +33,9 @@ from alphaqcm.data_collection.commands.options import (
     Option,
 )
 
-_STAGE_NOTE = """Nothing is downloaded. The stages beside it are written too, as by `alphaqcm build`."""
+_STAGE_NOTE = (
+    "Nothing is downloaded. The stages beside it are written too, as `alphaqcm build` does."
+)
 _SPAN = "--start 2024-01-01 --end 2024-12-31"
 _UNIVERSE = "--symbols-file symbols/top100_perp_symbols.txt"
 
