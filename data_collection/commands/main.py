@@ -17,7 +17,7 @@ from alphaqcm.data_collection._bootstrap import use_one_thread
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
-from alphaqcm.data_collection.commands.output import Answer, JsonSink, told
+from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
 from alphaqcm.data_collection.commands.parser import build_parser, parse
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.errors import BadName, PipelineError
@@ -63,6 +63,7 @@ def run_command(command: Command, words: Sequence[str], prog: str, **more: Any) 
         use_one_thread()
     try:
         arguments = parse(command, words, prog, known_keys())
+        tell_settings(prog, arguments)
         with told(command, arguments) as sink:
             try:
                 return _run(command, arguments, sink, more)

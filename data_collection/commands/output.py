@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from alphaqcm.data_collection.commands.command import Command
+from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN, show
+from alphaqcm.data_collection.commands.values import DATA_SUFFIXES
 from alphaqcm.data_collection.errors import UsageError
 
 STANDARD = "-"
-_NEVER_JSON = (".parquet", ".zip", ".csv", ".sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class JsonSink:
         self.asked = target is not None
         self._target = target
         self._stream = stream
-        if target not in (None, STANDARD) and Path(f"{target}").suffix in _NEVER_JSON:
+        if target not in (None, STANDARD) and f"{target}".endswith(DATA_SUFFIXES):
             raise UsageError(
                 f"--json {target}",
                 expected="the name of a JSON file to write, or -",
@@ -131,6 +132,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = text
+
+
+def tell_settings(prog: str, arguments: argparse.Namespace) -> None:
+    """Say on standard error what was decided, and where it comes from, where --verbose asks."""
+    if not arguments.verbose and arguments.log_level != "debug":
+        return
+    for dest, setting in arguments.settings.items():
+        if setting.origin != DEFAULT_ORIGIN:
+            print(f"{prog}: {dest} = {show(setting.value)} ({setting.origin})", file=sys.stderr)
 
 
 def tell(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.configuration import Setting, resolve
 from alphaqcm.data_collection.commands.options import Kind, Option
-from alphaqcm.data_collection.commands.values import RELATIVE_DAY, day
+from alphaqcm.data_collection.commands.values import DATA_SUFFIXES, RELATIVE_DAY, day, path
 
 _CONFIGURED = "Defaults can be set by ALPHAQCM_* variables and in alphaqcm.toml: alphaqcm config."
 
@@ -90,12 +90,21 @@ def parse(
     parser = build_parser(command, prog)
     options = tuple(command.all_options)
     given = vars(parser.parse_args(_join_relative_days(words, options)))
+    _give_back(given, options)
     settings = resolve(command.section or command.name, options, given, environment, known)
     missing = [one.name for one in options if one.required and settings[one.dest].value is None]
     if missing:
         parser.error("the following arguments are required: " + ", ".join(missing))
     values = {dest: setting.value for dest, setting in settings.items()}
     return argparse.Namespace(**values, settings=settings, given=given)
+
+
+def _give_back(given: dict[str, Any], options: Iterable[Option]) -> None:
+    """Where `--json TABLE` took the word of an optional position, give it back: `info --json T`."""
+    place = next((one for one in options if one.positional and one.parse is path), None)
+    target = given.get("json")
+    if place is not None and place.dest not in given and f"{target}".endswith(DATA_SUFFIXES):
+        given |= {place.dest: target, "json": "-"}
 
 
 def _join_relative_days(words: Sequence[str], options: Iterable[Option]) -> list[str]:

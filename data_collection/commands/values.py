@@ -18,6 +18,9 @@ EARLIEST = date(2009, 1, 1)
 
 RELATIVE_DAY = re.compile(r"-(\d{1,5})d")
 DAY_TEXT = "a day as YYYY-MM-DD, yesterday, today, or -30d for thirty days ago (UTC)"
+DATA_SUFFIXES = (".parquet", ".zip", ".csv", ".sqlite")
+"""Ends of names that no answer of a command is written to."""
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

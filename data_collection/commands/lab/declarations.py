@@ -6,7 +6,7 @@ from alphaqcm.data_collection.commands import values
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.options import JSON, MARKET, MARKETS, Kind, Option, switch
 
-_TRAPS = """traps (times are UTC, words in brackets may be left out):
+TRAPS = """traps (times are UTC, words in brackets may be left out):
   outage start= end= [symbol=]
   listed symbol= at=
   delisted symbol= at= [bars_go_on=] [funding_goes_on=]
@@ -86,7 +86,7 @@ removed: traps that leave files out, and an earlier --published, want a director
             "archive --symbols 3 --days 5",
             "archive --symbols BTCUSDT --plant 'jump symbol=BTCUSDT at=2024-02-28T10:00'",
         ),
-        notes=_TRAPS,
+        notes=TRAPS,
     ),
     Command(
         "mirror",
