@@ -31,6 +31,8 @@ from alphaqcm.pipeline.storage.artifact import read_fingerprint, write_parquet
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import checked, settings_of, walk
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2024, 2, 28)
 
 
