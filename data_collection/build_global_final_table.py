@@ -17,7 +17,8 @@ from pathlib import Path
 from alphaqcm.data_collection.build.manifest import manifest_path
 from alphaqcm.data_collection.commands.main import run_module
 from alphaqcm.data_collection.commands.summary import counted
-from alphaqcm.pipeline.tables.final_csv import read_final_csvs
+from alphaqcm.pipeline.storage.artifact import Artifact
+from alphaqcm.pipeline.tables.final_csv import fingerprint_of_csvs, read_final_csvs
 from alphaqcm.pipeline.tables.table_file import TableOptions, write_table
 
 
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.input_dir
     output = arguments.output or folder.with_name(f"{folder.name}_all.parquet")
     options = TableOptions(arguments.compression, max(1, arguments.row_group_size))
-    held = write_table(read_final_csvs(folder), output, None, options)
+    artifact = Artifact(output, fingerprint_of_csvs(folder, options))
+    held = write_table(read_final_csvs(folder), artifact, options)
     manifest_path(output).unlink(missing_ok=True)  # it told of the table that was there
     print(f"{output}: {sum(rows.rows for rows in held)} rows of {counted(len(held), 'symbol')}")
     return 0

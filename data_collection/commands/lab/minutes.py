@@ -23,7 +23,7 @@ from alphaqcm.pipeline.reading.aggtrades import (
     load_kernels,
 )
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         fingerprint = Fingerprint(
             "aggTrades minutes", VERSION, (Input(file.key, sha256),), parameters
         )
-        write_parquet(frame, arguments.out, fingerprint, result.counters.to_dict())
+        Artifact(arguments.out, fingerprint).write(frame, result.counters.to_dict())
         print(f"{'written':>16}  {arguments.out}")
     return 0
