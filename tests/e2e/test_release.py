@@ -16,7 +16,7 @@ import alphaqcm
 from tests.conftest import PROJECT
 from tests.helpers.fresh_venv import FreshVenv, project_table
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
 FOREIGN = ("pipeline", "data_collection")
 """Names of folders of the checkout that other packages of the index have too."""
