@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH1
 NEEDED = (
     "aiohttp", "aria2p", "duckdb", "filelock", "isal", "jinja2", "msgpack", "msgspec", "numba",
     "numpy", "orjson", "pandas", "polars", "pyarrow", "requests", "rich", "shtab", "tenacity",
-    "tqdm", "yaml",
+    "tqdm", "xxhash", "yaml",
 )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.conftest import PROJECT
 from tests.helpers.command import alphaqcm
 
+pytestmark = pytest.mark.process
+
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 DAYS = ("2024-02-27", "2024-02-29")
 

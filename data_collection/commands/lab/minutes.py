@@ -18,7 +18,7 @@ from alphaqcm.pipeline.reading.aggtrades import (
     load_kernels,
 )
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         fingerprint = Fingerprint(
             "aggTrades minutes", VERSION, (Input(file.key, sha256),), parameters
         )
-        write_parquet(frame, arguments.out, fingerprint, result.counters.to_dict())
+        Artifact(arguments.out, fingerprint).write(frame, result.counters.to_dict())
         if wants_text(arguments):
             print(f"{'written':>16}  {arguments.out}")
     told = {"key": file.key, "minutes": frame.height, "days": len(result.days), **counted}
