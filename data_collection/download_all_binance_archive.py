@@ -18,7 +18,6 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection.archive.selection import add_types_option
 from alphaqcm.data_collection.commands.data import fetch
 from alphaqcm.data_collection.commands.fetch_options import add_fetch_options
 from alphaqcm.data_collection.commands.main import run_module
@@ -28,6 +27,7 @@ from alphaqcm.data_collection.commands.options import (
     add_source_options,
     add_span_options,
 )
+from alphaqcm.data_collection.commands.selection_options import add_types_option
 from alphaqcm.data_collection.commands.universe import add_symbol_options
 
 

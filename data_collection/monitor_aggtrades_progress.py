@@ -15,10 +15,11 @@ if __name__ == "__main__":
 import argparse
 import sys
 
+from alphaqcm.data_collection.build.task import Task
 from alphaqcm.data_collection.commands.build import monitor
 from alphaqcm.data_collection.commands.main import run_module
-from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.series_type import SeriesType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _shown(task: Task) -> bool:
-    return task.type == DataType.AGGTRADES
+    return task.type == SeriesType(DataType.AGGTRADES)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ if __name__ == "__main__":
 import argparse
 import sys
 
+from alphaqcm.data_collection.build.task import Stage, Task
 from alphaqcm.data_collection.commands.build import monitor
 from alphaqcm.data_collection.commands.main import run_module
-from alphaqcm.data_collection.queue.task import Task, TaskKind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _shown(task: Task) -> bool:
-    return task.kind is TaskKind.FACTORS
+    return task.stage is Stage.FACTORS
 
 
 if __name__ == "__main__":

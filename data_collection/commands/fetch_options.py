@@ -11,7 +11,7 @@ from typing import Any
 from alphaqcm.data_collection.archive.archive import DOWNLOADERS, Archive, FetchOptions
 from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.build.run.local_executor import last_source
+from alphaqcm.data_collection.build.last_run import last_source
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.storage.layout import Layout
 

@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
+from alphaqcm.pipeline.domain.series_type import types_of
 from alphaqcm.pipeline.errors import BadName
 
 DEFAULT_ROOT = Path("AlphaQCM_data")

@@ -6,14 +6,9 @@ import argparse
 import time
 from dataclasses import replace
 
-from alphaqcm.data_collection.archive.selection import Selection, find_files
-from alphaqcm.data_collection.build.run.local_executor import (
-    RunProgress,
-    execute,
-    has_settings,
-    load_settings,
-    save_settings,
-)
+from alphaqcm.data_collection.build.last_run import has_settings, load_settings, save_settings
+from alphaqcm.data_collection.build.run.progress import RunProgress
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.commands.options import add_root_option, add_run_options, run_settings
@@ -38,10 +33,10 @@ def fetch_types(arguments: argparse.Namespace, types: tuple[str, ...]) -> tuple[
     settings = replace(every, types=tuple(name for name in every.types if name in types))
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
-        find_files(steps.archive, Selection.of(settings))  # lists all; names unknown symbols
-        progress = execute(steps, WORKERS, lock)
+        runner.find_files()  # lists all; names unknown symbols
+        progress = execute(runner, WORKERS, lock)
         if not has_settings(settings.layout.temp, settings.market):
             save_settings(every)  # the stage scripts then know the days and symbols
     print_summary(settings, progress, None, time.monotonic() - began)
@@ -71,9 +66,9 @@ def write_stage(arguments: argparse.Namespace, stage: str) -> int:
         settings = replace(settings, symbols=tuple(one.exchange for one in symbols))
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
-        progress = execute(steps, WORKERS, lock, offline=True)
+        progress = execute(runner, WORKERS, lock, offline=True)
     _print_stage(settings, progress, stage)
     return 1 if progress.problems else 0
 

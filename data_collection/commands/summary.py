@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from alphaqcm.data_collection.build.publish import Table
-from alphaqcm.data_collection.build.run.local_executor import RunProgress
+from alphaqcm.data_collection.build.run.progress import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.queue.task import TaskKind, TaskResult
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.pipeline.domain.registry import Market
 
 _LINES = 20
@@ -19,12 +19,12 @@ def print_summary(
     settings: RunSettings, progress: RunProgress, tables: list[Table] | None, seconds: float
 ) -> None:
     """Files by type, what was absent, what failed, the tables (None: none asked for), the time."""
-    months = {t for t in (*progress.outcomes, *progress.failures) if t.kind is TaskKind.MONTH}
+    months = {t for t in (*progress.outcomes, *progress.failures) if t.stage is Stage.MONTH}
     if months:
         print(f"\n{'data type':<22}{'files ok':>10}{'absent':>10}{'failed':>10}")
     for name in settings.types if months else ():
-        told = [o for t, o in progress.outcomes.items() if t in months and t.type == name]
-        failed = sum(t.type == name and t in months for t in progress.failures)
+        told = [o for t, o in progress.outcomes.items() if t in months and str(t.type) == name]
+        failed = sum(str(t.type) == name and t in months for t in progress.failures)
         failed += sum(len(outcome.problems) for outcome in told)
         files, absent = sum(o.files for o in told), sum(o.absent for o in told)
         print(f"{name:<22}{files:>10,}{absent:>10,}{failed:>10,}")
@@ -33,10 +33,10 @@ def print_summary(
         "worth knowing",
         [f"{t.id}: {note}" for t, o in progress.outcomes.items() for note in o.notes],
     )
-    _print_some("days without a row in any file", _holes(progress))
+    _print_some("days without a row in any file", _gaps(progress))
     _print_some("FAILED", progress.problems)
     if progress.blocked:
-        print(f"  and {progress.blocked:,} steps that stand on these were not done")
+        print(f"  and {progress.blocked:,} steps that need these were not done")
     print(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
@@ -78,17 +78,17 @@ def _absent(progress: RunProgress) -> Iterator[str]:
     """`type month: symbols` of every month that the source has nothing of."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for task, outcome in progress.outcomes.items():
-        if task.kind is TaskKind.MONTH and outcome.result is TaskResult.ABSENT and outcome.absent:
-            groups[task.type, task.month].append(task.symbol)
+        for month in outcome.absent_parts:
+            groups[f"{task.type}", month].append(task.symbol)
     for (name, month), symbols in groups.items():
         yield f"{name} {month}: {', '.join(symbols)}"
 
 
-def _holes(progress: RunProgress) -> list[str]:
+def _gaps(progress: RunProgress) -> list[str]:
     return [
-        f"{task.type} {task.symbol}: {', '.join(outcome.holes)}"
+        f"{task.type} {task.symbol}: {', '.join(outcome.gaps)}"
         for task, outcome in progress.outcomes.items()
-        if outcome.holes
+        if outcome.gaps
     ]
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
 
 FOOTER_KEY = "alphaqcm"
 
@@ -73,16 +73,29 @@ def write_parquet(
     gate: CommitHook = contextlib.nullcontext,
 ) -> None:
     """Write a layer's file: zstd, one row group, fingerprint and report in the footer."""
-    with atomic_write(path, gate) as temp:
-        try:
-            frame.write_parquet(
-                temp,
-                compression="zstd",
-                row_group_size=max(1, frame.height),
-                metadata={FOOTER_KEY: footer_of(fingerprint, report)},
-            )
-        except pl.exceptions.PolarsError as error:
-            raise layer_error(path, error, "a frame that parquet can hold") from error
+    with AtomicBatch() as batch:
+        add_parquet(batch, frame, path, fingerprint, report)
+        batch.commit(gate)
+
+
+def add_parquet(
+    batch: AtomicBatch,
+    frame: pl.DataFrame,
+    path: Path,
+    fingerprint: Fingerprint,
+    report: Mapping[str, Any],
+) -> None:
+    """The same as one file of a batch; raises `LayerError`, `DiskFull`."""
+    temp = batch.add(path)
+    try:
+        frame.write_parquet(
+            temp,
+            compression="zstd",
+            row_group_size=max(1, frame.height),
+            metadata={FOOTER_KEY: footer_of(fingerprint, report)},
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise layer_error(path, error, "a frame that parquet can hold") from error
 
 
 def footer_of(fingerprint: Fingerprint, report: Mapping[str, Any]) -> str:

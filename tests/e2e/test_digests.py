@@ -24,7 +24,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.command import alphaqcm
+
+from tests.helpers.command import alphaqcm
 
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "digests.json"

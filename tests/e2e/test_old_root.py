@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.command import alphaqcm
+
+from tests.helpers.command import alphaqcm
 
 OLD = Path(__file__).with_name("root_0_1_0.tar.xz")
 SAMPLE = ("--symbols", 1, "--trades-per-day", 800, "--start", "2024-02-28")

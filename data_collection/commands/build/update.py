@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.options import (
     add_root_option,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from alphaqcm.data_collection.archive.fetching import fetch_with_progress
-from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_selection
+from alphaqcm.data_collection.archive.selection import find_files
 from alphaqcm.data_collection.commands.fetch_options import (
     add_fetch_options,
     fetch_options,
@@ -21,6 +21,7 @@ from alphaqcm.data_collection.commands.options import (
     add_source_options,
     add_span_options,
 )
+from alphaqcm.data_collection.commands.selection_options import add_types_option, read_selection
 from alphaqcm.data_collection.commands.universe import add_symbol_options
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.storage.layout import Layout

@@ -13,7 +13,7 @@ import orjson
 
 from alphaqcm.data_collection.archive.fetching import print_plan
 from alphaqcm.data_collection.archive.plan import Plan
-from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_selection
+from alphaqcm.data_collection.archive.selection import find_files
 from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
 from alphaqcm.data_collection.commands.options import (
     add_market_option,
@@ -21,6 +21,7 @@ from alphaqcm.data_collection.commands.options import (
     add_source_options,
     add_span_options,
 )
+from alphaqcm.data_collection.commands.selection_options import add_types_option, read_selection
 from alphaqcm.data_collection.commands.universe import add_symbol_options
 from alphaqcm.pipeline.domain.time import utc_text
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.build.settings import parse_typed
 from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
 from alphaqcm.data_collection.commands.options import (
     add_market_option,
@@ -28,6 +27,7 @@ from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 

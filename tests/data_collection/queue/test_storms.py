@@ -17,7 +17,6 @@ import pytest
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.conftest import SOAK
 from tests.helpers import queue_workers as workers
@@ -68,7 +67,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 def test_eight_workers_do_each_task_once_and_the_state_is_whole_at_every_read(place: Path):
     state, stop = place / "state.json", place / "stop"
     queue = Queue.open(state)
-    tasks = workers.plan(TASKS, 1, kinds=[TaskKind.MONTH])
+    tasks = workers.plan(TASKS, 1, months_only=True)
     queue.sync(tasks, {})
     reader = subprocess.Popen(
         [sys.executable, "-c", _READER, str(state), str(stop), str(TASKS)],
