@@ -85,7 +85,7 @@ def test_eight_workers_do_each_task_once_and_the_state_is_whole_at_every_read(pl
     assert [code for code, _ in ends] == [0] * 8, ends
     assert reader.returncode == 0
     assert int(reads) > TASKS / 10
-    assert commits(place / "out") == {item.task.id: 1 for item in tasks}
+    assert commits(place / "out") == {item.id: 1 for item in tasks}
     assert queue.snapshot().last_token == TASKS  # nothing was ever claimed twice
 
 
@@ -94,7 +94,7 @@ def test_workers_killed_at_random_lose_nothing_and_commit_nothing_twice(place: P
     calm = workers.undisturbed(place / "calm", symbols, months)
     queue = Queue.open(place / "state.json")
     queue.sync(workers.plan(symbols, months), {})
-    last = workers.plan(1, months)[-1].task.id  # the smallest symbol's: it waits for the kills
+    last = workers.plan(1, months)[-1].id  # the smallest symbol's: it waits for the kills
     chance = random.Random()
 
     def begin(name: str) -> subprocess.Popen[str]:
