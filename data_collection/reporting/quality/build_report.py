@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import SymbolLook, look_at, narrowed
 from alphaqcm.data_collection.reporting.quality.lives import BASE, STEPS
@@ -19,6 +19,7 @@ from alphaqcm.pipeline.checks.bars.quiet import quiet_findings
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, worst_first
 from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 
 _FEW = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from alphaqcm.data_collection.build.settings import parse_typed
 from alphaqcm.data_collection.reporting.quality.month_files import MonthView, SeriesLook
 from alphaqcm.pipeline.checks import openinterest
 from alphaqcm.pipeline.checks.bars import examine
@@ -14,6 +13,7 @@ from alphaqcm.pipeline.checks.bars.gaps import Life
 from alphaqcm.pipeline.checks.finding import TimeRange
 from alphaqcm.pipeline.checks.silence import Presence, Trading, silent_gaps
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
 BASE = "klines:1m"

@@ -10,13 +10,13 @@ import orjson
 import polars as pl
 import pytest
 
+from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.manifest import (
     Verdict,
     add_verdict,
     manifest_path,
     read_manifest,
 )
-from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed
@@ -30,6 +30,8 @@ from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 from alphaqcm.pipeline.storage.artifact import Artifact, read_fingerprint
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import checked, settings_of, walk
+
+pytestmark = pytest.mark.slow
 
 DAY = date(2024, 2, 28)
 
@@ -191,7 +193,7 @@ def test_info_notices_a_changed_table(
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
     assert main(["info", "--data-root", str(made.root)]) == 1
-    assert "NOT the table of its catalogue: expected SHA-256" in capsys.readouterr().out
+    assert "NOT the table of its manifest: expected SHA-256" in capsys.readouterr().out
     told = ["info", str(table), "--json"]
     assert main(told) == 1
     assert orjson.loads(capsys.readouterr().out)["verified"] is False
