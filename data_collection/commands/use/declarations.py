@@ -46,8 +46,8 @@ COMMANDS = (
         """Look for what is missing, doubled, impossible or leaking in layers and table.
 
 Changes no layer. Prints the findings by check and cause, the worst first; --json and --html write
-the whole report. No finding stops anything: the exit code is 0 unless --strict names severities that
-were found.""",
+the whole report. No finding stops anything: the exit code is 0 unless --strict names severities
+that were found.""",
         (
             *CHOSEN,
             JSON.but(help="write the report as JSON to FILE, or to standard output"),
