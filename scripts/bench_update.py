@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.run.task_graph import month_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.change_index import (
     ChangeIndex,
@@ -55,7 +55,7 @@ from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import write_table
@@ -204,14 +204,14 @@ def years_before(settings: RunSettings) -> None:
         fingerprint = Fingerprint(f"month/{series.type}", 1, (Input(key, "0" * 64),))
         frame = noise_month(str(task.type), month)
         report = {"counters": {}} if series.type is DataType.AGGTRADES else {"files": {}}
-        write_parquet(frame, path, fingerprint, report)
+        Artifact(path, fingerprint).write(frame, report)
         for other in others:
             share(path, month_file(settings, replace(task, symbol=other)))
     for month in months_between(before.start, before.end):
         reconciled(settings.layout, first, month)
-        path = kept_path(settings.layout, first, month)
+        path = settings.layout.reconciled_file(first, month)
         for other in others:
-            share(path, kept_path(settings.layout, other, month))
+            share(path, settings.layout.reconciled_file(other, month))
 
 
 def share(path: Path, target: Path) -> None:

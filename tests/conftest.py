@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,34 @@ def need_tool(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+_CHILDREN = pytest.StashKey[int]()
+
+
+def _children() -> int:
+    """A number that grows with every process that was started and has ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a browser starts one."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember what processes there were before the test and its fixtures."""
+    item.stash[_CHILDREN] = _children()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Fail a test of `make test-fast` that starts processes: its marker is missing."""
+    if "not process" in item.config.option.markexpr and _children() != item.stash[_CHILDREN]:
+        pytest.fail("starts processes: mark it with pytest.mark.process")
 
 
 @pytest.fixture

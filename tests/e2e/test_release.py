@@ -16,7 +16,7 @@ import alphaqcm
 from tests.conftest import PROJECT
 from tests.helpers.fresh_venv import FreshVenv, project_table
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
 FOREIGN = ("pipeline", "data_collection")
 """Names of folders of the checkout that other packages of the index have too."""
@@ -62,6 +62,7 @@ def from_wheel(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> FreshVen
     """The wheel in an environment of its own."""
     venv = plain_venv(tmp_path_factory.mktemp("wheel"))
     venv.pip_install(only(dist, "*.whl"))
+    venv.take_compiled_kernels()
     return venv
 
 
@@ -74,6 +75,8 @@ def from_checkout(
     more = ["editables"] if "-e" in request.param else []
     venv = plain_venv(tmp_path_factory.mktemp("checkout"), *more)
     venv.pip_install(*request.param, PROJECT)
+    if not more:
+        venv.take_compiled_kernels()
     venv.pip_install(*(foreign_wheel(venv.home, name) for name in FOREIGN))
     return venv
 
@@ -156,10 +159,10 @@ def test_the_wheel_prints_its_pages(from_wheel: FreshVenv) -> None:
 def test_every_command_explains_itself_in_a_plain_installation(from_wheel: FreshVenv) -> None:
     """No command needs an extra before it is asked for what the extra is for."""
     program = (
-        "from argparse import ArgumentParser\n"
-        "from alphaqcm.data_collection.commands.main import COMMANDS, load_command\n"
-        "for name in COMMANDS:\n"
-        "    load_command(name).configure(ArgumentParser())\n"
+        "from alphaqcm.data_collection.commands.main import COMMANDS, parser_of\n"
+        "for name, command in COMMANDS.items():\n"
+        "    parser_of(name).format_help()\n"
+        "    command.load()\n"
     )
     done = from_wheel.run("python", "-c", program)
     assert done.returncode == 0, done.stderr

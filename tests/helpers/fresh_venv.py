@@ -7,6 +7,7 @@ takes seconds. Only the closure of the dependencies asked for is linked: what pi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,13 @@ class FreshVenv:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def take_compiled_kernels(self) -> None:
+        """Spare the first run the compiling: numba keeps it by the source, wherever that lies."""
+        for kept in (PROJECT / "pipeline").rglob("__pycache__/*.nb[ic]"):
+            copy = self.site / "alphaqcm" / kept.relative_to(PROJECT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(kept, copy)
+
     def run(
         self, program: str, *words: object, **environment: str
     ) -> subprocess.CompletedProcess[str]:
@@ -106,5 +114,5 @@ class FreshVenv:
         return subprocess.run(
             [str(self.folder / "bin" / program), *map(str, words)],
             cwd=self.home, env={**kept, **environment},
-            capture_output=True, text=True, check=False, timeout=280,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -32,8 +32,9 @@ from alphaqcm.pipeline.reading.month_file import (
     missing_days,
     read_file_rows,
 )
+from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.reading.month_sources import month_sources
-from alphaqcm.pipeline.storage.artifact import Fingerprint, add_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.checksum import sha256_of
 
@@ -63,28 +64,28 @@ class MonthTask:
 
     def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
-        files = Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
+        files = Files(lookup, frozenset(report.unreadable))
         if not self._take_base(old, files, available):
             return None
         if self._monthly in files.good:
             if old.held.get(self._monthly) != files.good[self._monthly].sha256:
                 return None
-            missing = [date.fromisoformat(day) for day in report.get("missing_days", [])]
+            missing = [date.fromisoformat(day) for day in report.missing_days]
             if not files.take(self._patches(available, missing)):
                 return None
         if not files.good and not files.skip and not self.path.exists():
             return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
-        if self._fingerprint(files).to_dict() != old.footer.get("fingerprint"):
+        if self._fingerprint(files) != old.fingerprint:
             return None
-        empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
+        empty = {date.fromisoformat(day) for day in report.empty_days}
         return Outcome(
             TaskResult.DONE,
-            rows=int(report.get("rows", 0)),
+            rows=report.rows,
             output=str(self.path),
             files=len(files.good),
             absent=self._absent(available, empty, files),
             gaps=self._gaps(available, empty, files),
-            problems=tuple(dict.fromkeys([*report.get("problems", []), *files.problems])),
+            problems=tuple(dict.fromkeys([*report.problems, *files.problems])),
         )
 
     def existing(self) -> ExistingMonth:
@@ -161,7 +162,7 @@ class MonthTask:
             or not news
             or self._monthly in {*held, *files.good}
             or files.bad
-            or report.get("problems")
+            or report.problems
             or {f: files.good[f].sha256 for f in held if f in files.good} != held
             or min(f.period.start for f in news) < max(f.period.end for f in held)
         ):
@@ -179,23 +180,23 @@ class MonthTask:
         if made is None:
             return None
         present = days_held(frame, self.series).union(*(part.days() for part in parts))
-        rows = int(report["read"]) + sum(part.rows for part in parts)
+        rows = report.read + sum(part.rows for part in parts)
         return _Made(made, present, rows, [])
 
     def _write(
         self, available: Available, files: Files, made: _Made, batch: AtomicBatch
     ) -> Outcome:
         empty = set(missing_days(self.month, made.present))
-        report = {
-            **made.month.report,
-            "rows": made.month.frame.height,
-            "read": made.rows,
-            "missing_days": [f"{day}" for day in made.missing],
-            "empty_days": sorted(f"{day}" for day in empty),
-            "unreadable": files.unreadable,
-            "problems": files.problems,
-        }
-        add_parquet(batch, made.month.frame, self.path, self._fingerprint(files), report)
+        report = replace(
+            made.month.report,
+            read=made.rows,
+            missing_days=tuple(f"{day}" for day in made.missing),
+            empty_days=tuple(sorted(f"{day}" for day in empty)),
+            unreadable=tuple(files.unreadable),
+            problems=files.problems,
+        )
+        artifact = Artifact(self.path, self._fingerprint(files))
+        artifact.add_to(batch, made.month.frame, report.to_dict())
         return Outcome(
             TaskResult.DONE,
             built=1,
@@ -283,7 +284,7 @@ class MonthTask:
     def _patches(self, available: Available, missing: Collection[date]) -> list[ArchiveFile]:
         """The daily files of the days that the monthly one lacks, whatever the run's days."""
         whole = DateRange(self.month.start, self.month.last)
-        every = self._sources(ExistingMonth({}, {}, {}), available, missing, whole)
+        every = self._sources(ExistingMonth(None, MonthReport(), {}), available, missing, whole)
         return [file for file in every if file != self._monthly]
 
     def _days(self) -> list[date]:

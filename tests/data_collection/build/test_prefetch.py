@@ -19,6 +19,8 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.series_type import types_of
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
