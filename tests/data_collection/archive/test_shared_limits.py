@@ -16,7 +16,16 @@ from alphaqcm.data_collection.simulation.mirror.tree import DirectoryTree
 from tests.conftest import PROJECT
 from tests.helpers.archive_tree import KLINES, days, digests, publish_all
 
-CONNECTIONS = 6  # of `fetch_child`
+CONNECTIONS = 6
+FETCH = f"""
+import sys, pathlib
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from tests.helpers.archive_tree import KLINES, days
+source, cache, first, count = sys.argv[1:]
+options = FetchOptions(connections={CONNECTIONS}, stall=120)
+with Archive.open(source, cache=pathlib.Path(cache), options=options) as archive:
+    archive.fetch(days(KLINES, first, int(count)))
+"""
 
 
 class CountingTree(DirectoryTree):
@@ -39,22 +48,24 @@ class CountingTree(DirectoryTree):
 
 @pytest.mark.process
 def test_processes_on_one_cache_share_its_connections(tmp_path: Path) -> None:
-    files = days(KLINES, "2024-01-01", 90)
+    files = days(KLINES, "2024-01-01", 36)
     published = publish_all(tmp_path / "source", files)
     tree, cache = CountingTree(tmp_path / "source"), tmp_path / "cache"
     with Mirror(tree) as mirror:
         children = [
             subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tests.helpers.fetch_child", mirror.url),
-                    *(str(cache), "requests", f"{files[30 * n].period.start}", "30"),
+                    *(sys.executable, "-c", FETCH, mirror.url, str(cache)),
+                    *(f"{files[12 * n].period.start}", "12"),
                 ],
                 cwd=PROJECT,
-                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
             )
             for n in range(3)
         ]
-        assert [child.wait(120) for child in children] == [0, 0, 0]
+        errors = [child.communicate(timeout=240)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0], errors
     assert digests(cache) == published
     assert 1 < tree.most <= CONNECTIONS
 
