@@ -23,7 +23,7 @@ from alphaqcm.pipeline.domain.registry import (
     spec_of,
 )
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.layout import TEMP_NAME, Layout
 
 
 def typed(data_type: DataType, interval: str = "") -> str:
@@ -121,5 +121,14 @@ class RunSettings:
             types=tuple(data["types"]),
             fetch=dict(data["fetch"]),
             shared_by=int(data.get("shared_by", 1)),
-            directories={name: Path(path) for name, path in data["directories"].items()},
+            directories=_directories(data["directories"]),
         )
+
+
+def _directories(told: Mapping[str, str]) -> dict[str, Path]:
+    """Places of their own; 0.1.0 kept all working files in a `temp`, of which the cache is left."""
+    places = {name: Path(path) for name, path in told.items()}
+    temp = places.pop("temp", None)
+    if temp is not None and temp.name != TEMP_NAME:
+        places["cache"] = temp
+    return places

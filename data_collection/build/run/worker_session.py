@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
@@ -37,6 +38,7 @@ class Session:
         log = Log(self.worker)
         queue = Queue.open(self.state, options=QueueOptions(stale=self.stale, say=log.say))
         settings = self.settings or RunSettings.from_dict(queue.join())
+        adopt_cache(settings.layout, log.say)
         with (
             hold_root(settings.layout.temp, exclusive=False),
             open_task_runner(settings, say=log.say) as steps,

@@ -229,6 +229,7 @@ def open_task_runner(
                 cache=settings.layout.cache,
                 listing=settings.listing,
                 options=options if alone else options.shared_by(settings.shared_by),
+                ledger_dir=settings.layout.ledger_dir,
             )
             return stack.enter_context(archive)
 

@@ -6,11 +6,12 @@ import argparse
 import time
 from dataclasses import replace
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.local_executor import execute, save_settings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings, alone=True) as steps,
     ):
+        adopt_cache(settings.layout, tell, held=True)
         find_files(steps.archive, Selection.of(settings))  # lists all; names unknown symbols
         save_settings(settings)
         progress = execute(steps, arguments.workers, lock)
