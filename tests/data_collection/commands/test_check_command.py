@@ -193,7 +193,7 @@ def test_info_notices_a_changed_table(
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
     assert main(["info", "--data-root", str(made.root)]) == 1
-    assert "NOT the table of its catalogue: expected SHA-256" in capsys.readouterr().out
+    assert "NOT the table of its manifest: expected SHA-256" in capsys.readouterr().out
     told = ["info", str(table), "--json"]
     assert main(told) == 1
     assert orjson.loads(capsys.readouterr().out)["verified"] is False
