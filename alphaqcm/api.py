@@ -66,10 +66,10 @@ def scan(
 
     Columns are `symbol` (as `BTC_USDT:USDT`), `datetime`, then those named, or all; types, units
     and definitions are told by `alphaqcm.columns()`. With `valid`, the default, only rows with
-    is_valid_for_training = 1 (rows after a gap, of a young listing, with spikes or too few minutes
-    are left out); `valid=False` gives every row. `variant` names another table of the root
-    (`metrics85`). Nulls are as each column's definition says. A row may be used from its
-    `feature_time` on.
+    is_valid_for_training = 1 (rows after a gap, of a young listing, with spikes, with too few
+    minutes or without volume are left out); `valid=False` gives every row. `variant` names another
+    table of the root (`metrics85`). Nulls are as each column's definition says. A row may be used
+    from its `feature_time` on.
 
     Raises `UsageError` for a table, symbol or column that is not there, `BadName` for a symbol that
     cannot be one, `LayerError` for a file that is no such table.

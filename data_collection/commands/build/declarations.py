@@ -235,12 +235,17 @@ TRAINING_SET_COMMAND = Command(
     """Features and a label as training files, from the final table.
 
 Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_1h is
-ln(close one hour later / close), null if that row is absent. Columns that look ahead are left out:
-their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
+ln(close one hour later / close), null if that row is absent or did not trade. Columns that look
+ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
     (
         option("--label", "what to predict", default="y_logret_fwd_1h",
                choices=("y_logret_fwd_1h",)),
         switch("--filter-quality", "only rows with is_valid_for_training = 1"),
+        Option("--min-minutes-traded",
+               "with --filter-quality: only rows in which at least N minutes traded",
+               values.whole(1, 60), metavar="N"),
+        switch("--no-holes", "with --filter-quality: only rows with row_span_168h = 168, whose "
+               "windows cross no missing hour"),
         option("--impute", "what stands in for a missing feature", default="none",
                choices=("none", "ffill", "zero")),
         Option("--ffill-limit",
@@ -251,7 +256,7 @@ their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
         DATA_ROOT,
         JSON,
     ),
-    ("--filter-quality", "--impute ffill --ffill-limit 3 --name with_metrics"),
+    ("--filter-quality --min-minutes-traded 50 --no-holes", "--impute ffill --ffill-limit 3 --name with_metrics"),
 )  # fmt: skip
 
 COMMANDS = (
