@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import polars as pl
-
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.build.stages.month_inputs import (
     Available,
@@ -22,7 +20,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
-from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.errors import LayerError, RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
     VERSION,
@@ -32,8 +30,11 @@ from alphaqcm.pipeline.reading.month_file import (
     missing_days,
     read_file_rows,
 )
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame
 from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.proof import damaged
+
+MADE_AGAIN = "was damaged on the disk: made again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,11 @@ class MonthTask:
         self._take_base(old, files, available)
         made = self._grow(archive, old, files) or self._gather(archive, old, available, files)
         if made is not None:
-            outcome = self._write(available, fetch, files, made, commit)
+            outcome = self._write(old, available, fetch, files, made, commit)
             self.record_holes(archive, outcome)
             return outcome
+        if old.is_damaged:
+            raise damaged(self.path)  # and nothing is left that it could be made from
         outcome = Outcome(
             TaskResult.ABSENT,
             downloaded=fetch.downloaded,
@@ -171,9 +174,9 @@ class MonthTask:
             files.unreadable.clear()
             return None
         try:
-            frame = pl.read_parquet(self.path)
-        except (OSError, pl.exceptions.PolarsError):
-            return None  # torn: it is made anew from its files
+            frame = read_frame(self.path)
+        except LayerError:
+            return None  # damaged: it is made anew from its files
         made = append_days(frame, report, self.series, parts)
         if made is None:
             return None
@@ -183,6 +186,7 @@ class MonthTask:
 
     def _write(
         self,
+        old: ExistingMonth,
         available: Available,
         fetch: Fetch,
         files: Files,
@@ -200,6 +204,7 @@ class MonthTask:
             files=len(files.good),
             absent=self._absent(available, empty, files),
             holes=self._holes(available, empty, files),
+            notes=(MADE_AGAIN,) if old.is_damaged else (),
             problems=files.problems,
         )
         report = replace(

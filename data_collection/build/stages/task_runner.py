@@ -8,21 +8,19 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import polars as pl
 from filelock import FileLock
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of, typed
 from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
-from alphaqcm.data_collection.build.stages.month_task import MonthTask
+from alphaqcm.data_collection.build.stages.month_task import MADE_AGAIN, MonthTask
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -155,10 +153,13 @@ class TaskRunner:
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         artifact = self._hourly(task)
-        months = [read_layer(file) for _, file in self.month_files(task.type, task.symbol)]
+        months = [read_frame(file) for _, file in self.month_files(task.type, task.symbol)]
         frame = hourly.hourly_frame(task.data_type, months, settings.span)
         output = str(artifact.path)
-        outcome = Outcome(TaskResult.DONE, built=True, rows=frame.height, output=output)
+        notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
+        outcome = Outcome(
+            TaskResult.DONE, built=True, rows=frame.height, output=output, notes=notes
+        )
         hourly.write_hourly(
             frame,
             artifact,
@@ -195,17 +196,16 @@ class TaskRunner:
             built=True,
             rows=table.frame.height,
             output=str(settings.layout.symbol_table(symbol)),
+            notes=(MADE_AGAIN,) if _was_damaged(settings, symbol, fingerprint) else (),
         )
         write_symbol_table(table, settings.layout, symbol, fingerprint, lambda: commit(outcome))
         return outcome
 
 
-def read_layer(path: Path) -> pl.DataFrame:
-    """A layer's parquet as a frame; raises `LayerError`."""
-    try:
-        return pl.read_parquet(path)
-    except OSError as error:
-        raise layer_error(path, error) from error
+def _was_damaged(settings: RunSettings, symbol: Symbol, fingerprint: Fingerprint) -> bool:
+    """Whether a symbol's table is built again for its bytes or its stages' and nothing else."""
+    artifact = Artifact(settings.layout.symbol_table(symbol), fingerprint)
+    return artifact.is_damaged() or artifact.is_current()
 
 
 @contextmanager
