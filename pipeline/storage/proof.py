@@ -23,7 +23,7 @@ from alphaqcm.pipeline.storage.checksum import xxh3_of, xxh3_of_bytes
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.fingerprint import Fingerprint
 from alphaqcm.pipeline.storage.kept_digests import kept_digests
-from alphaqcm.pipeline.storage.seal import Proof, open_json, proof_of, proof_of_file
+from alphaqcm.pipeline.storage.seal import Proof, open_json, proof_of, proof_of_file, told_digest
 
 FOOTER_KEY = "alphaqcm"
 CSV_DIGEST = "xxh3_128"
@@ -48,7 +48,7 @@ class Examined:
 
     proof: Proof | None
     record: Record | None
-    is_sealed: bool = False  # it carries its digest itself
+    digest: str = ""  # that it carries itself, proven; empty where it carries none
 
     @property
     def is_usable(self) -> bool:
@@ -80,31 +80,36 @@ def _examine(path: Path, _version: tuple[int, ...], store: FileStore) -> Examine
     return _KINDS.get(path.suffix, _examine_parquet)(path, store)
 
 
+def forget_examined() -> None:
+    """Look at every file again: what is kept of files without a digest has changed."""
+    _examine.cache_clear()
+
+
 def _examine_parquet(path: Path, store: FileStore) -> Examined:
     stat = store.stat(path)
     if stat is None:
         return _NOTHING
     try:
         if stat.size > _IN_MEMORY:
-            own = proof_of_file(path)
+            own, told = proof_of_file(path)
             proof = _with_kept(path, own, lambda: xxh3_of(path))
-            return _read(proof, lambda: record_in(pq.read_metadata(path)), own)
+            return _read(proof, lambda: record_in(pq.read_metadata(path)), told)
         data = store.read(path) or b""
         own = proof_of(data)
         proof = _with_kept(path, own, lambda: xxh3_of_bytes(data))
-        return _read(proof, lambda: _record_of(data), own)
+        return _read(proof, lambda: _record_of(data), told_digest(data))
     except OSError as error:
         raise layer_error(path, error) from error
 
 
-def _read(proof: Proof, read: Callable[[], Record | None], own: Proof) -> Examined:
+def _read(proof: Proof, read: Callable[[], Record | None], digest: str) -> Examined:
     if proof is Proof.DAMAGED:
         return _DAMAGED
     try:
         record = read()
     except (OSError, ValueError, IndexError):  # pyarrow's words for what is no parquet
         return _DAMAGED
-    return Examined(proof, record, is_sealed=own is Proof.WHOLE)
+    return Examined(proof, record, digest)
 
 
 _ENTRY = bytes([0x18, len(FOOTER_KEY)]) + FOOTER_KEY.encode() + b"\x18"

@@ -106,7 +106,7 @@ class ExistingTable:
             and dict(told.parameters).items() >= dict(options.parameters).items()
             and tuple(self._metadata.schema.to_arrow_schema().names) == COLUMNS
             and self._metadata.created_by.endswith(f" {pa.__version__}")
-            and examine(self.path).is_sealed  # else written before 0.2.0: no page checksums
+            and bool(examine(self.path).digest)  # else written before 0.2.0: no page checksums
         )
 
     def read(self, symbol: str, columns: Sequence[str], skip: int = 0) -> pl.DataFrame | None:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import alphaqcm
 from alphaqcm.data_collection._bootstrap import ONE_THREAD
+from alphaqcm.data_collection.build.integrity import adopt_once
 from alphaqcm.data_collection.build.run.run_worker import RETRIED_ERRORS
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -29,7 +30,10 @@ from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState, is_over
 from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.proof import read_json
+from alphaqcm.pipeline.storage.seal import sealed_json
 
 _POLL = 0.2  # seconds between two looks at the queue
 _MANY = 100  # months to fetch from which on small files are brought ahead
@@ -58,7 +62,7 @@ def save_settings(settings: RunSettings) -> None:
     """Keep the settings of the run, for `build` and `update`."""
     write_bytes(
         _settings_path(settings.layout.temp, settings.market),
-        orjson.dumps(settings.to_dict(), option=orjson.OPT_INDENT_2),
+        sealed_json(settings.to_dict(), indent=True),
     )
 
 
@@ -75,13 +79,13 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
     try:
-        kept = RunSettings.from_dict(orjson.loads(path.read_bytes()))
+        kept = RunSettings.from_dict(read_json(path) or {})
         return replace(kept, root=temp.parent)  # it may have been moved or copied since
-    except (OSError, KeyError, orjson.JSONDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, PipelineError) as error:
         raise UsageError(
             path,
             expected="the settings of an earlier run",
-            found="none" if isinstance(error, OSError) else "a damaged file",
+            found="none" if not path.exists() else "a damaged file",
             next_step="alphaqcm run with --symbols, --start and --end",
         ) from error
 
@@ -109,7 +113,7 @@ def find_pending(steps: TaskRunner, *, offline: bool = False) -> tuple[RunProgre
     for symbol in steps.settings.symbols:
         open_types: set[str] = set()
         for task in steps.settings.tasks(symbol):
-            if offline and task.kind is TaskKind.MONTH:
+            if offline and task.kind is TaskKind.MONTH and not steps.is_damaged(task):
                 continue
             blocked = (
                 task.type in open_types if task.kind is TaskKind.HOURLY else bool(open_types)
@@ -133,6 +137,7 @@ def execute(
 ) -> RunProgress:
     """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
     settings = steps.settings
+    adopt_once(settings.layout)
     progress, left = find_pending(steps, offline=offline)
     if not left:
         nothing = all(outcome.result is TaskResult.ABSENT for outcome in progress.outcomes.values())
@@ -152,7 +157,9 @@ def execute(
             progress.downloaded += entry.downloaded
             # what a file's footer tells (its notes, what cannot be used) is read back from it
             outcome = steps.current(entry.task) or Outcome(TaskResult(entry.state.value))
-            progress.outcomes[entry.task] = replace(outcome, problems=entry.problems)
+            progress.outcomes[entry.task] = replace(
+                outcome, problems=entry.problems, notes=entry.notes or outcome.notes
+            )
         elif entry.state is TaskState.FAILED:
             progress.failures[entry.task] = entry.reason
         else:

@@ -21,6 +21,8 @@ from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -94,6 +96,10 @@ class TaskRunner:
         if task.kind is TaskKind.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)
+
+    def is_damaged(self, task: Task) -> bool:
+        """Whether a MONTH task's file lies there and is not what was written."""
+        return examine(self._month(task).path).proof is Proof.DAMAGED
 
     def size(self, task: Task) -> int:
         """Bytes of archive ZIPs behind a task, for the largest-first order."""

@@ -15,11 +15,11 @@ from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.build.update.change_index import month_file
-from alphaqcm.data_collection.queue.task import Outcome, Task
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.errors import PipelineError
+from alphaqcm.pipeline.errors import LayerError, PipelineError
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
@@ -130,13 +130,28 @@ def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sym
             _note_change(first, task, before, after, job.inputs)
     if failures:
         return SymbolResult(outcomes, failures, None)
-    symbol = Symbol(settings.market, job.symbol)
     if not steps.month_files("klines:1m", job.symbol):
         return SymbolResult(outcomes, failures, None)
+    try:
+        growth = _growth(steps, table, job, first)
+    except LayerError:
+        # a month file that had nothing to do is damaged: every one is looked at, then once more
+        for task in settings.tasks(job.symbol):
+            if task.kind is TaskKind.MONTH and steps.is_damaged(task):
+                outcomes[task] = steps.perform(task, _commit)
+        growth = _growth(steps, table, job, first)
+    return SymbolResult(outcomes, failures, growth)
+
+
+def _growth(
+    steps: TaskRunner, table: ExistingTable, job: SymbolJob, first: Mapping[str, date]
+) -> SymbolAppend:
+    """The new rows of a symbol; raises `LayerError` for a month file that cannot be read."""
+    settings = steps.settings
+    symbol = Symbol(settings.market, job.symbol)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
     since = _since(job, input_digests(fingerprint), first, settings, table)
-    growth = compute_append(table, settings.layout, symbol, settings.span, since, fingerprint)
-    return SymbolResult(outcomes, failures, growth)
+    return compute_append(table, settings.layout, symbol, settings.span, since, fingerprint)
 
 
 def input_name(task: Task) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.local_executor import execute, load_settings
@@ -20,6 +21,9 @@ from alphaqcm.data_collection.commands.summary import print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.storage.layout import Layout
+
+ANY_AGE = 1e12
+"""Seconds: a listing kept since any run."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     layout = Layout(arguments.data_root.resolve())
     settings = load_settings(layout.temp, parse_market(arguments.market))
     check_complete(settings, arguments.complete, arguments.name)
+    # a damaged month file is made again from the cache: the listing that is kept will do
+    settings = replace(settings, fetch={**settings.fetch, "listing_age": ANY_AGE})
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings) as steps,
