@@ -31,6 +31,8 @@ from alphaqcm.pipeline.storage.artifact import Artifact, read_fingerprint
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import checked, settings_of, walk
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2024, 2, 28)
 
 
@@ -191,7 +193,7 @@ def test_info_notices_a_changed_table(
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
     assert main(["info", "--data-root", str(made.root)]) == 1
-    assert "NOT the table of its catalogue: expected SHA-256" in capsys.readouterr().out
+    assert "NOT the table of its manifest: expected SHA-256" in capsys.readouterr().out
     told = ["info", str(table), "--json"]
     assert main(told) == 1
     assert orjson.loads(capsys.readouterr().out)["verified"] is False

@@ -71,6 +71,7 @@ def _text(path: Path) -> bytes:
 # ---- against exact readings
 
 
+@pytest.mark.slow
 def test_real_coin_margined_day_equals_the_decimal_reading(real: Path) -> None:
     path = real / "archive/data" / REAL_DAY
     file = ArchiveFile.parse("data/" + REAL_DAY)

@@ -133,6 +133,7 @@ def grown_equals_built(
     assert done.sha256 == hashlib.sha256(grown).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [3, 5, 9, 26])
 def test_a_day_more_gives_the_bytes_of_a_full_build(tmp_path: Path, days: int) -> None:
     old = {name: own_rows(name, days - 1) for name in SYMBOLS}

@@ -212,6 +212,7 @@ def test_summary_counts_each_symbol(built: data.SmallRoot) -> None:
     assert summary["rows"].sum() == final(built).height
 
 
+@pytest.mark.process
 def test_build_global_final_table_makes_the_same_table_from_csvs(
     built: data.SmallRoot, tmp_path: Path
 ) -> None:
@@ -235,6 +236,7 @@ def test_build_global_final_table_makes_the_same_table_from_csvs(
     assert metadata.num_row_groups > 3
 
 
+@pytest.mark.process
 def test_build_global_final_table_says_what_is_missing(tmp_path: Path) -> None:
     script = PROJECT / "data_collection" / "build_global_final_table.py"
     done = subprocess.run(
