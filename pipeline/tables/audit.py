@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,12 +37,13 @@ class ProvenFile:
     proof: Proof
 
 
-def audit_layers(layout: Layout) -> Iterator[ProvenFile]:
+def audit_layers(layout: Layout, names: Collection[str] | None = None) -> Iterator[ProvenFile]:
     """Every file of every layer that rows come from, read whole and held against its digest.
 
-    A CSV of which nothing tells what it should be is left out: the next run writes it anew.
+    `names` are layers, None: all. A CSV of which nothing tells what it should be is left out: the
+    next run writes it anew.
     """
-    for each in LAYERS:
+    for each in LAYERS if names is None else map(layer, names):
         if each.encoding in (Encoding.PARQUET, Encoding.CSV_SIDECAR):
             for path in layout.files(each):
                 seen = examine(path, layout.store)
@@ -51,8 +52,10 @@ def audit_layers(layout: Layout) -> Iterator[ProvenFile]:
         elif each.encoding is Encoding.JSON:
             for path in layout.files(each):
                 yield ProvenFile(each, path, _proof_of_json(layout, path))
-    yield from _stages(layout)
-    yield from _final_csvs(layout)
+    if names is None or any(layer(name).described_by == "symbol_tables" for name in names):
+        yield from (one for one in _stages(layout) if names is None or one.layer.name in names)
+    if names is None or "final_csv" in names:
+        yield from _final_csvs(layout)
 
 
 def _proof_of_json(layout: Layout, path: Path) -> Proof:
