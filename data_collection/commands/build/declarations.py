@@ -256,7 +256,10 @@ ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit sta
         DATA_ROOT,
         JSON,
     ),
-    ("--filter-quality --min-minutes-traded 50 --no-holes", "--impute ffill --ffill-limit 3 --name with_metrics"),
+    (
+        "--filter-quality --min-minutes-traded 50 --no-holes",
+        "--impute ffill --ffill-limit 3 --name with_metrics",
+    ),
 )  # fmt: skip
 
 COMMANDS = (

@@ -89,6 +89,8 @@ def _print(done: Updated, seconds: float) -> None:
         f"{done.looked_at:,} months looked at, {progress.built:,} built, "
         f"downloaded {progress.downloaded / 1e6:,.1f} MB, {seconds:,.1f} s"
     )
+    if done.healed:
+        print(done.healed)
     if progress.retried_errors:
         print(retried_errors_text(progress))
     if done.table is not None:
