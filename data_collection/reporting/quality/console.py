@@ -46,7 +46,7 @@ def screen(findings: Sequence[Finding], height: int, width: int | None) -> list[
     """Two lines a cause, as many as `height` has room for; cut at `width`, None for no cut."""
     every = causes(findings)
     room = max(1, (height - AROUND) // 2)
-    lines = []
+    lines: list[str] = []
     for cause in every[:room]:
         lines += _lines(cause)
     if rest := every[room:]:
