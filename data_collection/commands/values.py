@@ -24,6 +24,7 @@ DATA_SUFFIXES = (".parquet", ".zip", ".csv", ".sqlite")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST_LIMIT = 253  # characters of a name, and 63 of each of its parts (RFC 1035)
 
@@ -91,6 +92,23 @@ def name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("a name of letters, digits, _, . and -, 64 at most")
     return text
+
+
+def worker_name(text: str) -> str:
+    """The name of a worker, of which its lock and heartbeat are files."""
+    if not _WORKER.fullmatch(text):
+        raise ValueError("a name of letters, digits, ., _ and -, 32 at most")
+    return text
+
+
+def sample_symbols(text: str) -> int | tuple[str, ...]:
+    """How many symbols, or their names as the exchange writes them."""
+    if re.fullmatch(r"\d{1,20}", text, re.ASCII):
+        return whole(1, 10_000)(text)
+    found = words(text)
+    if not all(re.fullmatch(r"[A-Za-z0-9]\w{0,39}", name) for name in found):
+        raise ValueError("a number from 1 to 10000, or names as the exchange writes them")
+    return found
 
 
 def source(text: str) -> str:
