@@ -139,6 +139,16 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def answer(text: str) -> str:
+    """Where an answer goes: `-`, or a file that can be there and is no data."""
+    if text == "-":
+        return text
+    target = path(text)
+    if target.is_dir() or not target.parent.is_dir() or text.endswith(DATA_SUFFIXES):
+        raise ValueError("-, or a file to write in a folder that is there, with no name of data")
+    return text
+
+
 def words(text: str) -> tuple[str, ...]:
     """Words with commas between, at least one."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())

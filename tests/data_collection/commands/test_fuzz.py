@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
@@ -106,7 +107,10 @@ def test_words_are_values_or_refused_with_code_2(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in SERVES])
 def test_commands_end_with_a_code_whatever_an_option_says(
-    name: str, capfd: pytest.CaptureFixture[str], nowhere: Path
+    name: str,
+    capfd: pytest.CaptureFixture[str],
+    nowhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Through `main`, in an empty folder: each option with some of the nonsense."""
     chance = random.Random(name)
@@ -114,6 +118,7 @@ def test_commands_end_with_a_code_whatever_an_option_says(
     for words in chance.sample(found, min(len(found), 1_000 if SOAK else 25)):
         if COMMANDS[name].name == "monitor":
             words = [*words, "--once"]
+        monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 1"))
         try:
             code = main([name, *words])
         except SystemExit as ended:
