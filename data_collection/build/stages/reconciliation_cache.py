@@ -13,7 +13,7 @@ import polars as pl
 
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType, contract_usd
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
@@ -36,7 +36,11 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])
     try:
-        told = reconcile_month(pl.read_parquet(trades), pl.read_parquet(klines), layout.market)
+        told = reconcile_month(
+            pl.read_parquet(trades),
+            pl.read_parquet(klines),
+            contract_usd(layout.market, symbol),
+        )
     except OSError as error:
         raise layer_error(trades, error) from error
     try:
