@@ -244,8 +244,13 @@ def test_a_state_of_an_earlier_release_is_read_and_merged_with_a_plan(tmp_path: 
     done = {"state": "done", "basis": "k", "at": "2024-03-01T00:00:00.000Z", "built": True}
     names = ("month/klines:1m/X/2024-02", "month/metrics/X/2024-02", "hourly/metrics/X")
     old = {
-        **{"format": "alphaqcm queue", "version": 1, "generation": "a", "revision": 9},
-        **{"last_token": 7, "settings": {"shared_by": 3}, "tasks": dict.fromkeys(names, done)},
+        "format": "alphaqcm queue",
+        "version": 1,
+        "generation": "a",
+        "revision": 9,
+        "last_token": 7,
+        "settings": {"shared_by": 3},
+        "tasks": dict.fromkeys(names, done),
     }
     path.write_text(json.dumps(old))
     queue = Queue.open(path, options=QueueOptions(say=lambda _: None))
