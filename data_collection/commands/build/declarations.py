@@ -259,8 +259,10 @@ them.""",
         DATA_ROOT,
         JSON,
     ),
-    ("--horizon 1h,4h,24h --filter-quality --min-minutes-traded 50 --no-holes",
-     "--impute ffill --ffill-limit 3 --name with_metrics"),
+    (
+        "--horizon 1h,4h,24h --filter-quality --min-minutes-traded 50 --no-holes",
+        "--impute ffill --ffill-limit 3 --name with_metrics",
+    ),
 )  # fmt: skip
 
 COMMANDS = (
