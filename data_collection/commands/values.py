@@ -25,6 +25,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MOST_HOURS = 8760
 _HOST_LIMIT = 253  # characters of a name, and 63 of each of its parts (RFC 1035)
 
 
@@ -127,6 +128,15 @@ def words(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("at least one name; several with commas between")
     return found
+
+
+def hours(text: str) -> tuple[int, ...]:
+    """Numbers of hours, `1h,4h,24h`, each once, the shortest first; up to a year."""
+    found = [re.fullmatch(r"([1-9]\d{0,3})h", word.strip(), re.ASCII) for word in text.split(",")]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) != len(found) or max(numbers) > _MOST_HOURS:
+        raise ValueError(f"hours such as 1h,4h,24h, up to {_MOST_HOURS}h")
+    return tuple(sorted(set(numbers)))
 
 
 def yes_or_no(text: str) -> bool:
