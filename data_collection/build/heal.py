@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alphaqcm.data_collection.build.integrity import damaged_files
+from alphaqcm.data_collection.build.last_run import has_settings, load_settings
 from alphaqcm.data_collection.build.publish import publish
-from alphaqcm.data_collection.build.run.local_executor import execute, has_settings, load_settings
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.storage.file_store import LOCAL

@@ -12,13 +12,14 @@ from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.archive.selection import Selection
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.build.run.local_executor import last_source
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, typed, types_of
+from alphaqcm.data_collection.build.last_run import last_source
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.output import tell
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market, parse_market
+from alphaqcm.pipeline.domain.series_type import parse_typed, typed, types_of
 from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.output import Answer
