@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "training-set": "features and labels as training files",
     "sample": "write a simulated archive",
     "mirror": "serve an archive tree over HTTP as the archive does",
+    "exchange": "serve a simulated exchange: REST, WebSockets, faults",
 }
 
 

@@ -1,0 +1,1 @@
+"""Simulated sources: what the archive and the exchange would serve, made here."""
