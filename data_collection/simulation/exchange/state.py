@@ -42,6 +42,7 @@ class ExchangeSpec:
     size: UniverseSize = field(default_factory=UniverseSize)
     trades_per_minute: int = 3  # of every generated symbol, on average
     kline_push: KlinePush = KlinePush.FULL
+    cm_routed: bool = False  # cm streams need their route, as um's do
     patience: int = 80  # 429 answers in a minute before an address is banned
     scenario: Scenario = field(default_factory=Scenario)
 

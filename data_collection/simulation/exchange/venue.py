@@ -68,6 +68,10 @@ class Venue:
         """The market's symbols in order."""
         return [one for one in self._listings.values() if one.market is market]
 
+    def everything(self) -> list[Listing]:
+        """The symbols of all markets."""
+        return list(self._listings.values())
+
     def find(self, market: Market, symbol: str) -> Listing | None:
         """A symbol, or None."""
         return self._listings.get((market, symbol))
