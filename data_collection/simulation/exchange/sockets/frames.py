@@ -36,6 +36,7 @@ class Candle:
     first_id: int = -1
     last_id: int = -1
     known: bool = False  # a price is known
+    flat_start: bool = False  # its first minute is over without a trade: it opened flat
 
     def add(
         self, price: int, quantity: int, amount: int, first_id: int, last_id: int, maker: int
@@ -43,12 +44,11 @@ class Candle:
         """Take in one trade."""
         if self.first_id < 0:
             self.first_id = first_id
-            self.open = self.high = self.low = price
+            if not self.flat_start:
+                self.open = self.high = self.low = price
             self.known = True
-        elif price > self.high:
-            self.high = price
-        elif price < self.low:
-            self.low = price
+        self.high = max(self.high, price)
+        self.low = min(self.low, price)
         self.close = price
         self.volume += quantity
         self.amount += amount

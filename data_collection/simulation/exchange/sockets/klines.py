@@ -5,19 +5,17 @@ from __future__ import annotations
 import heapq
 from itertools import count
 
-import numpy as np
-
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import Candle, kline
 from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import Stream
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState, KlinePush
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
+    MINUTE_MS,
     window_number,
     window_start,
 )
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
-from alphaqcm.data_collection.simulation.exchange.tape.trades import bars_of_trades
 
 _LOOK_BACK_MS = 600_000
 _SUMS = ("open", "high", "low", "close", "volume", "amount", "count", "buy_volume", "buy_amount",
@@ -75,18 +73,22 @@ class KlineRunner:
             else:
                 self._stand_at(row[2])
 
+    def settle(self) -> None:
+        """Look further back for a price, where the replay has found none."""
+        if not self.candle.known:
+            before = self._state.venue.close_before(self.listing, self.since_ms)
+            if before is not None:
+                self._stand_at(before)
+
     def catch_up(self, now_ms: int) -> None:
         """The same from the truth, for a window too long to be replayed."""
-        venue, candle = self._state.venue, self.candle
-        earlier = venue.trades(self.listing, self.since_ms, candle.start)
-        before = int(earlier.price[-1]) if len(earlier) else None
-        trades = venue.trades(self.listing, candle.start, now_ms)
-        starts, ends = (np.array([edge], dtype=np.int64) for edge in (candle.start, candle.end))
-        bars = bars_of_trades(trades, starts, ends, before)
+        bars = self._state.venue.bars(
+            self.listing, self.stream.interval, self._number, self._number + 1, now_ms
+        )
         if len(bars):
-            candle.known = True
+            self.candle.known = True
             for name in _SUMS:
-                setattr(candle, name, int(getattr(bars, name)[0]))
+                setattr(self.candle, name, int(getattr(bars, name)[0]))
 
     def _stand_at(self, price: int) -> None:
         candle = self.candle
@@ -95,7 +97,9 @@ class KlineRunner:
 
     def add(self, row: Row) -> None:
         """Take in one trade of the window."""
-        _, _, price, quantity, amount, first_id, last_id, maker = row
+        time, _, price, quantity, amount, first_id, last_id, maker = row
+        if self.candle.first_id < 0 and self.candle.known:
+            self.candle.flat_start = time >= self.candle.start + MINUTE_MS
         self.candle.add(price, quantity, amount, first_id, last_id, maker)
 
     def roll(self, until_ms: int, now_ms: int) -> None:
@@ -125,11 +129,11 @@ class KlineRunner:
         )
 
     def _close(self, now_ms: int) -> None:
-        candle = self.candle
-        if not candle.count:
-            for start, end in self._state.venue.quiet(self.listing):
-                if start <= candle.start and candle.end <= end:
-                    candle.known = False
+        if not self.candle.count and any(
+            start <= self.candle.start and self.candle.end <= end
+            for start, end in self._state.venue.quiet(self.listing)
+        ):
+            return
         weather = self._state.weather
         if weather.has(FaultKind.MISSING_CLOSE) and weather.concerning(
             FaultKind.MISSING_CLOSE, self.listing, now_ms

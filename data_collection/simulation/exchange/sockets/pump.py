@@ -141,6 +141,9 @@ class Pump:
             for listing, rows in self._rows(self._flow.between(start_ms, self._last_ms)):
                 for runner in runners_of.get((listing.market, listing.symbol), ()):
                     runner.replay(rows)
+            for group in runners_of.values():
+                for runner in group:
+                    runner.settle()
 
     def _futures(self) -> Iterable[Listing]:
         for market in (Market.UM, Market.CM):
