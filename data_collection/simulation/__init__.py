@@ -1,1 +1,1 @@
-"""Simulated sources: what the archive and the exchange would serve, made here."""
+"""Stand-ins for the outside world, to try everything without a network."""

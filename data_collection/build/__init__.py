@@ -1,0 +1,1 @@
+"""From the archive's files to layers and tables: tasks, a whole run, daily updates, publication."""

@@ -1,0 +1,129 @@
+"""Every layer of a data root as a DuckDB view, in a connection that can only read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
+from alphaqcm.pipeline.features.columns import REGISTRY, DType
+from alphaqcm.pipeline.storage.layout import Layout
+
+_SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One layer: the view's name, the files behind it, and the query that reads them."""
+
+    name: str
+    files: str  # a glob
+    query: str
+
+
+def views(layout: Layout) -> Iterator[View]:
+    """The views of every layer that has files, in the order of the road."""
+    for layer in layers(layout):
+        yield from _view(layer)
+    for name, table in final_tables(layout):
+        query = f"SELECT * FROM read_parquet({_text(str(table))})"  # noqa: S608 - our own path
+        yield View(name, str(table), query)
+
+
+def _view(layer: LayerFiles) -> Iterator[View]:
+    one = layer.any
+    if one is None:
+        return
+    files = f"{_literal(layer.folder)}/{layer.pattern}"
+    is_parquet = layer.pattern.endswith(".parquet")
+    read = f"read_parquet({_text(files)}, filename = true)" if is_parquet else _read_csv(files, one)
+    key = f"regexp_extract(filename, {_text(layer.symbol)}, 1) AS symbol"
+    yield View(layer.name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+
+
+def _literal(folder: Path) -> str:
+    """The folder in a glob: its own `[`, `*` and `?` as themselves."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(folder))
+
+
+def _read_csv(files: str, one: Path) -> str:
+    """All files of a layer have the columns of `one`; types are told, never guessed from rows."""
+    with one.open(encoding="utf-8") as stream:
+        time, *names = stream.readline().strip().split(",")
+    types = {time: "TIMESTAMP WITH TIME ZONE"} | {name: _sql_type(name) for name in names}
+    told = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+    # null is an empty field
+    return (
+        f"read_csv({_text(files)}, filename = true, header = true, nullstr = '', "
+        f"auto_detect = false, delim = ',', columns = {{{told}}})"
+    )
+
+
+def _sql_type(column: str) -> str:
+    dtype = REGISTRY[column].dtype if column in REGISTRY else DType.FLOAT
+    return _SQL_TYPES.get(dtype, "BIGINT")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with the views; it can read below the data root and nowhere else.
+
+    Times are in UTC. Raises `UsageError` where the root has no layers.
+    """
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    made = 0
+    for view in views(layout):
+        connection.execute(f'CREATE VIEW "{view.name}" AS {view.query}')
+        made += 1
+    if not made:
+        raise UsageError(
+            layout.base,
+            expected="a data root with layers",
+            found="none",
+            next_step="alphaqcm run, or name the data root with --data-root",
+        )
+    allowed = [layout.root, *layout.overrides.values()]
+    # a view's glob is looked up by its own text, then each file by its path
+    texts = {text for path in allowed for text in (str(path), _literal(path))}
+    folders = ", ".join(map(_text, sorted(texts)))
+    connection.execute(f"SET allowed_directories = [{folders}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRelation:
+    """Run one reading statement; raises `UsageError` for anything else and for wrong SQL."""
+    try:
+        statements = connection.extract_statements(text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            kinds = ", ".join(statement.type.name for statement in statements)
+            raise UsageError(
+                "the query",
+                expected="one reading statement (SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE)",
+                found=kinds or "none",
+                next_step="the layers are read-only; write results with --format csv > FILE",
+            )
+        return connection.sql(text)
+    except duckdb.Error as error:
+        raise UsageError(
+            "the query",
+            expected="SQL over " + ", ".join(_names(connection)),
+            found=str(error),
+            next_step='alphaqcm sql "SHOW TABLES", or for examples: alphaqcm docs sql',
+        ) from error
+
+
+def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [name for (name,) in connection.sql("SHOW TABLES").fetchall()]
