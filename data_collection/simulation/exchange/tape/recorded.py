@@ -81,7 +81,7 @@ class RecordedTape:
         if not last:
             return None
         base, quote = _assets(market, symbol)
-        ends = self.tree.parts(market, kind, symbol)[-1].end_ms < self.end_ms
+        end_ms = self._end_of(market, symbol, last)
         return Listing(
             market=market,
             symbol=symbol,
@@ -92,11 +92,23 @@ class RecordedTape:
             tick=1,
             quantity_decimals=quantity,
             onboard_ms=first - first % MINUTE_MS,
-            end_ms=last - last % MINUTE_MS + MINUTE_MS if ends else FOREVER_MS,
+            end_ms=end_ms if end_ms < self.end_ms else FOREVER_MS,
             contract_type=_contract(market, symbol),
             contract_size=(100 if base == "BTC" else 10) if market is Market.CM else 0,
             funding_hours=self._hours(market, symbol),
         )
+
+    def _end_of(self, market: Market, symbol: str, last_ms: int) -> int:
+        """Where the symbol's minutes end; without any, its last file, or its last trade in it."""
+        ends = [
+            int(columns["start"].max()) + MINUTE_MS
+            for _, columns in self.tree.rows(market, "klines", symbol, KLINE_COLUMNS)
+            if len(columns["start"])
+        ]
+        if ends:
+            return max(ends)
+        file_end = self.tree.parts(market, "aggTrades", symbol)[-1].end_ms
+        return file_end if file_end >= self.end_ms else last_ms - last_ms % MINUTE_MS + MINUTE_MS
 
     def _hours(self, market: Market, symbol: str) -> int:
         for _, columns in self.tree.rows(market, "fundingRate", symbol, FUNDING_COLUMNS):
