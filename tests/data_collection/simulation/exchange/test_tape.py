@@ -44,7 +44,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tape")
     for market in Market:
         names = (SYMBOLS[market.value],) + (("SOLUSDT",) if market is Market.UM else ())
-        traps = (Outage(*QUIET),) + ((Delisted("SOLUSDT", GONE),) if len(names) > 1 else ())
+        traps = (Outage(*QUIET),) + (
+            (Delisted("SOLUSDT", GONE, bars_go_on=False),) if len(names) > 1 else ()
+        )
         write_sample(
             root,
             SampleSpec(names, days=3, market=market, trades_per_day=6000, traps=traps),
