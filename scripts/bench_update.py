@@ -31,9 +31,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
+from alphaqcm.data_collection.build.run.task_graph import month_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.change_index import (
     ChangeIndex,
@@ -42,19 +43,19 @@ from alphaqcm.data_collection.build.update.change_index import (
     month_file,
 )
 from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.date_range import DateRange
-from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market
+from alphaqcm.pipeline.domain.series_type import SeriesType, parse_typed
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import write_table
@@ -189,24 +190,28 @@ def publish(everything: Path, source: Path, last: date) -> None:
 def years_before(settings: RunSettings) -> None:
     """Month files of noise for every month before the running one, shared by all symbols."""
     first, *others = settings.symbols
-    for task in settings.tasks(first):
-        if task.kind is not TaskKind.MONTH or Period.parse(task.month).start >= MONTH:
-            continue
+    before = DateRange(settings.span.start, MONTH - timedelta(days=1))
+    tasks = [
+        task
+        for name in settings.types
+        for task in month_tasks(SeriesType.parse(name), first, before)
+    ]
+    for task in tasks:
+        (month,) = task.months(before)
         path = month_file(settings, task)
-        series = series_of(settings.market, task.type, first)
-        key = series.file(Period.parse(task.month)).key
+        series = task.series(settings.market)
+        key = series.file(month).key
         fingerprint = Fingerprint(f"month/{series.type}", 1, (Input(key, "0" * 64),))
-        frame = noise_month(task.type, Period.parse(task.month))
+        frame = noise_month(str(task.type), month)
         report = {"counters": {}} if series.type is DataType.AGGTRADES else {"files": {}}
-        write_parquet(frame, path, fingerprint, report)
+        Artifact(path, fingerprint).write(frame, report)
         for other in others:
             share(path, month_file(settings, replace(task, symbol=other)))
-    for month in sorted({task.month for task in settings.tasks(first) if task.month}):
-        if Period.parse(month).start < MONTH:
-            reconciled(settings.layout, first, Period.parse(month))
-            path = kept_path(settings.layout, first, Period.parse(month))
-            for other in others:
-                share(path, kept_path(settings.layout, other, Period.parse(month)))
+    for month in months_between(before.start, before.end):
+        reconciled(settings.layout, first, month)
+        path = settings.layout.reconciled_file(first, month)
+        for other in others:
+            share(path, settings.layout.reconciled_file(other, month))
 
 
 def share(path: Path, target: Path) -> None:

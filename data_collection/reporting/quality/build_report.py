@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import (
     BASE,
@@ -23,6 +23,7 @@ from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings
 from alphaqcm.pipeline.checks.finding import Finding, Severity, worst_first
 from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 
 _FEW = 3

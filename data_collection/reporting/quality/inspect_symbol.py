@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.reporting.quality.model import Reconciled
 from alphaqcm.data_collection.reporting.quality.month_files import (
@@ -33,6 +33,7 @@ from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 from alphaqcm.pipeline.errors import BadName
 
@@ -138,7 +139,7 @@ def _examine_aggtrades(file: MonthFile) -> Seen | None:
         int(minute.max.timestamp()) * 1_000_000,
         int(found["first_agg_trade_id"].min),
         int(found["last_agg_trade_id"].max),
-        file.report.get("counters", {}),
+        {} if file.report.counters is None else file.report.counters.to_dict(),
     )
     return Seen(month, 0)  # what should be there is known from the klines: see _reconcile
 
