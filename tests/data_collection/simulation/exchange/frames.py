@@ -12,9 +12,6 @@ import aiohttp
 
 from tests.data_collection.simulation.exchange.conftest import Client
 
-QUIET_S = 0.4
-"""How long nothing must come for the frames of a step to be all there."""
-
 Socket = aiohttp.ClientWebSocketResponse
 
 

@@ -16,6 +16,8 @@ from tests.data_collection.simulation.exchange.conftest import START_MS
 binance = pytest.importorskip("binance", reason="python-binance is not installed")
 ccxt = pytest.importorskip("ccxt", reason="ccxt is not installed")
 
+pytestmark = pytest.mark.process  # their candles close in real seconds: not for `make test-fast`
+
 HOUR = 3_600_000
 FETCHED = ["spot", "linear", "inverse"]
 MARKETS = {"spot": "BTC/USDT", "um": "BTC/USDT:USDT", "cm": "BTC/USD:BTC"}
