@@ -95,10 +95,12 @@ class Archive:
     Use `open`. One `fetch` at a time; it may be called from any thread.
     """
 
-    def __init__(self, source: Source, cache: Path, options: FetchOptions) -> None:
+    def __init__(
+        self, source: Source, cache: Path, options: FetchOptions, ledger_dir: Path | None = None
+    ) -> None:
         self.cache = cache
         self.options = options
-        self.ledger = Ledger(cache)
+        self.ledger = Ledger(ledger_dir or cache)
         self.retry_policy = RetryPolicy(
             RetrySettings(
                 options.connections, options.rate_limit, options.retries, options.backoff
@@ -124,9 +126,13 @@ class Archive:
         cache: Path,
         listing: str | None = None,
         options: FetchOptions | None = None,
+        ledger_dir: Path | None = None,
     ) -> Archive:
-        """Open a source (URL or directory); raises `UsageError`, `CacheError`."""
-        return cls(Source.parse(source, listing), cache, options or FetchOptions())
+        """Open a source (URL or directory); the ledger lies in the cache unless told otherwise.
+
+        Raises `UsageError`, `CacheError`.
+        """
+        return cls(Source.parse(source, listing), cache, options or FetchOptions(), ledger_dir)
 
     def close(self) -> None:
         """Let go of connections, helper processes and the ledger."""

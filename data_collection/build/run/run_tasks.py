@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from alphaqcm.data_collection.build.integrity import adopt_once
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor
 from alphaqcm.data_collection.build.run.progress import ProgressBar, RunProgress
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
@@ -24,7 +25,7 @@ def find_pending(runner: TaskRunner, *, offline: bool = False) -> tuple[RunProgr
     left: list[Task] = []
     pending: set[str] = set()
     for task in run_tasks(runner.settings):
-        if offline and task.stage is Stage.MONTH:
+        if offline and task.stage is Stage.MONTH and not runner.is_damaged(task):
             continue
         outcome = runner.current(task) if pending.isdisjoint(task.needs) else None
         if outcome is None:
@@ -45,6 +46,7 @@ def execute(
 ) -> RunProgress:
     """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
     settings = runner.settings
+    adopt_once(settings.layout)
     progress, left = find_pending(runner, offline=offline)
     if not left:
         nothing = all(outcome.result is TaskResult.ABSENT for outcome in progress.outcomes.values())
