@@ -15,7 +15,7 @@ from alphaqcm.data_collection.commands.use import declarations as use
 _ORDER = (
     "run", "build", "update", "symbols", "plan", "fetch", "ledger", "verify", "minutes", "worker",
     "workers", "monitor", "columns", "check", "info", "sql", "export", "training-set", "config",
-    "completion", "docs", "sample", "mirror",
+    "completion", "docs", "sample", "mirror", "exchange",
 )  # fmt: skip
 
 
