@@ -1,0 +1,336 @@
+"""Windows folded from finer candles: every sum adds left to right in time order.
+
+A sum of floats depends on its order. Here the order is fixed: a window's sum starts with its first
+part and adds the others one by one, in order of time. In batch these are k vector additions over
+shifted slices, online (`window_state`) it is `acc += value`; both give the same bits. `np.sum`,
+rolling sums and a group-by of a table library do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from alphaqcm.pipeline.errors import TableError
+
+Ints = npt.NDArray[np.int64]
+Values = npt.NDArray[Any]
+"""A column: float64 or int64, shape (rows,); NaN stands for a missing value."""
+
+_BLOCK: Final = 4_096  # rows whose sliding sums stay in the processor's cache
+
+
+class Holes(StrEnum):
+    """What becomes of a window that lacks parts."""
+
+    STRICT = "strict"  # absent
+    PARTIAL = "partial"  # folded from the parts that are there
+
+
+class Fold(StrEnum):
+    """How a column's parts become the window's value.
+
+    A missing part value makes the window's value missing (FIRST and LAST look at one part only);
+    LAST_KNOWN passes over missing ones.
+    """
+
+    FIRST = "first"
+    LAST = "last"
+    MAX = "max"
+    MIN = "min"
+    SUM = "sum"
+    LAST_KNOWN = "last_known"
+
+
+_BAR: Final = {"open": Fold.FIRST, "high": Fold.MAX, "low": Fold.MIN, "close": Fold.LAST}
+_BAR_SUMS: Final = (
+    "volume",
+    "quote_volume",
+    "count",  # the archive's names
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "trade_num",  # the names of the REST candles
+    "taker_buy_base_asset_volume",
+    "taker_buy_quote_asset_volume",
+)
+CANDLE_FOLDS: Final[Mapping[str, Fold]] = {**_BAR, **dict.fromkeys(_BAR_SUMS, Fold.SUM)}
+"""Columns of klines: prices in quote per base, volumes in base and quote units, trade counts."""
+
+_FLOW_SUMS: Final = (
+    "trade_count",
+    "base_volume",
+    "quote_volume",
+    "taker_buy_qty",
+    "taker_sell_qty",
+    "taker_buy_quote",
+    "taker_sell_quote",
+    "taker_buy_quote_sq",
+    "taker_sell_quote_sq",
+    "taker_buy_trade_count",
+    "taker_sell_trade_count",
+    "whale_buy_quote",
+    "whale_sell_quote",
+    "retail_buy_quote",
+    "retail_sell_quote",
+    "raw_trade_count",
+)
+FLOW_FOLDS: Final[Mapping[str, Fold]] = {
+    **dict.fromkeys(_FLOW_SUMS, Fold.SUM),
+    "first_ts": Fold.FIRST,
+    "price_first": Fold.FIRST,
+    "last_ts": Fold.LAST,
+    "price_last": Fold.LAST,
+    "price_high": Fold.MAX,
+    "price_low": Fold.MIN,
+    "first_agg_trade_id": Fold.FIRST,
+    "last_agg_trade_id": Fold.LAST,
+}
+"""Columns of the aggTrades minutes (order flow)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Windows in order: all arrays have shape (windows,)."""
+
+    window: Ints  # position of the first part a whole window has, divided by k
+    first: Ints  # row of the first part that is there
+    parts: Ints  # parts that are there, 1..k
+    columns: dict[str, Values]
+
+
+def folds_for(names: Iterable[str], known: Mapping[str, Fold]) -> dict[str, Fold]:
+    """The fold of each column in `names`; raises `TableError` for a name that `known` lacks."""
+    names = list(names)
+    if unknown := [name for name in names if name not in known]:
+        raise TableError(
+            "windows of " + ", ".join(unknown),
+            expected="columns whose fold is known: " + ", ".join(known),
+            next_step="leave them out, or tell how they are folded",
+        )
+    return {name: known[name] for name in names}
+
+
+def fold_windows(
+    columns: Mapping[str, Values],
+    k: int,
+    holes: Holes | str = Holes.STRICT,
+    *,
+    position: Ints | None = None,
+    folds: Mapping[str, Fold] = CANDLE_FOLDS,
+) -> Folded:
+    """Fold parts into windows of `k`.
+
+    `columns` are arrays of shape (rows,), float64 or int64, in time order. `position` (rows,) is
+    each row's number on the grid of parts, strictly increasing; a number left out is a hole, and
+    window w has the positions [w*k, (w+1)*k). Without it the rows are 0, 1, 2, … strict: only
+    windows with all k parts. partial: windows with one or more. Raises `TableError` for a column
+    that `folds` does not know, for columns of different lengths and for positions out of order.
+    """
+    chosen = folds_for(columns, folds)
+    rows = _positions(columns, position)
+    if Holes(holes) is Holes.STRICT:
+        window = rows // k
+        starts = np.flatnonzero(_whole(rows, k) & (rows[: _slides(rows, k)] == _head(window, k)))
+        parts = np.full(starts.size, k, np.int64)
+    else:
+        window = rows // k
+        new = np.empty(rows.size, np.bool_)
+        new[:1] = True
+        np.not_equal(window[1:], window[:-1], out=new[1:])
+        starts = np.flatnonzero(new)
+        parts = np.diff(starts, append=rows.size)
+    folder = _Windows.of(starts, parts, k)
+    return Folded(
+        window[starts],
+        starts,
+        parts,
+        {name: folder.fold(values, chosen[name]) for name, values in columns.items()},
+    )
+
+
+def fold_offsets(
+    columns: Mapping[str, Values],
+    k: int,
+    *,
+    position: Ints | None = None,
+    folds: Mapping[str, Fold] = CANDLE_FOLDS,
+) -> list[Folded]:
+    """The strict windows of `k` parts at each of the k offsets, all folded in one go.
+
+    The same windows, to the bit, as `fold_windows` gives with `position - o` for o in 0..k-1, in
+    this order; a window's number is that of the shifted positions.
+    """
+    chosen = folds_for(columns, folds)
+    rows = _positions(columns, position)
+    shift = rows[: _slides(rows, k)]
+    window = shift // k
+    offset = np.where(_whole(rows, k), shift - window * k, -1)
+    picked = [np.flatnonzero(offset == number) for number in range(k)]
+    slid = {name: _slide(values, chosen[name], k) for name, values in columns.items()}
+    return [
+        Folded(
+            window[starts],
+            starts,
+            np.full(starts.size, k, np.int64),
+            {name: values[starts] for name, values in slid.items()},
+        )
+        for starts in picked
+    ]
+
+
+def _positions(columns: Mapping[str, Values], position: Ints | None) -> Ints:
+    lengths = {len(values) for values in columns.values()}
+    if position is None:
+        position = np.arange(max(lengths, default=0), dtype=np.int64)
+    if lengths - {len(position)}:
+        raise TableError(
+            "candles to fold",
+            expected=f"columns of {len(position)} rows",
+            found=", ".join(map(str, sorted(lengths))),
+        )
+    if not (position[1:] > position[:-1]).all():
+        raise TableError(
+            "candles to fold",
+            expected="one candle an instant, in order of time",
+            found="rows out of order or twice",
+            next_step="sort them by time and keep one of each",
+        )
+    return position
+
+
+def _slides(rows: Ints, k: int) -> int:
+    """How many runs of k rows there are."""
+    return max(rows.size - k + 1, 0)
+
+
+def _whole(rows: Ints, k: int) -> npt.NDArray[np.bool_]:
+    """Whether the k rows from each row on are k positions in a row; shape (rows - k + 1,)."""
+    return np.asarray(rows[k - 1 :] - rows[: _slides(rows, k)] == k - 1)
+
+
+def _head(window: Ints, k: int) -> Ints:
+    return window[: _slides(window, k)] * k
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Rows of each window: whole ones as a block of k columns, the others by falling size."""
+
+    whole: npt.NDArray[np.bool_] | None  # None: all are
+    block: Ints | slice  # rows of the whole windows, one window after the other
+    k: int
+    starts: Ints  # of the windows that lack parts, the largest first
+    order: Ints  # where these belong
+    longer: list[int]  # how many of them have more than j parts
+    count: int
+
+    @classmethod
+    def of(cls, starts: Ints, parts: Ints, k: int) -> _Windows:
+        whole = parts == k
+        full = starts if whole.all() else starts[whole]
+        block: Ints | slice
+        if full.size and full[-1] - full[0] == (full.size - 1) * k:
+            block = slice(int(full[0]), int(full[0]) + full.size * k)
+        else:
+            block = (full[:, None] + np.arange(k)).ravel()
+        rest = np.flatnonzero(~whole)
+        order = rest[np.argsort(-parts[rest], kind="stable")]
+        sizes = np.sort(parts[rest])
+        most = int(sizes[-1]) if sizes.size else 0
+        longer = (sizes.size - np.searchsorted(sizes, np.arange(most), side="right")).tolist()
+        return cls(
+            None if full.size == starts.size else whole,
+            block,
+            k,
+            starts[order],
+            order,
+            longer,
+            starts.size,
+        )
+
+    def fold(self, values: Values, fold: Fold) -> Values:
+        """One value a window."""
+        whole = _fold_block(fold, values[self.block].reshape(-1, self.k))
+        if self.whole is None:
+            return whole
+        out = np.empty(self.count, values.dtype)
+        out[self.whole] = whole
+        out[self.order] = self._lacking(values, fold)
+        return out
+
+    def _lacking(self, values: Values, fold: Fold) -> Values:
+        found = values[self.starts]
+        if fold is Fold.FIRST:
+            return found
+        for j, more in enumerate(self.longer[1:], start=1):
+            _step(fold, found[:more], values[self.starts[:more] + j])
+        return _clean(fold, found)
+
+
+def _fold_block(fold: Fold, block: Values) -> Values:
+    """Fold the k columns of a block of shape (windows, k), the earliest first."""
+    k = block.shape[1]
+    if fold is Fold.LAST:
+        return block[:, k - 1].copy()
+    found = block[:, 0].copy()
+    if fold is not Fold.FIRST:
+        for j in range(1, k):
+            _step(fold, found, block[:, j])
+    return _clean(fold, found)
+
+
+def _step(fold: Fold, found: Values, part: Values) -> None:
+    """Fold one more part into `found`, in place."""
+    if fold is Fold.SUM:
+        np.add(found, part, out=found)
+    elif fold is Fold.MAX:
+        np.maximum(found, part, out=found)
+    elif fold is Fold.MIN:
+        np.minimum(found, part, out=found)
+    elif fold is Fold.LAST:
+        found[:] = part
+    elif fold is Fold.LAST_KNOWN:
+        np.copyto(found, part, where=part == part)  # NaN is not equal to itself
+
+
+def _clean(fold: Fold, found: Values) -> Values:
+    """Of 0.0 and -0.0 an extreme may be either, as the processor likes: make it 0.0."""
+    if fold in (Fold.MAX, Fold.MIN) and found.dtype.kind == "f":
+        found += 0.0
+    return found
+
+
+def _slide(values: Values, fold: Fold, k: int) -> Values:
+    """The fold of the k rows from each row on; shape (rows - k + 1,)."""
+    slides = max(len(values) - k + 1, 0)
+    if fold is Fold.FIRST:
+        return values[:slides]
+    if fold is Fold.LAST:
+        return values[k - 1 :] if slides else values[:0]
+    out = np.empty(slides, values.dtype)
+    for start in range(0, slides, _BLOCK):
+        stop = min(start + _BLOCK, slides)
+        if fold in (Fold.MAX, Fold.MIN):
+            out[start:stop] = _extreme(values[start : stop + k - 1], fold, k)
+            continue
+        found = out[start:stop]
+        found[:] = values[start:stop]
+        for j in range(1, k):
+            _step(fold, found, values[start + j : stop + j])
+    return _clean(fold, out)
+
+
+def _extreme(values: Values, fold: Fold, k: int) -> Values:
+    """Extremes of k rows from extremes of 1, 2, 4, … rows: their order does not matter."""
+    pick = np.maximum if fold is Fold.MAX else np.minimum
+    width = 1
+    while width * 2 <= k:
+        values = pick(values[width:], values[:-width])
+        width *= 2
+    rest = k - width
+    return pick(values[rest:], values[: len(values) - rest]) if rest else values
