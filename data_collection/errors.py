@@ -108,13 +108,14 @@ class RegionRefused(ExchangeError):
 class Banned(ExchangeError):
     """The exchange shut this address out for a time (418)."""
 
-    def __init__(self, subject: object, until: float, until_text: str) -> None:
+    def __init__(self, subject: str, until: float, until_text: str) -> None:
         super().__init__(
             subject,
             expected="an address that may ask",
             found=f"a ban of this address until {until_text}",
             next_step="run the same command again after that; what was fetched is kept",
         )
+        self.until_text = until_text
         self.until = until  # the exchange's time, seconds since the epoch
 
 

@@ -14,9 +14,7 @@ import polars as pl
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES
 from alphaqcm.pipeline.registry import Market
 
-KlineRow = tuple[
-    int, float, float, float, float, float, int, float, int, float, float, float
-]
+KlineRow = tuple[int, float, float, float, float, float, int, float, int, float, float, float]
 """open time (ms), open, high, low, close, volume, close time (ms), quote volume, trades, taker buy
 base volume, taker buy quote volume, unused."""
 
@@ -186,7 +184,7 @@ def candle_frame(table: np.ndarray[Any, np.dtype[np.float64]], interval_ms: int)
             for name in (*PRICES, *QUANTITIES)
         },
     }
-    return pl.DataFrame(columns).cast(dict(CANDLE_SCHEMA)).select(list(CANDLE_SCHEMA))
+    return pl.DataFrame(columns).select(pl.col(n).cast(t) for n, t in CANDLE_SCHEMA.items())
 
 
 def _reasons(

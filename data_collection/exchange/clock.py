@@ -1,8 +1,8 @@
 """The exchange's clock: its time, and sleeping until a time of it; never the machine's own.
 
 The time is what the exchange last told plus what the monotonic clock has counted since. Tests run
-against a stand-in whose clock may go faster: `ALPHAQCM_TEST_CLOCK` names its address, on loopback
-only, and times and sleeps then follow that clock.
+against a stand-in whose clock may go faster: `ALPHAQCM_TEST_CLOCK` names its address (on loopback
+only), whose clock then stands for the machine's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import msgspec
 from alphaqcm.data_collection.errors import UsageError
 
 TEST_CLOCK_VARIABLE = "ALPHAQCM_TEST_CLOCK"
+_UNKNOWN = 1.0  # seconds: how far a clock may be off that nobody told the time
+_FRESH = 30.0  # seconds for which an exact reading is kept against a less exact one
 _STEP = 0.5  # seconds at most between two looks while a test's clock may be set
 
 
@@ -35,8 +37,7 @@ class ExchangeClock:
         self._anchor = time.monotonic()
         self._base = time.time() if now is None else now
         self.speed = speed
-        self.uncertainty = 0.0 if now is not None else 1.0  # seconds of exchange time
-        self.follows_test = False
+        self.uncertainty = _UNKNOWN * speed  # seconds of the exchange's time
 
     @classmethod
     def from_environment(cls) -> ExchangeClock:
@@ -60,8 +61,6 @@ class ExchangeClock:
         told = datetime.fromisoformat(reading.iso.replace("Z", "+00:00"))
         clock._anchor = (began + ended) / 2
         clock._base = told.astimezone(UTC).timestamp()
-        clock.uncertainty = (ended - began) / 2 * reading.speed
-        clock.follows_test = True
         return clock
 
     def now(self) -> float:
@@ -75,10 +74,11 @@ class ExchangeClock:
     def told(self, server_ms: int, sent: float, received: float) -> None:
         """Take over what the exchange says: `sent` and `received` are monotonic seconds.
 
-        The answer with the shortest way counts; a clock that follows a test's is not moved.
+        Of several answers the one with the shortest way counts, unless it is half a minute old.
         """
         doubt = (received - sent) / 2 * self.speed
-        if self.follows_test or doubt > max(self.uncertainty, 0.05):
+        stale = received - self._anchor > _FRESH
+        if doubt > self.uncertainty and not stale:
             return
         self._anchor = (sent + received) / 2
         self._base = server_ms / 1000
