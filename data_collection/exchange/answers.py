@@ -151,11 +151,11 @@ def read_klines(rows: list[KlineRow], interval_ms: int, begin_ms: int, end_ms: i
     if not rows:
         return KlinePage(candle_frame(np.empty((0, 12)), interval_ms), ())
     table = np.array(rows, dtype=np.float64)
-    rejected: list[Rejected] = []
     reasons = _reasons(table, interval_ms, begin_ms, end_ms)
     bad = np.array([reason != "" for reason in reasons])
-    for index in np.flatnonzero(bad):
-        rejected.append(Rejected(reasons[index], tuple(table[index].tolist())))
+    rejected = [
+        Rejected(reasons[index], tuple(table[index].tolist())) for index in np.flatnonzero(bad)
+    ]
     table = table[~bad]
     table = table[np.argsort(table[:, 0], kind="stable")]
     times = table[:, 0]
@@ -163,10 +163,10 @@ def read_klines(rows: list[KlineRow], interval_ms: int, begin_ms: int, end_ms: i
         keep = np.ones(table.shape[0], dtype=bool)
         for index in doubled:
             if not np.array_equal(table[index], table[index - 1]):
-                for one in (index - 1, index):
-                    rejected.append(
-                        Rejected("twice with different values", tuple(table[one].tolist()))
-                    )
+                rejected += [
+                    Rejected("twice with different values", tuple(row.tolist()))
+                    for row in table[index - 1 : index + 1]
+                ]
                 keep[index - 1] = False
             keep[index] = False
         table = table[keep]

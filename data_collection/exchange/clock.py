@@ -48,7 +48,8 @@ class ExchangeClock:
         _require_loopback(url)
         began = time.monotonic()
         try:
-            with urllib.request.urlopen(f"{url.rstrip('/')}/__clock__", timeout=10) as answer:
+            address = f"{url.rstrip('/')}/__clock__"
+            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310
                 reading = msgspec.json.decode(answer.read(), type=_Reading)
         except (OSError, msgspec.MsgspecError) as error:
             raise UsageError(

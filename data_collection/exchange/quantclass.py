@@ -1,7 +1,8 @@
 """Client of the Quantclass data API: hourly candles of whole markets as .7z archives of CSVs.
 
 Not tried against the live service: the shape of its answers is taken from its users' published
-programs. Archive members are read in memory with a bound on their size; their names are never paths.
+programs. Members of an archive are read in memory with a bound on their size; their names are
+never used as paths.
 """
 
 from __future__ import annotations

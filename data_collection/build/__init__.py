@@ -1,0 +1,1 @@
+"""What makes the data of a root from its sources."""
