@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from alphaqcm.data_collection.cli import main
+from alphaqcm.data_collection.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

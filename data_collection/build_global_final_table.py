@@ -14,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.catalogue import catalogue_path
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.summary import counted
-from alphaqcm.pipeline.final_csv import read_final_csvs
-from alphaqcm.pipeline.table_file import TableOptions, write_table
+from alphaqcm.data_collection.build.manifest import manifest_path
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.summary import counted
+from alphaqcm.pipeline.tables.final_csv import read_final_csvs
+from alphaqcm.pipeline.tables.table_file import TableOptions, write_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or folder.with_name(f"{folder.name}_all.parquet")
     options = TableOptions(arguments.compression, max(1, arguments.row_group_size))
     held = write_table(read_final_csvs(folder), output, None, options)
-    catalogue_path(output).unlink(missing_ok=True)  # it told of the table that was there
+    manifest_path(output).unlink(missing_ok=True)  # it told of the table that was there
     print(f"{output}: {sum(rows.rows for rows in held)} rows of {counted(len(held), 'symbol')}")
     return 0
 

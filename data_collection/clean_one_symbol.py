@@ -13,9 +13,9 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.part_of_road import configure_stage as configure
-from alphaqcm.data_collection.part_of_road import write_stage
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.script_actions import configure_stage as configure
+from alphaqcm.data_collection.commands.script_actions import write_stage
 
 __all__ = ["configure", "run"]
 

@@ -18,17 +18,17 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.commands import fetch
-from alphaqcm.data_collection.fetch_options import add_fetch_options
-from alphaqcm.data_collection.options import (
+from alphaqcm.data_collection.archive.selection import add_types_option
+from alphaqcm.data_collection.commands.data import fetch
+from alphaqcm.data_collection.commands.fetch_options import add_fetch_options
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.options import (
     add_market_option,
     add_root_option,
     add_source_options,
     add_span_options,
 )
-from alphaqcm.data_collection.universe import add_symbol_options
-from alphaqcm.data_collection.wanted import add_types_option
+from alphaqcm.data_collection.commands.universe import add_symbol_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,4 +48,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 run = fetch.run
 
 if __name__ == "__main__":
-    sys.exit(cli.run_module(sys.modules[__name__], sys.argv[1:], prog=sys.argv[0]))
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], prog=sys.argv[0]))

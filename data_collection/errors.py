@@ -8,7 +8,7 @@
         Unreachable      no answer after every retry
         BadListing       a listing that is no S3 listing
         Refused          451, or an answer that will not change by asking again
-        Trouble          one attempt went wrong; another may not (never leaves the transports' pool)
+        TransientError   one attempt went wrong; another may not (never leaves the transports)
       ExchangeError    the exchange does not give what it should
         NoAnswer         no answer after every try
         RegionRefused    451: this region is not served
@@ -62,7 +62,7 @@ class Refused(SourceError):
     """An answer that will not change by asking again."""
 
 
-class TroubleKind(StrEnum):
+class ErrorKind(StrEnum):
     """What can go wrong in one attempt at a download; the summary counts them by these names."""
 
     THROTTLED = "throttled"
@@ -78,11 +78,11 @@ class TroubleKind(StrEnum):
     LISTING = "broken listing page"
 
 
-class Trouble(SourceError):
+class TransientError(SourceError):
     """One attempt went wrong; another may not."""
 
     def __init__(
-        self, kind: TroubleKind, subject: str, found: str, retry_after: float | None = None
+        self, kind: ErrorKind, subject: str, found: str, retry_after: float | None = None
     ) -> None:
         super().__init__(subject, expected="a whole answer", found=found)
         self.kind = kind
@@ -90,7 +90,7 @@ class Trouble(SourceError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process boundary."""
-        return (Trouble, (self.kind, self.subject, self.found, self.retry_after))
+        return (TransientError, (self.kind, self.subject, self.found, self.retry_after))
 
 
 class ExchangeError(CollectionError):

@@ -14,11 +14,11 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.part_of_road import configure_fetch as configure
-from alphaqcm.data_collection.part_of_road import fetch_types
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.minute_csv import write_minute_csv
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.script_actions import configure_fetch as configure
+from alphaqcm.data_collection.commands.script_actions import fetch_types
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.tables.minute_csv import write_minute_csv
 
 __all__ = ["configure", "run"]
 

@@ -14,9 +14,9 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.part_of_road import configure_fetch as configure
-from alphaqcm.data_collection.part_of_road import fetch_types
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.script_actions import configure_fetch as configure
+from alphaqcm.data_collection.commands.script_actions import fetch_types
 
 __all__ = ["configure", "run"]
 

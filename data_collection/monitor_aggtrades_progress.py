@@ -15,10 +15,10 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.commands import monitor
-from alphaqcm.data_collection.tasks import Task
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.data_collection.commands.build import monitor
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.queue.task import Task
+from alphaqcm.pipeline.domain.registry import DataType
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,4 @@ def _shown(task: Task) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        cli.run_module(sys.modules[__name__], sys.argv[1:], prog="monitor_aggtrades_progress.py")
-    )
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], prog="monitor_aggtrades_progress.py"))

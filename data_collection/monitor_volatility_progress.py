@@ -15,9 +15,9 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.commands import monitor
-from alphaqcm.data_collection.tasks import Task, TaskKind
+from alphaqcm.data_collection.commands.build import monitor
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.queue.task import Task, TaskKind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,4 @@ def _shown(task: Task) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        cli.run_module(sys.modules[__name__], sys.argv[1:], prog="monitor_volatility_progress.py")
-    )
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], prog="monitor_volatility_progress.py"))

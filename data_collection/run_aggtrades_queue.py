@@ -20,22 +20,22 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection import cli
-from alphaqcm.data_collection.commands.worker import add_queue_options
-from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.options import (
+from alphaqcm.data_collection.build.run.worker_session import Session
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.commands.build.worker import add_queue_options
+from alphaqcm.data_collection.commands.main import run_module
+from alphaqcm.data_collection.commands.options import (
     DEFAULT_ROOT,
     add_market_option,
     add_source_options,
     add_span_options,
     run_settings,
 )
-from alphaqcm.data_collection.queue_options import DEFAULT_STATE
-from alphaqcm.data_collection.queue_session import Session
-from alphaqcm.data_collection.settings import RunSettings
-from alphaqcm.data_collection.universe import DEFAULT_FILE
-from alphaqcm.pipeline.layers import Layout
-from alphaqcm.pipeline.registry import DataType
+from alphaqcm.data_collection.commands.universe import DEFAULT_FILE
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.queue.options import DEFAULT_STATE
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.storage.layout import Layout
 
 _LAYOUT = Layout(DEFAULT_ROOT)
 
@@ -101,4 +101,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run_module(sys.modules[__name__], sys.argv[1:], prog="run_aggtrades_queue.py"))
+    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], prog="run_aggtrades_queue.py"))

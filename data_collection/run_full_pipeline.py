@@ -12,8 +12,8 @@ if __name__ == "__main__":
 
 import sys
 
-from alphaqcm.data_collection.cli import run_module
-from alphaqcm.data_collection.commands.run import configure, run
+from alphaqcm.data_collection.commands.build.run import configure, run
+from alphaqcm.data_collection.commands.main import run_module
 
 __all__ = ["configure", "run"]
 

@@ -27,11 +27,11 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.aggtrades import aggregate_file, warm_up
-from alphaqcm.pipeline.aggtrades.stream import read_pieces
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.member import open_member
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.reading.aggtrades import aggregate_file, warm_up
+from alphaqcm.pipeline.reading.aggtrades.stream import read_pieces
+from alphaqcm.pipeline.reading.zip_member import open_member
 
 NAME = "BTCUSDT-aggTrades-2024-02.zip"
 FILE = ArchiveFile.from_name(NAME, Market.UM)
@@ -206,9 +206,9 @@ _CHILD = """
 import sys, time
 begin = time.perf_counter()
 from pathlib import Path
-from alphaqcm.pipeline.aggtrades import aggregate_file, warm_up
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.reading.aggtrades import aggregate_file, warm_up
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
 warm_up(lambda: print("compiles", end=" "))
 ready = time.perf_counter() - begin
 cpu = time.process_time()

@@ -28,13 +28,13 @@ from pathlib import Path
 import orjson
 import requests
 
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.data_collection.ledger import Ledger, Listed, Record, State
-from alphaqcm.data_collection.plan import wanted_files
-from alphaqcm.data_collection.proof import sha256_of, zip_defect
-from alphaqcm.data_collection.sources import HttpSource
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
+from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.archive.sources import HttpSource
+from alphaqcm.data_collection.archive.verify import sha256_of, zip_defect
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 CONNECTIONS = 32
 LATENCY_MS = 40
@@ -105,7 +105,7 @@ def serving(root: Path, work: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.cli",
+        "alphaqcm.data_collection.commands.main",
         "mirror",
         str(root),
         "--port",
@@ -233,7 +233,7 @@ def plan_20000(work: Path) -> None:
                     rows += [[f"{name}.CHECKSUM", 90, "c" * 32, "2024-01-01T00:00:00.000Z"]]
                 ledger.put_listing("http://archive.invalid", prefix, moment, orjson.dumps(rows))
         half = (one.file(month) for one in series[::2] for month in months)
-        ledger.put(Record(file.key, State.CORRUPT) for file in half)
+        ledger.put(FileRecord(file.key, FileState.CORRUPT) for file in half)
     seconds = []
     for _ in range(5):
         options = FetchOptions(listing_age=1e9)
@@ -262,12 +262,12 @@ def overhead(work: Path, load: Load) -> None:
         if zip_defect(path, inflate=False):
             raise SystemExit(f"{path} is broken")
     proof = (time.perf_counter() - began) / len(paths)
-    listed = Listed(1, "e" * 32, "2024-01-01T00:00:00.000Z")
+    listed = RemoteFile(1, "e" * 32, "2024-01-01T00:00:00.000Z")
     with Ledger(work / "overhead") as ledger:
         began = time.perf_counter()
         for file in load.files:
             ledger.get(file.key)
-            ledger.put([Record(file.key, State.OK, size=listed.size, sha256="f" * 64)])
+            ledger.put([FileRecord(file.key, FileState.OK, size=listed.size, sha256="f" * 64)])
         record = (time.perf_counter() - began) / len(paths)
     print(
         f"per file of 20 KB: proof {proof * 1e3:.2f} ms, ledger {record * 1e3:.2f} ms "
@@ -278,9 +278,9 @@ def overhead(work: Path, load: Load) -> None:
 _MEMORY = """
 import sys
 from pathlib import Path
-from alphaqcm.data_collection.archive import Archive, FetchOptions
-from alphaqcm.pipeline.keys import Series
-from alphaqcm.pipeline.registry import DataType, Market
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
 url, place, count = sys.argv[1:]
 with Archive.open(url, cache=Path(place), options=FetchOptions(connections=32)) as archive:
     series = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

@@ -28,11 +28,11 @@ import polars as pl
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.pipeline.hourly import Span  # noqa: E402
-from alphaqcm.pipeline.keys import Period, Symbol, months_between  # noqa: E402
-from alphaqcm.pipeline.layers import Fingerprint, Layout, write_parquet  # noqa: E402
-from alphaqcm.pipeline.registry import DataType, Market  # noqa: E402
-from alphaqcm.pipeline.symbol_table import (  # noqa: E402
+from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between  # noqa: E402
+from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
+from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet  # noqa: E402
+from alphaqcm.pipeline.tables.hourly import DateRange  # noqa: E402
+from alphaqcm.pipeline.tables.symbol_table import (  # noqa: E402
     build_symbol_table,
     read_inputs,
     table_fingerprint,
@@ -40,8 +40,8 @@ from alphaqcm.pipeline.symbol_table import (  # noqa: E402
 )
 
 SYMBOL = Symbol(Market.UM, "BTCUSDT")
-YEAR = Span(date(2023, 1, 1), date(2023, 12, 31))
-WARM = Span(date(2023, 1, 1), date(2023, 1, 31))
+YEAR = DateRange(date(2023, 1, 1), date(2023, 12, 31))
+WARM = DateRange(date(2023, 1, 1), date(2023, 1, 31))
 MINUTES = 525_600
 EPS = 1e-12
 
@@ -73,7 +73,7 @@ def simulate(layout: Layout) -> None:
         write_parquet(rows, path, Fingerprint("klines:1m", 1, ()), {})
 
 
-def build(layout: Layout, span: Span) -> None:
+def build(layout: Layout, span: DateRange) -> None:
     """The factors step of a run, as it is done there."""
     fingerprint = table_fingerprint(layout, SYMBOL, span)
     table = build_symbol_table(SYMBOL, read_inputs(layout, SYMBOL, span), span)

@@ -22,11 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.aggtrades import AggMinutes, aggregate_file, warm_up
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Market
-from tests.aggtrades_oracle import (
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, warm_up
+from tests.conftest import SHARED
+from tests.helpers.aggtrades_oracle import (
     HEADER,
     Rejected,
     as_text,
@@ -36,8 +37,7 @@ from tests.aggtrades_oracle import (
     mutate,
     trades_file,
 )
-from tests.conftest import SHARED
-from tests.zips import write_zip
+from tests.helpers.zips import write_zip
 
 ROWS = 30
 ZIP_SHARE = 0.15

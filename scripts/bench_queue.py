@@ -24,16 +24,16 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.leases import WorkerLife  # noqa: E402
-from alphaqcm.data_collection.queue_options import QueueOptions  # noqa: E402
-from alphaqcm.data_collection.queue_state import Planned, State  # noqa: E402
-from alphaqcm.data_collection.sample import SampleSpec, write_sample  # noqa: E402
-from alphaqcm.data_collection.settings import types_of  # noqa: E402
-from alphaqcm.data_collection.shared_queue import Queue  # noqa: E402
-from alphaqcm.data_collection.tasks import Outcome, Result, Task, TaskKind  # noqa: E402
-from alphaqcm.data_collection.worker import work  # noqa: E402
-from alphaqcm.pipeline.keys import Period, Series  # noqa: E402
-from alphaqcm.pipeline.registry import DataType, Market  # noqa: E402
+from alphaqcm.data_collection.build.settings import types_of  # noqa: E402
+from alphaqcm.data_collection.queue.liveness import WorkerLife  # noqa: E402
+from alphaqcm.data_collection.queue.options import QueueOptions  # noqa: E402
+from alphaqcm.data_collection.queue.shared_queue import Queue  # noqa: E402
+from alphaqcm.data_collection.queue.state import Planned, TaskState  # noqa: E402
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult  # noqa: E402
+from alphaqcm.data_collection.queue.worker import work  # noqa: E402
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample  # noqa: E402
+from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
+from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
 
 ROUNDS = 60
 WORKERS = 4
@@ -86,7 +86,7 @@ def plain_step(path: Path) -> float:
     """Read all, change one task, write all, with the standard library."""
     began = time.perf_counter()
     state = json.loads(path.read_bytes())
-    name = next(n for n, told in state["tasks"].items() if told["state"] == State.PENDING)
+    name = next(n for n, told in state["tasks"].items() if told["state"] == TaskState.PENDING)
     state["tasks"][name]["attempts"] = 1
     temp = path.with_suffix(".plain")
     with temp.open("w") as stream:
@@ -104,7 +104,7 @@ def lock_held(folder: Path) -> None:
     other.join()
     timed = Timed(ours)
     claims, completions, plain = [], [], []
-    outcome = Outcome(Result.DONE, True, 44_640, 123_456_789, 0, "a/b/c/2024-02.parquet")
+    outcome = Outcome(TaskResult.DONE, True, 44_640, 123_456_789, 0, "a/b/c/2024-02.parquet")
     lives = [WorkerLife(ours.lock_dir, name, ours.options.host) for name in "AB"]
     with lives[0], lives[1]:
         for _ in range(ROUNDS):
@@ -132,12 +132,12 @@ def contend(state: str, name: str, seconds: float) -> None:
     def perform(task: Task, commit: object) -> Outcome:
         if time.monotonic() > stop:
             raise KeyboardInterrupt
-        return Outcome(Result.DONE, True, 1, 1)
+        return Outcome(TaskResult.DONE, True, 1, 1)
 
     queue = Queue.open(Path(state), options=QueueOptions(say=lambda _: None))
     queue.join()
     with Path(os.devnull).open("w") as sink:
-        from alphaqcm.data_collection.event_log import Log
+        from alphaqcm.data_collection.process.event_log import Log
 
         print(work(queue, name, perform, log=Log(name, sink.write)).done)
 

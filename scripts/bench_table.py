@@ -24,16 +24,16 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.columns import OWN, REGISTRY, DType
-from alphaqcm.pipeline.final_csv import write_final_csvs
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import Symbol
-from alphaqcm.pipeline.layers import FOOTER_KEY, Fingerprint, Layout, footer_of
-from alphaqcm.pipeline.registry import Market
-from alphaqcm.pipeline.wide import build_final
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import REGISTRY, SYMBOL_COLUMNS, DType
+from alphaqcm.pipeline.storage.layout import FOOTER_KEY, Fingerprint, Layout, footer_of
+from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.tables.wide_table import build_final
 
 FIRST_US = 1_577_836_800_000_000
-SPAN = Span(date(2020, 1, 1), date(2025, 2, 12))
+SPAN = DateRange(date(2020, 1, 1), date(2025, 2, 12))
 
 
 def symbols(count: int) -> list[Symbol]:
@@ -46,7 +46,7 @@ def simulate(layout: Layout, count: int, hours: int) -> None:
         noise = np.random.default_rng(i)
         rows = hours - (i % 7) * (hours // 20)  # later listings
         columns = []
-        for name in OWN:
+        for name in SYMBOL_COLUMNS:
             dtype = REGISTRY[name].dtype
             if name == "symbol":
                 columns.append(pl.Series(name, [symbol.table]).new_from_index(0, rows))
@@ -57,7 +57,7 @@ def simulate(layout: Layout, count: int, hours: int) -> None:
                 columns.append(pl.Series(name, noise.lognormal(size=rows)))
             else:
                 columns.append(pl.Series(name, noise.integers(0, 2, rows)).cast(dtype.polars))
-        frame = pl.DataFrame([c.alias(n) for c, n in zip(columns, OWN, strict=True)])
+        frame = pl.DataFrame([c.alias(n) for c, n in zip(columns, SYMBOL_COLUMNS, strict=True)])
         path = layout.symbol_table(symbol)
         path.parent.mkdir(parents=True, exist_ok=True)
         footer = footer_of(Fingerprint("symbol_table", i, ()), {"metrics_last": None})

@@ -31,26 +31,31 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.reconciled import kept_path, reconciled
-from alphaqcm.data_collection.road import load_settings, save_settings
-from alphaqcm.data_collection.sample import SampleSpec, universe, write_sample
-from alphaqcm.data_collection.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.steps import open_steps
-from alphaqcm.data_collection.tasks import TaskKind
-from alphaqcm.data_collection.update_jobs import input_digests
-from alphaqcm.data_collection.update_marks import Memory, listing_marks, mark_of, month_file
-from alphaqcm.pipeline.aggtrades.model import SCHEMA as AGG_MINUTES
+from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.build.update.change_index import (
+    ChangeIndex,
+    listing_marks,
+    mark_of,
+    month_file,
+)
+from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
+from alphaqcm.data_collection.queue.task import TaskKind
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
-from alphaqcm.pipeline.columns import COLUMNS, REGISTRY, VERSION, DType
-from alphaqcm.pipeline.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.factors.metrics import METRICS
-from alphaqcm.pipeline.hourly import Span
-from alphaqcm.pipeline.keys import ArchiveFile, Period, Symbol, epoch_us
-from alphaqcm.pipeline.layers import Fingerprint, Input, Layout, write_parquet
-from alphaqcm.pipeline.registry import DataType, Market
-from alphaqcm.pipeline.symbol_table import build_symbol_table, table_fingerprint
-from alphaqcm.pipeline.table_file import write_table
-from alphaqcm.pipeline.wide import DEFAULTS, LAYER
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
+from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
+from alphaqcm.pipeline.features.factors.metrics import METRICS
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
+from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet
+from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
+from alphaqcm.pipeline.tables.table_file import write_table
+from alphaqcm.pipeline.tables.wide_table import DEFAULTS, LAYER
 
 MONTH = date(2024, 2, 1)
 KNOWN = 14  # days of the running month that the table has
@@ -139,9 +144,9 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
     words = ["--symbols", ",".join(spec.symbols), "--source", str(source), "--data-root", str(root)]
     alphaqcm("run", *words, "--start", str(MONTH), "--end", str(last), "--workers", "2")
     short = load_settings(root / "_tmp")
-    settings = replace(short, span=Span(MONTH.replace(year=MONTH.year - years), last))
+    settings = replace(short, span=DateRange(MONTH.replace(year=MONTH.year - years), last))
     years_before(settings)
-    with open_steps(settings) as steps:
+    with open_task_runner(settings) as steps:
         marks = listing_marks(steps)
     prints = {
         table_name(name): table_fingerprint(settings.layout, Symbol(Market.UM, name), settings.span)
@@ -160,7 +165,7 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
         DEFAULTS,
         {"metrics_last": dict.fromkeys(prints)},
     )
-    Memory(
+    ChangeIndex(
         {task.id: mark_of(mark, month_file(settings, task)) for task, mark in marks.items()},
         {name: input_digests(found) for name, found in prints.items()},
     ).write(settings.layout.temp / "update.json")
@@ -293,7 +298,7 @@ def symbol_year() -> float:
     )
     empty = {name: pl.DataFrame(schema=columns) for name, columns in NEEDED.items()}
     inputs = Inputs(**{**empty, "klines": klines})
-    span = Span(date(2023, 1, 1), date(2023, 12, 31))
+    span = DateRange(date(2023, 1, 1), date(2023, 12, 31))
     used = []
     for _ in range(3):
         began = time.process_time()

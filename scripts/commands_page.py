@@ -10,7 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.cli import COMMANDS, load_command  # noqa: E402
+from alphaqcm.data_collection.commands.main import COMMANDS, load_command  # noqa: E402
 
 PAGE = PROJECT / "docs" / "commands.md"
 HEAD = """# Commands
@@ -23,7 +23,7 @@ of the command do not fit, 130 interrupted. Dates are UTC days as YYYY-MM-DD.
 def page() -> str:
     """The whole page."""
     parts = [HEAD, "| command | what it does |", "|---|---|"]
-    parts += [f"| [{name}](#{name}) | {text} |" for name, text in COMMANDS.items()]
+    parts += [f"| [{name}](#{name}) | {command.text} |" for name, command in COMMANDS.items()]
     for name in COMMANDS:
         parts += ["", *_section(name)]
     return "\n".join(parts) + "\n"

@@ -48,14 +48,15 @@ import sys
 from types import SimpleNamespace
 
 sys.path.insert(0, sys.argv[1])
-from alphaqcm.data_collection import cli, run_aggtrades_queue as script
+from alphaqcm.data_collection import run_aggtrades_queue as script
+from alphaqcm.data_collection.commands.main import run_module
 
 check = SimpleNamespace(
     __doc__=script.__doc__,
     configure=script.configure,
     run=lambda words: int(script.settings_of(words) is None),
 )
-sys.exit(cli.run_module(check, sys.argv[2:], prog="start_workers.sh"))
+sys.exit(run_module(check, sys.argv[2:], prog="start_workers.sh"))
 CHECK
 
 if command -v tmux >/dev/null 2>&1; then

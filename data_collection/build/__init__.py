@@ -1,1 +1,1 @@
-"""What makes the data of a root from its sources."""
+"""From the archive's files to layers and tables: tasks, a whole run, daily updates, publication."""

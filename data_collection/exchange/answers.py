@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 KlineRow = tuple[int, float, float, float, float, float, int, float, int, float, float, float]
 """open time (ms), open, high, low, close, volume, close time (ms), quote volume, trades, taker buy

@@ -46,7 +46,7 @@ from alphaqcm.data_collection.exchange.signals import (
     backoff,
     judge,
 )
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int]

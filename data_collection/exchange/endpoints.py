@@ -14,7 +14,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 EXCHANGE_VARIABLE = "ALPHAQCM_EXCHANGE"
 """Environment variable that sets the default host of every REST route, for the stand-in."""

@@ -10,7 +10,7 @@ from alphaqcm.data_collection.exchange.endpoints import (
     ROUTES,
     Endpoint,
 )
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.domain.registry import Market
 
 _DAY_MS = 86_400_000
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf, in_order
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
+from alphaqcm.pipeline.checks.bars.examine import MonthOf, in_order
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange, runs
 
 LIMIT = 0.05
 """Relative distance from the last price at which a mark or index price wants a look."""
@@ -113,7 +113,7 @@ def _apart(mine: float, other: float) -> float:
 def _disagreement(
     symbol: str,
     series: str,
-    span: Span,
+    span: TimeRange,
     hours: int,
     mine: float,
     other: float,

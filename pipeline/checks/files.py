@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
-from alphaqcm.pipeline.keys import ArchiveFile
-from alphaqcm.pipeline.registry import Partition
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.registry import Partition
 
 _KEY = re.compile(r"data/(spot|futures/\w+)/\S+?\.zip")
 
 
 def file_findings(
-    series: str, symbol: str, span: Span, inputs: Sequence[str], report: Mapping[str, Any]
+    series: str, symbol: str, span: TimeRange, inputs: Sequence[str], report: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """Files that cannot be used, days taken from daily files, doubled, unusable and outside rows.
 
@@ -28,7 +28,7 @@ def file_findings(
             "file-unusable",
             series,
             symbol,
-            span if period is None else Span(period.start_us, period.end_us),
+            span if period is None else TimeRange(period.start_us, period.end_us),
             "a file that holds what its checksum and its type promise",
             problem[key.end() :].lstrip(":; ") if key else problem,
             (key[0],) if key else (),
@@ -43,7 +43,7 @@ def file_findings(
                 "rows-outside-period",
                 series,
                 symbol,
-                Span(period.start_us, period.end_us),
+                TimeRange(period.start_us, period.end_us),
                 "rows of the file's own period",
                 f"{told['outside']} rows outside it, left out",
                 (key,),
@@ -83,7 +83,7 @@ def _patched(series: str, symbol: str, inputs: Sequence[str]) -> Iterator[Findin
                 "day-taken-from-daily-file",
                 series,
                 symbol,
-                Span(file.period.start_us, file.period.end_us),
+                TimeRange(file.period.start_us, file.period.end_us),
                 "every day in the monthly file",
                 "none of this day's rows; its daily file has them",
                 (monthly[0].key, file.key),

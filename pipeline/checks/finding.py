@@ -28,7 +28,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Span:
+class TimeRange:
     """Half-open time span in microseconds since the epoch, UTC."""
 
     start: int
@@ -71,7 +71,7 @@ class Finding:
     check: str
     series: str
     symbol: str
-    period: Span
+    period: TimeRange
     expected: str
     found: str
     evidence: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class Finding:
             check=str(data["check"]),
             series=str(data["series"]),
             symbol=str(data["symbol"]),
-            period=Span(_us(data["start"]), _us(data["end"])),
+            period=TimeRange(_us(data["start"]), _us(data["end"])),
             expected=str(data["expected"]),
             found=str(data["found"]),
             evidence=tuple(map(str, data["evidence"])),
@@ -122,12 +122,12 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (*finding.sort_key, finding.found)))
 
 
-def runs(times: Iterable[int], step: int) -> list[Span]:
+def runs(times: Iterable[int], step: int) -> list[TimeRange]:
     """Sorted bar starts joined into spans where they follow each other by `step`."""
-    spans: list[Span] = []
+    spans: list[TimeRange] = []
     for time in times:
         if spans and spans[-1].end == time:
-            spans[-1] = Span(spans[-1].start, time + step)
+            spans[-1] = TimeRange(spans[-1].start, time + step)
         else:
-            spans.append(Span(time, time + step))
+            spans.append(TimeRange(time, time + step))
     return spans

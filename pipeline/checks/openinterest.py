@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, Span
-from alphaqcm.pipeline.keys import epoch_us
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
+from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.archive_file import epoch_us
 
 ROWS_A_DAY = 288
 STEP_US = 300_000_000
@@ -58,7 +58,7 @@ def examine_metrics(frame: pl.DataFrame) -> tuple[MetricsDay, ...]:
 
 
 def metrics_findings(
-    symbol: str, months: Sequence[MonthOf[tuple[MetricsDay, ...]]], traded: Sequence[Span]
+    symbol: str, months: Sequence[MonthOf[tuple[MetricsDay, ...]]], traded: Sequence[TimeRange]
 ) -> list[Finding]:
     """Days that are absent, short, doubled, labelled wrongly, or with an open interest of zero.
 
@@ -76,7 +76,7 @@ def metrics_findings(
             start = max(before.day + DAY_US, -(-span.start // DAY_US) * DAY_US)
             end = min(after.day, span.end // DAY_US * DAY_US)
             if start < end:
-                absent = Span(start, end)
+                absent = TimeRange(start, end)
                 around = (*_near(keys_before, before.day), *_near(keys_after, after.day))
                 findings.append(
                     Finding(
@@ -95,7 +95,7 @@ def metrics_findings(
 
 def _near(evidence: tuple[str, ...], day: int) -> tuple[str, ...]:
     """The keys of one day's file, or all where none is told apart."""
-    stamp = Span(day, day + DAY_US)
+    stamp = TimeRange(day, day + DAY_US)
     return tuple(key for key in evidence if f"-{stamp}.zip" in key) or evidence
 
 
@@ -103,9 +103,9 @@ def _day(
     symbol: str,
     day: MetricsDay,
     month: MonthOf[tuple[MetricsDay, ...]],
-    traded: Sequence[Span],
+    traded: Sequence[TimeRange],
 ) -> Iterator[Finding]:
-    span = Span(day.day, day.day + DAY_US)
+    span = TimeRange(day.day, day.day + DAY_US)
     where = _near(month.evidence, day.day)
     outside = sum(count for key, count in month.outside if key in where)
     if _shifted(day, span) and outside:
@@ -161,14 +161,14 @@ def _day(
             "metrics-zero-open-interest",
             SERIES,
             symbol,
-            Span(day.zero[0] - STEP_US, day.zero[-1]),
+            TimeRange(day.zero[0] - STEP_US, day.zero[-1]),
             "open interest above 0",
             f"0 in {len(day.zero)} rows",
             where,
         )
 
 
-def _shifted(day: MetricsDay, span: Span) -> bool:
+def _shifted(day: MetricsDay, span: TimeRange) -> bool:
     """Whether the rows lie one step off, as they do when labels are read the wrong way round."""
     late = day.first == span.start + 2 * STEP_US and day.last == span.end
     early = day.first == span.start + STEP_US and day.last == span.end - STEP_US

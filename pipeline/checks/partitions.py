@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import Finding, Severity, Span, utc
-from alphaqcm.pipeline.keys import ArchiveFile
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, utc
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 
 def day_finding(
@@ -40,7 +40,7 @@ def day_finding(
         "monthly-daily-differ",
         series,
         symbol,
-        Span(daily.period.start_us, daily.period.end_us),
+        TimeRange(daily.period.start_us, daily.period.end_us),
         "the same rows in the monthly and the daily file",
         ", ".join(told),
         (daily.key,),

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, Span, runs
-from alphaqcm.pipeline.registry import Market
+from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange, runs
+from alphaqcm.pipeline.domain.registry import Market
 
 VERSION = 1
 RELATIVE = 1e-9
@@ -180,7 +180,7 @@ def reconciliation_findings(
     for kept, evidence in months:
         worst = {int(hour): values for hour, values in kept["worst"]}
         for start, end in kept["spans"]:
-            findings.append(_mismatch(symbol, Span(start, end), worst, evidence))
+            findings.append(_mismatch(symbol, TimeRange(start, end), worst, evidence))
         for key, has, lacks in (
             ("only_klines", "klines", "aggTrades"),
             ("only_aggtrades", "aggTrades", "klines"),
@@ -191,7 +191,7 @@ def reconciliation_findings(
                     f"{lacks.lower()}-hours-missing",
                     "aggTrades",
                     symbol,
-                    Span(start, end),
+                    TimeRange(start, end),
                     f"{lacks} in every hour in which {has} show trades",
                     f"{(end - start) // HOUR_US} h with {has} only",
                     evidence,
@@ -202,7 +202,7 @@ def reconciliation_findings(
 
 
 def _mismatch(
-    symbol: str, span: Span, worst: Mapping[int, Mapping[str, Any]], evidence: tuple[str, ...]
+    symbol: str, span: TimeRange, worst: Mapping[int, Mapping[str, Any]], evidence: tuple[str, ...]
 ) -> Finding:
     told = next((worst[hour] for hour in sorted(worst) if span.start <= hour < span.end), {})
     values = ", ".join(f"{name} {_number(a)} not {_number(k)}" for name, (k, a) in told.items())

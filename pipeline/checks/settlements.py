@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.bars import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
+from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, TimeRange
 
 DEFAULT_HOURS = 8
 JITTER_US = 60_000_000
@@ -41,7 +41,7 @@ def examine_settlements(frame: pl.DataFrame) -> tuple[Settlement, ...]:
 def funding_findings(
     symbol: str,
     months: Sequence[MonthOf[tuple[Settlement, ...]]],
-    traded: Sequence[Span],
+    traded: Sequence[TimeRange],
 ) -> list[Finding]:
     """Missing, doubled, off-hour settlements, changes of the interval, rows without a market.
 
@@ -66,7 +66,7 @@ def _steps(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -> I
                 Severity.WARNING,
                 "funding-doubled",
                 symbol,
-                Span(item.hour, item.hour + HOUR_US),
+                TimeRange(item.hour, item.hour + HOUR_US),
                 "one settlement an hour at most",
                 "two",
                 evidence,
@@ -77,7 +77,7 @@ def _steps(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -> I
                 Severity.ERROR,
                 "funding-missing",
                 symbol,
-                Span(before.hour + longest * HOUR_US, item.hour),
+                TimeRange(before.hour + longest * HOUR_US, item.hour),
                 f"a settlement every {longest} h",
                 f"{missing} missing",
                 evidence,
@@ -87,7 +87,7 @@ def _steps(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -> I
                 Severity.INFO,
                 "funding-interval-changed",
                 symbol,
-                Span(item.hour, item.hour + HOUR_US),
+                TimeRange(item.hour, item.hour + HOUR_US),
                 f"settlements every {before.interval} h",
                 f"every {item.interval} h from here on",
                 evidence,
@@ -101,7 +101,7 @@ def _off_hour(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -
                 Severity.WARNING,
                 "funding-off-hour",
                 symbol,
-                Span(item.hour, item.hour + HOUR_US),
+                TimeRange(item.hour, item.hour + HOUR_US),
                 "a stamp at most one minute after the hour",
                 f"{(item.time - item.hour) / 1e6:.3f} s after it",
                 evidence,
@@ -109,7 +109,7 @@ def _off_hour(symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]]) -
 
 
 def _without_market(
-    symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]], traded: Sequence[Span]
+    symbol: str, rows: Sequence[tuple[Settlement, tuple[str, ...]]], traded: Sequence[TimeRange]
 ) -> Iterator[Finding]:
     if not traded:
         return
@@ -130,7 +130,7 @@ def _without_market(
             Severity.WARNING,
             "funding-without-market",
             symbol,
-            Span(group[0][0].hour, group[-1][0].hour + HOUR_US),
+            TimeRange(group[0][0].hour, group[-1][0].hour + HOUR_US),
             "no settlements where the symbol does not trade",
             f"{len(group)} settlements without trades within a day",
             group[0][1],
@@ -146,7 +146,7 @@ def _absent_months(
                 Severity.ERROR,
                 "funding-months-absent",
                 symbol,
-                Span(before.span.end, after.span.start),
+                TimeRange(before.span.end, after.span.start),
                 "a file for every month between the first and the last",
                 "none",
                 (*before.evidence, *after.evidence),
@@ -157,7 +157,7 @@ def _finding(
     severity: Severity,
     check: str,
     symbol: str,
-    period: Span,
+    period: TimeRange,
     expected: str,
     found: str,
     evidence: tuple[str, ...],

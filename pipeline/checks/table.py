@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars import selectors as cs
 
-from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, Span
+from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, TimeRange
 
 SERIES = "final"
 KEYS = ("symbol", "datetime")
@@ -185,8 +185,8 @@ def _told(
             yield Severity.WARNING, "column-constant", "values that change", found
 
 
-def _span(facts: TableFacts) -> Span:
+def _span(facts: TableFacts) -> TimeRange:
     if not facts.symbols:
-        return Span(0, 0)
+        return TimeRange(0, 0)
     first = min(symbol.first for symbol in facts.symbols.values())
-    return Span(first, max(symbol.last for symbol in facts.symbols.values()) + HOUR_US)
+    return TimeRange(first, max(symbol.last for symbol in facts.symbols.values()) + HOUR_US)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from alphaqcm.pipeline.checks.bars import MonthOf
-from alphaqcm.pipeline.checks.finding import Finding, Severity, Span
+from alphaqcm.pipeline.checks.bars.examine import MonthOf
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 
 SERIES = "aggTrades"
 _MINUTE_US = 60_000_000
@@ -17,7 +17,7 @@ _MINUTE_US = 60_000_000
 class TradeMonth:
     """One month of aggTrades: first and last minute (microseconds) and id, and its counters.
 
-    `counters` are those of `pipeline.aggtrades.Counters`, by name.
+    `counters` are those of `pipeline.reading.aggtrades.Counters`, by name.
     """
 
     first: int
@@ -102,7 +102,7 @@ def _step(
         "trade-id-gap" if step > 0 else "trade-ids-shared",
         SERIES,
         symbol,
-        Span(before.view.last, after.view.first + _MINUTE_US),
+        TimeRange(before.view.last, after.view.first + _MINUTE_US),
         "ids that go on where the month before ended",
         f"{abs(step)} ids {'missing' if step > 0 else 'told again'}",
         (*before.evidence[-1:], *after.evidence[:1]),

@@ -1,0 +1,1 @@
+"""The public archive: what it lists, what is needed of it, fetched and verified."""

@@ -1,0 +1,402 @@
+"""The archive as the rest of the project sees it: what there is, and verified files of it.
+
+    with Archive.open("https://data.binance.vision", cache=layout.cache) as archive:
+        periods = archive.periods(series)
+        files = archive.fetch([series.file(period) for period in periods])
+
+Nothing else in the project asks a source for anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Self
+
+from alphaqcm.data_collection.archive.download import (
+    DiskBudget,
+    Downloads,
+    Fetched,
+    Missing,
+    MissingState,
+    Order,
+)
+from alphaqcm.data_collection.archive.ledger import (
+    FileRecord,
+    FileState,
+    Ledger,
+    RemoteFile,
+    utc_text,
+)
+from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
+from alphaqcm.data_collection.archive.plan import Action, Plan, make_plan
+from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source
+from alphaqcm.data_collection.archive.transport import Downloader
+from alphaqcm.data_collection.archive.transport.aria2 import Aria2Downloader
+from alphaqcm.data_collection.archive.transport.directory import DirectoryDownloader
+from alphaqcm.data_collection.archive.transport.http import HttpDownloader
+from alphaqcm.data_collection.archive.transport.retry_policy import (
+    RetryPolicy,
+    RetrySettings,
+    Stopped,
+)
+from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market
+
+__all__ = [
+    "Archive",
+    "FetchOptions",
+    "Fetched",
+    "Missing",
+    "MissingState",
+    "RemoteFile",
+]
+
+
+DOWNLOADERS = ("requests", "aria2")
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """How to download."""
+
+    connections: int = 16  # requests at once
+    rate_limit: int | None = None  # bytes a second, all connections together
+    max_disk: int | None = None  # bytes the cache may hold
+    recheck: float = 24.0  # hours after which a listed file that was a 404 is asked for again
+    downloader: str = "requests"  # or aria2
+    stall: float = 30.0  # seconds without a byte
+    retries: int = 8  # fruitless attempts after the first
+    backoff: float = 0.5  # seconds before the second attempt; doubles, with jitter
+    listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
+
+    def shared_by(self, processes: int) -> FetchOptions:
+        """What each of so many processes may do, that the limits hold for all of them together."""
+        rate = self.rate_limit
+        return replace(
+            self,
+            connections=max(1, self.connections // processes),
+            rate_limit=None if rate is None else max(1, rate // processes),
+        )
+
+    def __post_init__(self) -> None:
+        if self.connections < 1 or self.stall <= 0 or self.retries < 0:
+            raise UsageError(
+                f"--connections {self.connections} --stall {self.stall} --retries {self.retries}",
+                expected="at least one connection, a stall above 0 s, no fewer than 0 retries",
+            )
+        if self.downloader not in DOWNLOADERS:
+            raise UsageError(
+                f"--downloader {self.downloader}", expected="one of " + ", ".join(DOWNLOADERS)
+            )
+
+
+Progress = Callable[[ArchiveFile, Fetched | Missing], None]
+
+
+class Archive:
+    """An open source with its cache and ledger. Several processes may share a cache.
+
+    Use `open`. One `fetch` at a time; it may be called from any thread.
+    """
+
+    def __init__(self, source: Source, cache: Path, options: FetchOptions) -> None:
+        self.cache = cache
+        self.options = options
+        self.ledger = Ledger(cache)
+        self.retry_policy = RetryPolicy(
+            RetrySettings(options.connections, options.rate_limit, options.retries, options.backoff)
+        )
+        self._downloader = _downloader(source.files, self.retry_policy, options)
+        lister, self._close_lister = _lister(source.listing, self.retry_policy, options)
+        name = f"{source.listing}"
+        self.listing = Listing(lister, name, self.ledger, max_age=options.listing_age)
+        self._intake = Downloads(
+            cache, self.ledger, self._downloader, self.retry_policy, f"{source.files}"
+        )
+        self._fetching = threading.Lock()
+        self._proven: dict[Series, dict[Period, RemoteFile]] = {}  # before this process fetched any
+        self._proven_lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        source: str,
+        *,
+        cache: Path,
+        listing: str | None = None,
+        options: FetchOptions | None = None,
+    ) -> Archive:
+        """Open a source (URL or directory); raises `UsageError`, `CacheError`."""
+        return cls(Source.parse(source, listing), cache, options or FetchOptions())
+
+    def close(self) -> None:
+        """Let go of connections, helper processes and the ledger."""
+        self._downloader.close()
+        self._close_lister()
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def retried_errors(self) -> Counter[str]:
+        """What went wrong in single attempts so far, by kind; all of it was mended or raised."""
+        return self.retry_policy.retried_errors
+
+    def periods(self, series: Series) -> dict[Period, RemoteFile]:
+        """What the listing has of a series, monthly and daily."""
+        return self.listing.files(series)
+
+    def available(self, series: Series) -> dict[Period, RemoteFile]:
+        """What can be had of a series: what the listing has, and what the cache holds proven."""
+        with self._proven_lock:
+            if series not in self._proven:
+                self._proven[series] = {
+                    ArchiveFile.parse(record.key).period: record.listed
+                    for record in self.ledger.of_series(series)
+                    if record.sha256
+                }
+        return self._proven[series] | self.periods(series)
+
+    def symbols(self, market: Market, data_type: DataType) -> list[str]:
+        """Every symbol that ever had a folder of the type: the survivorship-safe universe."""
+        return self.listing.symbols(market, data_type)
+
+    def list_many(self, series: Iterable[Series]) -> dict[Series, dict[Period, RemoteFile]]:
+        """The listings of many series, many prefixes at once."""
+        wanted = list(dict.fromkeys(series))
+        unknown = [one for one in wanted if not self.listing.is_known(one)]
+        if len(unknown) > 1:
+            self._list(unknown)
+        return {one: self.periods(one) for one in wanted}
+
+    def _list(self, series: Sequence[Series]) -> None:
+        pool = ThreadPoolExecutor(self.options.connections, thread_name_prefix="list")
+        try:
+            list(pool.map(self.periods, series))
+        except BaseException:
+            self.retry_policy.stop.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self.retry_policy.stop.clear()
+
+    def records(self, files: Sequence[ArchiveFile]) -> dict[str, FileRecord]:
+        """The ledger's records of the files, without those whose file is gone from the disk."""
+        keys = {file.key: file for file in files}
+        return {
+            key: record
+            for key, record in self.ledger.get_many(list(keys)).items()
+            if not record.sha256 or self._intake.verified_copy(keys[key], record)
+        }
+
+    def plan(self, files: Sequence[ArchiveFile]) -> Plan:
+        """What fetching the files would do; asks the listing only."""
+        recheck = datetime.now(UTC) - timedelta(hours=self.options.recheck)
+        listing = self.list_many(file.series for file in files)
+        return make_plan(files, listing, self.records(files), recheck_before=utc_text(recheck))
+
+    def fetch(
+        self, files: Sequence[ArchiveFile], progress: Progress | None = None
+    ) -> dict[ArchiveFile, Fetched | Missing]:
+        """Bring the files into the cache, each verified; `progress` is told of each when done.
+
+        What the ledger vouches for and the listing did not change is not asked for again. Raises
+        `SourceError` when a file could not be had although it should be there (the others are
+        brought first), at once `Refused`, `CacheFull`, `DiskFull`, `CacheError`.
+        """
+        with self._fetching:
+            return self._fetch(list(dict.fromkeys(files)), progress or _silent)
+
+    def _fetch(
+        self, files: list[ArchiveFile], progress: Progress
+    ) -> dict[ArchiveFile, Fetched | Missing]:
+        plan = self.plan(files)
+        results: dict[ArchiveFile, Fetched | Missing] = {}
+        orders: list[Order] = []
+        absent: list[FileRecord] = []
+        for step in plan.steps:
+            if step.action is Action.KEEP and step.record:
+                kept = self._intake.verified_copy(step.file, step.record)
+                if kept is not None:
+                    results[step.file] = kept
+                    progress(step.file, kept)
+                    continue
+            if step.listed is not None and step.action is not Action.ABSENT:
+                orders.append(Order(step.file, step.listed))
+                continue
+            missing, record = self._not_there(step.file, step.listed, step.record)
+            results[step.file] = missing
+            if record is not None:
+                absent.append(record)
+            progress(step.file, missing)
+        if absent:
+            self.ledger.put(absent)
+        if orders:
+            self._bring(orders, results, progress)
+        return {file: results[file] for file in files}
+
+    def _not_there(
+        self, file: ArchiveFile, listed: RemoteFile | None, record: FileRecord | None
+    ) -> tuple[Missing, FileRecord | None]:
+        if record is not None and record.state in (FileState.CORRUPT, FileState.ABSENT) and listed:
+            return Missing(MissingState(record.state.value), record.reason), None
+        reason = "not in the listing"
+        if record is not None and record.state is FileState.HOLE:
+            return Missing(MissingState.ABSENT, reason), None
+        seen = self.listing.seen_at(file.series.prefix(file.period.partition))
+        known = FileRecord(
+            key=file.key,
+            state=FileState.ABSENT,
+            seen_at=utc_text(datetime.fromtimestamp(seen, UTC)),
+            source=self._intake.source,
+            reason=reason,
+        )
+        return Missing(MissingState.ABSENT, reason), known
+
+    def _bring(
+        self,
+        orders: Sequence[Order],
+        results: dict[ArchiveFile, Fetched | Missing],
+        progress: Progress,
+    ) -> None:
+        """Work off the orders with as many threads as connections."""
+        used = self.ledger.verified_bytes() if self.options.max_disk is not None else 0
+        budget = DiskBudget(self.options.max_disk, used)
+        pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
+        for order in orders:
+            pending.put((order, False))
+        failed: list[Unreachable] = []
+        told = threading.Lock()
+
+        def work() -> None:
+            while not self.retry_policy.stop.is_set():
+                try:
+                    order, waiting = pending.get_nowait()
+                except Empty:
+                    return
+                try:
+                    result = self._intake.fetch(order, budget, wait=waiting)
+                except Unreachable as error:
+                    failed.append(error)
+                    if self.retry_policy.circuit_open:
+                        self.retry_policy.stop.set()
+                    continue
+                except Stopped:
+                    return
+                if result is None:
+                    pending.put((order, True))  # another process is at it: the others first
+                    continue
+                with told:
+                    results[order.file] = result
+                    progress(order.file, result)
+
+        count = min(self.options.connections, len(orders))
+        try:
+            with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
+                self._watch([pool.submit(work) for _ in range(count)])
+        finally:
+            self.retry_policy.stop.clear()
+        if failed:
+            raise _failures(failed, len(orders))
+
+    def _watch(self, threads: list[Future[None]]) -> None:
+        """Wait for the threads; the first error, or Ctrl-C, stops them all."""
+        running = set(threads)
+        try:
+            while running:
+                done, running = wait(running, return_when="FIRST_COMPLETED")
+                for thread in done:
+                    thread.result()
+        except BaseException:
+            self.retry_policy.stop.set()
+            raise
+
+    def checksum_text(self, key: str) -> str | None:
+        """The published .CHECKSUM of a file's key, None where there is none."""
+        name = f"{key}.CHECKSUM"
+        return self.retry_policy.retry(name, lambda: self._downloader.text(name), lambda: 0)
+
+    def record_read(
+        self,
+        file: ArchiveFile,
+        rows: int,
+        first: datetime | None,
+        last: datetime | None,
+        missing_days: Sequence[date] = (),
+    ) -> None:
+        """Note what reading a file gave: rows, first and last time, days without any row."""
+        self.ledger.note(
+            file.key,
+            state=FileState.OK.value,
+            reason="",
+            rows=rows,
+            first=utc_text(first) if first else "",
+            last=utc_text(last) if last else "",
+            missing_days=",".join(day.isoformat() for day in missing_days),
+        )
+
+    def record_unreadable(self, file: ArchiveFile, reason: str) -> None:
+        """Note a file whose checksum holds and whose content cannot be used."""
+        self.ledger.note(file.key, state=FileState.CORRUPT.value, reason=reason)
+
+    def record_hole(self, series: Series, day: date, reason: str) -> None:
+        """Note a day for which no file of the archive has rows; a proven file keeps its record."""
+        key = series.file(Period.day(day)).key
+        known = self.ledger.get(key)
+        if known is not None and (known.sha256 or known.state is FileState.HOLE):
+            return
+        self.ledger.note(
+            key,
+            state=FileState.HOLE.value,
+            reason=reason,
+            seen_at=utc_text(datetime.now(UTC)),
+        )
+
+
+def _silent(_file: ArchiveFile, _result: Fetched | Missing) -> None:
+    """Progress that nobody watches."""
+
+
+def _downloader(
+    source: HttpSource | DirectorySource, retry_policy: RetryPolicy, options: FetchOptions
+) -> Downloader:
+    if isinstance(source, DirectorySource):
+        return DirectoryDownloader(source)
+    http = HttpDownloader(source, retry_policy, stall=options.stall)
+    return Aria2Downloader(source, retry_policy, http) if options.downloader == "aria2" else http
+
+
+def _lister(
+    source: HttpSource | DirectorySource, retry_policy: RetryPolicy, options: FetchOptions
+) -> tuple[Lister, Callable[[], None]]:
+    if isinstance(source, DirectorySource):
+        return DirectoryLister(source), _nothing
+    reader = HttpDownloader(source, retry_policy, stall=options.stall)
+    return S3Lister(source, reader.get_text, retry_policy), reader.close
+
+
+def _nothing() -> None:
+    """A directory holds nothing open."""
+
+
+def _failures(failed: Sequence[Unreachable], orders: int) -> SourceError:
+    if len(failed) == 1:
+        return failed[0]
+    return SourceError(
+        f"{len(failed)} of {orders} files",
+        expected="every listed file to be served",
+        found="; ".join(f"{error.subject} ({error.found})" for error in failed[:3]),
+        next_step="run the same command again: what is verified stays",
+    )

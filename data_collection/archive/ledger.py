@@ -1,0 +1,323 @@
+"""The ledger: one durable record per archive file, kept by SQLite inside the cache.
+
+SQLite and not DuckDB, because a cache is shared: in WAL mode any number of processes read while
+one writes, each write is one short transaction, and a killed process leaves nothing half done.
+DuckDB lets only one process write, and keeps the others out while it does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import orjson
+from filelock import FileLock, Timeout
+
+from alphaqcm.data_collection.errors import CacheError
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import Partition
+from alphaqcm.pipeline.errors import DiskFull
+
+FILE_NAME = "ledger.sqlite"
+_PATIENCE = 60.0  # seconds to wait for another process's write
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
+class FileState(StrEnum):
+    """What is known of an archive file."""
+
+    OK = "ok"  # verified and in the cache
+    ABSENT = "absent"  # not at the source, when last seen
+    CORRUPT = "corrupt"  # at the source, but its bytes cannot be trusted
+    HOLE = "hole"  # a day without rows in any file of the archive
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """What the listing says of a file; ETags without quotes, empty where there is none."""
+
+    size: int  # bytes of the ZIP
+    etag: str
+    last_modified: str  # ISO 8601, UTC
+    checksum_etag: str = ""  # of its .CHECKSUM; empty where none is listed
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What the ledger knows of one archive file; empty or None where it does not."""
+
+    key: str
+    state: FileState
+    size: int | None = None  # bytes
+    sha256: str = ""
+    published: str = ""  # SHA-256 in the source's .CHECKSUM; empty: no published checksum
+    etag: str = ""
+    last_modified: str = ""
+    checksum_etag: str = ""
+    rows: int | None = None
+    first: str = ""  # ISO 8601 UTC, first row
+    last: str = ""  # ISO 8601 UTC, last row
+    missing_days: str = ""  # ISO dates of the period without any row, comma separated
+    seen_at: str = ""  # ISO 8601 UTC
+    source: str = ""
+    reason: str = ""
+
+    @property
+    def listed(self) -> RemoteFile:
+        """The listing's words at the time of the record."""
+        return RemoteFile(self.size or 0, self.etag, self.last_modified, self.checksum_etag)
+
+    @property
+    def days_missing(self) -> tuple[date, ...]:
+        """Days of the period without any row in the file."""
+        return tuple(date.fromisoformat(day) for day in self.missing_days.split(",") if day)
+
+
+_COLUMNS = tuple(field.name for field in fields(FileRecord))
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    key TEXT PRIMARY KEY, state TEXT NOT NULL, size INTEGER, sha256 TEXT NOT NULL,
+    published TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL,
+    checksum_etag TEXT NOT NULL, rows INTEGER, first TEXT NOT NULL, last TEXT NOT NULL,
+    missing_days TEXT NOT NULL, seen_at TEXT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listings (
+    source TEXT NOT NULL, prefix TEXT NOT NULL, seen_at REAL NOT NULL, entries BLOB NOT NULL,
+    PRIMARY KEY (source, prefix)
+) WITHOUT ROWID;
+"""
+_PUT = (
+    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_GET = f"SELECT {', '.join(_COLUMNS)} FROM files "  # noqa: S608
+
+
+class Ledger:
+    """Open on one cache; safe for threads and for several processes.
+
+    `reading`: for one who writes nothing; a ledger that cannot be written can then be read.
+    `patience` is how long to wait for another process, in seconds. Raises `CacheError` when the
+    store is damaged or cannot be written, `DiskFull` when it is full.
+    """
+
+    def __init__(self, cache: Path, *, reading: bool = False, patience: float = _PATIENCE) -> None:
+        self.path = cache / FILE_NAME
+        self._patience = patience
+        self._lock = threading.Lock()
+        with self._errors():
+            if reading and not (os.access(cache, os.W_OK) and _is_writable(self.path)):
+                self._base = _open_unwritable(self.path)
+                return
+            cache.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(
+                self.path, timeout=patience, isolation_level=None, check_same_thread=False
+            )
+            # SQLite does not wait where two processes turn a new store to WAL at once: it fails
+            with FileLock(f"{self.path}.lock", timeout=patience, poll_interval=0.002):
+                self._base.execute("PRAGMA journal_mode = WAL")
+            # a killed process loses nothing; a power cut may lose the last records, and the files
+            # they told of are then proven again against their published checksums
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        with self._lock:
+            self._base.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if "full" in str(error) or "No space" in str(error):
+                raise DiskFull(
+                    self.path,
+                    expected="free space to write it",
+                    found=str(error),
+                    next_step="free some space and run the same command again; nothing was lost",
+                ) from error
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.Error | OSError) -> CacheError:
+        if isinstance(error, Timeout) or _code(error) == sqlite3.SQLITE_BUSY:
+            return CacheError(
+                self.path,
+                expected=f"a ledger that is free within {self._patience:.0f} s",
+                found="another process holds it",
+                next_step="end or wake that process (one stopped with Ctrl-Z?), then run the same "
+                "command again",
+            )
+        if isinstance(error, OSError) or _code(error) in _UNWRITABLE:
+            return CacheError(
+                self.path,
+                expected="a ledger that can be written",
+                found=getattr(error, "strerror", None) or str(error),
+                next_step="check the permissions of the data root; what is there is not harmed",
+            )
+        damaged = _code(error) in _DAMAGED
+        return CacheError(
+            self.path,
+            expected="a whole ledger",
+            found=str(error),
+            next_step="a damaged ledger can be deleted: the files beside it are then proven again, "
+            "not downloaded again"
+            if damaged
+            else "run the same command again; what is there is not harmed",
+        )
+
+    def get(self, key: str) -> FileRecord | None:
+        """The record of one file."""
+        with self._lock, self._errors():
+            row = self._base.execute(_GET + "WHERE key = ?", (key,)).fetchone()
+        return _record(row) if row else None
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, FileRecord]:
+        """The records of those files that have one."""
+        query = _GET + "WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
+        with self._lock, self._errors():
+            rows = self._base.execute(query, (orjson.dumps(list(keys)).decode(),)).fetchall()
+        return {row[0]: _record(row) for row in rows}
+
+    def select(self, *, state: FileState | None = None, prefix: str = "") -> Iterator[FileRecord]:
+        """Records by key, of one state, below one key prefix; read in pieces, not at once."""
+        after, beyond = prefix, prefix + chr(0x10FFFF)
+        query = _GET + "WHERE key > ? AND key < ?"
+        query += "" if state is None else " AND state = ?"
+        while True:
+            words = [after, beyond, *([] if state is None else [state.value])]
+            with self._lock, self._errors():
+                rows = self._base.execute(query + " ORDER BY key LIMIT 5000", words).fetchall()
+            if not rows:
+                return
+            yield from (_record(row) for row in rows)
+            after = rows[-1][0]
+
+    def of_series(self, series: Series) -> Iterator[FileRecord]:
+        """Every record of a series' files."""
+        for partition in Partition:
+            yield from self.select(prefix=series.prefix(partition))
+
+    def put(self, records: Iterable[FileRecord]) -> None:
+        """Write records, all or none."""
+        rows = [astuple(record) for record in records]
+        with self._lock, self._errors(), self._transaction():
+            self._base.executemany(_PUT, rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._base.execute("COMMIT")
+        finally:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+
+    def note(self, key: str, **changes: str | int | None) -> None:
+        """Change some fields of a file's record, which is made where there is none (state ok)."""
+        unknown = set(changes) - set(_COLUMNS)
+        if unknown:
+            raise ValueError(f"no such fields: {unknown}")
+        with self._lock, self._errors(), self._transaction():
+            row = self._base.execute(_GET + "WHERE key = ?", (key,)).fetchone()
+            known = dict(zip(_COLUMNS, row, strict=True)) if row else _blank(key)
+            known.update(changes)
+            self._base.execute(_PUT, [known[name] for name in _COLUMNS])
+
+    def verified_bytes(self) -> int:
+        """Bytes of all verified files in the cache."""
+        query = "SELECT coalesce(sum(size), 0) FROM files WHERE sha256 <> ''"
+        with self._lock, self._errors():
+            return int(self._base.execute(query).fetchone()[0])
+
+    def last_source(self) -> str:
+        """Where the newest record's file was asked for; empty where nothing was."""
+        query = "SELECT source FROM files WHERE source <> '' ORDER BY seen_at DESC LIMIT 1"
+        with self._lock, self._errors():
+            row = self._base.execute(query).fetchone()
+        return str(row[0]) if row else ""
+
+    def listing(self, source: str, prefix: str) -> tuple[float, bytes] | None:
+        """When a prefix was listed (epoch seconds), and what was found."""
+        query = "SELECT seen_at, entries FROM listings WHERE source = ? AND prefix = ?"
+        with self._lock, self._errors():
+            row = self._base.execute(query, (source, prefix)).fetchone()
+        return (float(row[0]), bytes(row[1])) if row else None
+
+    def put_listing(self, source: str, prefix: str, seen_at: float, entries: bytes) -> None:
+        """Keep a listing."""
+        with self._lock, self._errors(), closing(self._base.cursor()) as cursor:
+            cursor.execute(
+                "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?)",
+                (source, prefix, seen_at, entries),
+            )
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code, 0 of an error that is none of SQLite's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) or not path.exists()
+
+
+def _open_unwritable(path: Path) -> sqlite3.Connection:
+    """A connection to a store in a folder where nothing can be written.
+
+    SQLite keeps files beside a store in WAL mode and makes them even for reading. Where nothing is
+    in the log, it is told that the store does not change, and does without them. With records in
+    the log the files are there already, and are used as they are.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    begun = log.exists() and log.stat().st_size > 0
+    words = "mode=ro" if begun else "mode=ro&immutable=1"
+    base = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{words}", uri=True, timeout=_PATIENCE, check_same_thread=False
+    )
+    try:
+        base.execute("SELECT 1 FROM files LIMIT 1")
+    except sqlite3.Error as error:
+        base.close()
+        if not begun or _code(error) not in _UNWRITABLE:
+            raise
+        raise CacheError(
+            path,
+            expected=f"{path.name}-shm beside it, to read the newest records in {log.name}",
+            found=str(error),
+            next_step=f"copy the {path.name}* files to a folder that can be written, or let a "
+            "command open the ledger where it can write",
+        ) from error
+    return base
+
+
+def _record(row: tuple[str | int | None, ...]) -> FileRecord:
+    key, state, *rest = row
+    return FileRecord(str(key), FileState(str(state)), *rest)  # type: ignore[arg-type]
+
+
+def _blank(key: str) -> dict[str, str | int | None]:
+    blank = FileRecord(key, FileState.OK)
+    return {name: getattr(blank, name) for name in _COLUMNS}
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as the ledger writes it: ISO 8601, UTC, a trailing Z."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,309 @@
+"""What a source has: S3 listings read page by page, or a directory walked, and kept for a while.
+
+Rules of the archive's bucket: at most 1,000 keys a page; `NextMarker` comes only with a delimiter,
+else the last key goes on; a prefix ends in `/`; ETags are quoted; folders without a name exist.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote
+
+import orjson
+
+from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile, utc_text
+from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource
+from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
+from alphaqcm.data_collection.errors import BadListing, ErrorKind, SourceError, TransientError
+from alphaqcm.pipeline.domain.archive_file import Period, Series
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_of
+from alphaqcm.pipeline.errors import BadName
+
+_PARSE_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ListingEntry:
+    """One key of a listing."""
+
+    name: str  # without the prefix
+    size: int
+    etag: str
+    last_modified: str
+
+
+class Lister(Protocol):
+    """Lists one prefix of a source."""
+
+    def entries(self, prefix: str) -> list[ListingEntry]:
+        """Every key below `prefix`, sorted."""
+        ...
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders directly below `prefix`, sorted."""
+        ...
+
+
+class DirectoryLister:
+    """A directory lists itself; size and time of change stand for an ETag."""
+
+    def __init__(self, source: DirectorySource) -> None:
+        self._source = source
+
+    def entries(self, prefix: str) -> list[ListingEntry]:
+        """See `Lister`; raises `SourceError`."""
+        return sorted(self._walk(prefix), key=lambda entry: entry.name)
+
+    def _walk(self, prefix: str) -> Iterator[ListingEntry]:
+        root = self._source.path(prefix)
+        for folder, _, names in os.walk(root, onerror=_check_absent):
+            below = os.path.relpath(folder, root)
+            for name in names:
+                try:
+                    stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118
+                except OSError as error:
+                    _check_absent(error)
+                    continue
+                yield ListingEntry(
+                    name=name if below == "." else f"{below}/{name}",
+                    size=stat.st_size,
+                    etag=f"{stat.st_mtime_ns}-{stat.st_size}",
+                    last_modified=utc_text(datetime.fromtimestamp(stat.st_mtime, UTC)),
+                )
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Lister`; raises `SourceError`."""
+        for _, folders, _ in os.walk(self._source.path(prefix), onerror=_check_absent):
+            return sorted(folders)
+        return []
+
+
+def _check_absent(error: OSError) -> None:
+    """What is not there is not listed; what cannot be looked at is an error, not absent."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise SourceError(
+            error.filename or "the source directory",
+            expected="a directory that can be read",
+            found=error.strerror or str(error),
+            next_step="check the permissions of the --source directory",
+        ) from error
+
+
+class S3Lister:
+    """Reads the S3 (v1) XML listing of a bucket."""
+
+    def __init__(
+        self, source: HttpSource, get_text: Callable[[str], str | None], retry_policy: RetryPolicy
+    ) -> None:
+        self._source = source
+        self._get_text = get_text
+        self._retry = retry_policy
+
+    def entries(self, prefix: str) -> list[ListingEntry]:
+        """See `Lister`; raises `BadListing`, `Unreachable`, `Refused`."""
+        found: list[ListingEntry] = []
+        for page in self._pages(prefix, ""):
+            found += [
+                ListingEntry(
+                    name=_text(node, "Key").removeprefix(prefix),
+                    size=int(_text(node, "Size")),
+                    etag=_text(node, "ETag").strip('"'),
+                    last_modified=_text(node, "LastModified"),
+                )
+                for node in page.findall("{*}Contents")
+            ]
+        return found
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Lister`; folders without a name are left out."""
+        names = (
+            _text(node, "Prefix").removeprefix(prefix).removesuffix("/")
+            for page in self._pages(prefix, "/")
+            for node in page.findall("{*}CommonPrefixes")
+        )
+        return [name for name in names if name]
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[ElementTree.Element]:
+        if not prefix.endswith("/"):
+            raise ValueError(f"a prefix ends in /, or it matches other symbols too: {prefix}")
+        marker = ""
+        while True:
+            page = self._page(prefix, delimiter, marker)
+            yield page
+            if page.findtext("{*}IsTruncated") != "true":
+                return
+            names = [_text(node, "Key") for node in page.findall("{*}Contents")]
+            names += [_text(node, "Prefix") for node in page.findall("{*}CommonPrefixes")]
+            following = page.findtext("{*}NextMarker") or max(names, default="")
+            if following <= marker:
+                raise BadListing(
+                    f"{self._source}?prefix={prefix}",
+                    expected=f"a page that goes on after {marker or 'the start'}",
+                    found=following or "an empty page that says there is more",
+                )
+            marker = following
+
+    def _page(self, prefix: str, delimiter: str, marker: str) -> ElementTree.Element:
+        words = {"delimiter": delimiter, "prefix": prefix, "marker": marker}
+        query = "&".join(f"{name}={quote(value)}" for name, value in words.items() if value)
+        url = f"{self._source.base}?{query}"
+        broken = 0
+
+        def read() -> ElementTree.Element:
+            nonlocal broken
+            text = self._get_text(url)
+            try:
+                if text is None:
+                    raise _not_listing(url, "status 404")
+                return _parse_page(url, text)
+            except BadListing as error:
+                broken += 1
+                if broken >= _PARSE_ATTEMPTS:
+                    raise
+                raise TransientError(ErrorKind.LISTING, url, error.found) from error
+
+        return self._retry.retry(url, read, lambda: 0)
+
+
+def _parse_page(url: str, text: str) -> ElementTree.Element:
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise _not_listing(url, f"{text[:80]!r} ({error})") from error
+    if root.tag.rpartition("}")[2] != "ListBucketResult" or root.find("{*}IsTruncated") is None:
+        raise _not_listing(url, f"<{root.tag}>")
+    return root
+
+
+def _not_listing(url: str, found: str) -> BadListing:
+    return BadListing(
+        url,
+        expected="an S3 XML listing (ListBucketResult)",
+        found=found,
+        next_step="pass the bucket that lists the source: --listing URL",
+    )
+
+
+def _text(node: ElementTree.Element, name: str) -> str:
+    text = node.findtext(f"{{*}}{name}")
+    if text is None:
+        raise BadListing("a listing page", expected=f"<{name}> in each <{node.tag}>", found="none")
+    return text
+
+
+class Listing:
+    """The listing of a source, kept in the ledger with its time.
+
+    What was listed less than `max_age` seconds before this object was made, or since, is not asked
+    again. Safe for many threads.
+    """
+
+    def __init__(self, lister: Lister, name: str, ledger: Ledger, *, max_age: float) -> None:
+        self._lister = lister
+        self._name = name
+        self._ledger = ledger
+        self._oldest = time.time() - max_age
+        self._memory: dict[str, tuple[float, list[ListingEntry]]] = {}
+        self._lock = threading.Lock()
+
+    def seen_at(self, prefix: str) -> float:
+        """When the prefix was listed, in seconds since the epoch."""
+        return self._get(prefix, self._lister.entries)[0]
+
+    def files(self, series: Series) -> dict[Period, RemoteFile]:
+        """What the source has of a series, monthly and daily."""
+        found: dict[Period, RemoteFile] = {}
+        for partition in spec_of(series.type).partitions:
+            found.update(self.partition(series, partition))
+        return found
+
+    def partition(self, series: Series, partition: Partition) -> dict[Period, RemoteFile]:
+        """What the source has of a series in one partition."""
+        prefix = series.prefix(partition)
+        entries = self._get(prefix, self._lister.entries)[1]
+        names = {entry.name: entry for entry in entries}
+        head = f"{series.symbol}-{series.interval or series.type}-"
+        return dict(_periods(names, head, partition))
+
+    def symbols(self, market: Market, data_type: DataType) -> list[str]:
+        """Every symbol that has a folder of the type, in either partition, sorted."""
+        names: set[str] = set()
+        for partition in spec_of(data_type).partitions:
+            prefix = f"data/{market.archive_path}/{partition}/{data_type}/"
+            entries = self._get(prefix, self._folder_entries)[1]
+            names.update(entry.name for entry in entries)
+        return sorted(names)
+
+    def _folder_entries(self, prefix: str) -> list[ListingEntry]:
+        return [ListingEntry(name, 0, "", "") for name in self._lister.folders(prefix)]
+
+    def is_known(self, series: Series) -> bool:
+        """Whether `files` of the series answers without asking the source."""
+        prefixes = [series.prefix(partition) for partition in spec_of(series.type).partitions]
+        return all(self._known(prefix) for prefix in prefixes)
+
+    def _get(
+        self, prefix: str, read: Callable[[str], list[ListingEntry]]
+    ) -> tuple[float, list[ListingEntry]]:
+        known = self._known(prefix)
+        if known is None:
+            known = self._read(prefix, read)
+            with self._lock:
+                self._memory[prefix] = known
+        return known
+
+    def _known(self, prefix: str) -> tuple[float, list[ListingEntry]] | None:
+        with self._lock:
+            known = self._memory.get(prefix)
+        if known is None:
+            known = self._kept(prefix)
+            if known is not None:
+                with self._lock:
+                    self._memory[prefix] = known
+        return known
+
+    def _kept(self, prefix: str) -> tuple[float, list[ListingEntry]] | None:
+        kept = self._ledger.listing(self._name, prefix)
+        if kept is None or kept[0] < self._oldest:
+            return None
+        return kept[0], [ListingEntry(*item) for item in orjson.loads(kept[1])]
+
+    def _read(
+        self, prefix: str, read: Callable[[str], list[ListingEntry]]
+    ) -> tuple[float, list[ListingEntry]]:
+        seen = time.time()
+        entries = read(prefix)
+        blob = orjson.dumps([[e.name, e.size, e.etag, e.last_modified] for e in entries])
+        self._ledger.put_listing(self._name, prefix, seen, blob)
+        return seen, entries
+
+
+_period = functools.lru_cache(maxsize=20_000)(Period.parse)  # the same stamps for every symbol
+
+
+def _periods(
+    names: Mapping[str, ListingEntry], head: str, partition: Partition
+) -> Iterator[tuple[Period, RemoteFile]]:
+    for name, entry in names.items():
+        if not name.startswith(head) or not name.endswith(".zip"):
+            continue
+        try:
+            period = _period(name[len(head) : -len(".zip")])
+        except BadName:
+            continue  # a foreign name in the folder: not a file of the series
+        if period.partition is partition:
+            checksum = names.get(f"{name}.CHECKSUM")
+            yield (
+                period,
+                RemoteFile(
+                    entry.size, entry.etag, entry.last_modified, checksum.etag if checksum else ""
+                ),
+            )

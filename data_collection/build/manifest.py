@@ -1,0 +1,198 @@
+"""The manifest beside a table: what it is made of, what it holds, and how to prove it.
+
+`final_dataset_all.manifest.json` lies beside `final_dataset_all.parquet`. Every symbol carries the
+digest of its own fingerprint, which names the month files, which name the archive's ZIPs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
+from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.tables.append_rows import table_inputs
+from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
+from alphaqcm.pipeline.tables.table_file import held_symbols
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolEntry:
+    """One symbol of the table: its rows, and the digest of what they were made from."""
+
+    rows: int
+    first: str  # ISO 8601, start of the first hour
+    last: str
+    fingerprint: str = ""  # empty in a table made of another table
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `alphaqcm check` found on this very table."""
+
+    worst: str
+    counts: Mapping[str, int]
+    checked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that is told of one table."""
+
+    table: str  # file name
+    sha256: str
+    bytes: int
+    rows: int
+    columns: tuple[str, ...]
+    symbols: Mapping[str, SymbolEntry]
+    start: str
+    end: str
+    market: str
+    source: str
+    code_version: str
+    columns_version: int
+    libraries: Mapping[str, str]
+    created_at: str
+    checks: Verdict | None = None
+    format: int = FORMAT
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
+        """Read the JSON form; raises KeyError or TypeError where it is none."""
+        told = dict(data)
+        told["columns"] = tuple(told["columns"])
+        told["symbols"] = {name: SymbolEntry(**entry) for name, entry in told["symbols"].items()}
+        told["checks"] = None if told["checks"] is None else Verdict(**told["checks"])
+        return cls(**told)
+
+
+def manifest_path(table: Path) -> Path:
+    """Where the manifest of `table` lies."""
+    return table.with_suffix(".manifest.json")
+
+
+def library_versions() -> dict[str, str]:
+    """The libraries whose version can change a byte of the table."""
+    return {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
+
+
+def describe(
+    settings: RunSettings, table: Path, created_at: str, sha256: str | None = None
+) -> Manifest:
+    """Tell everything about `table`; `created_at` is ISO 8601, `sha256` its checksum if known."""
+    made_of = table_inputs(table)
+    entries = {
+        held.symbol: SymbolEntry(held.rows, held.first, held.last, made_of.get(held.symbol, ""))
+        for held in held_symbols(table)
+    }
+    return Manifest(
+        table=table.name,
+        sha256=sha256 or sha256_of(table),
+        bytes=table.stat().st_size,
+        rows=sum(entry.rows for entry in entries.values()),
+        columns=tuple(pq.read_schema(table).names),
+        symbols=entries,
+        start=settings.span.start.isoformat(),
+        end=settings.span.end.isoformat(),
+        market=settings.market.value,
+        source=settings.source,
+        code_version=__version__,
+        columns_version=COLUMNS_VERSION,
+        libraries=library_versions(),
+        created_at=created_at,
+    )
+
+
+def write_manifest(table: Path, manifest: Manifest) -> Path:
+    """Write the manifest beside its table."""
+    path = manifest_path(table)
+    write_bytes(path, orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
+    return path
+
+
+def read_manifest(table: Path) -> Manifest:
+    """The manifest beside `table`; raises `UsageError` where there is none or it is damaged."""
+    path = manifest_path(table)
+    try:
+        return Manifest.from_dict(orjson.loads(path.read_bytes()))
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UsageError(
+            path,
+            expected=f"the manifest of {table.name}",
+            found="none" if isinstance(error, OSError) else "a damaged file",
+            next_step="alphaqcm run, build or update writes it with the table",
+        ) from error
+
+
+def add_verdict(table: Path, sha256: str, verdict: Verdict) -> bool:
+    """Add what the checks found of the table with this SHA-256.
+
+    False where the manifest is of another table, or there is none.
+    """
+    try:
+        manifest = read_manifest(table)
+    except UsageError:
+        return False
+    if manifest.sha256 != sha256:
+        return False
+    write_manifest(table, replace(manifest, checks=verdict))
+    return True
+
+
+def archive_files(root: Path, manifest: Manifest) -> Iterator[tuple[str, Input]]:
+    """Every archive file behind a table: the table's symbol, its key and SHA-256.
+
+    Follows the fingerprints: the table's of each symbol, the month files', the ZIPs'. Raises
+    `LayerError` where a month file is not the one that the table was made from.
+    """
+    market = parse_market(manifest.market)
+    layout = Layout(root, market)
+    span = DateRange(date.fromisoformat(manifest.start), date.fromisoformat(manifest.end))
+    for name, entry in manifest.symbols.items():
+        symbol = Symbol.parse(name, market)
+        if table_fingerprint(layout, symbol, span).digest != entry.fingerprint:
+            raise LayerError(
+                f"{name} in {manifest.table}",
+                expected="the month files that its rows were made from",
+                found="others: they changed since",
+                next_step="alphaqcm update or run, then ask again",
+            )
+        months = input_files(layout, symbol, span).values()
+        for path in (path for paths in months for path in paths.values()):
+            fingerprint = read_fingerprint(path)
+            for item in fingerprint.inputs if fingerprint else ():
+                yield name, item
+
+
+def disagreements(table: Path, manifest: Manifest) -> list[str]:
+    """How the table differs from its manifest; empty when it is the very table."""
+    size = table.stat().st_size
+    if size != manifest.bytes:
+        return [f"expected {manifest.bytes:,} bytes, found {size:,}"]
+    found = sha256_of(table)
+    if found != manifest.sha256:
+        return [f"expected SHA-256 {manifest.sha256}, found {found}"]
+    metadata = pq.read_metadata(table)
+    problems = []
+    if metadata.num_rows != manifest.rows:
+        problems.append(f"expected {manifest.rows:,} rows, found {metadata.num_rows:,}")
+    if tuple(metadata.schema.to_arrow_schema().names) != manifest.columns:
+        problems.append(f"expected the {len(manifest.columns)} columns of the manifest")
+    return problems

@@ -1,0 +1,103 @@
+"""The end of the road: the wide table, its CSVs and variants, from the symbols that are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alphaqcm.data_collection.build.manifest import describe, manifest_path, write_manifest
+from alphaqcm.data_collection.build.run.local_executor import RunProgress
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.queue.task import TaskKind
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.features.columns import COLUMNS
+from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.symbol_table import require_wide
+from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final
+
+COMPLETE_NAME = "complete_metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the run, as the summary tells it."""
+
+    path: Path
+    rows: int
+    symbols: int
+    written: bool
+    columns: int = len(COLUMNS)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_complete(settings: RunSettings, complete: str | None, name: str | None) -> None:
+    """Refuse early what cannot be published; raises `Undefined`, `UsageError`."""
+    if complete:
+        require_wide(settings.market)
+    if name and not complete:
+        raise UsageError(f"--name {name}", expected="--complete metrics beside it")
+
+
+def publish(
+    settings: RunSettings,
+    progress: RunProgress,
+    complete: str | None = None,
+    name: str | None = None,
+) -> list[Table]:
+    """Build the table of the run's symbols, and what was asked for beside it.
+
+    None where a step failed (a table without some symbols would take the place of a better one),
+    where no symbol has a 1m kline in range, and for markets that end at the hourly layers.
+    """
+    if settings.market is not Market.UM or progress.failures:
+        return []
+    layout = settings.layout
+    if not built_symbols(settings, progress):
+        return []
+    tables = [_told(publish_full(settings, progress))]
+    write_final_csvs(layout)
+    if complete:
+        variant = name or COMPLETE_NAME
+        table, left_out = build_complete(layout, settings.span, variant)
+        _write_manifest(settings, table)
+        write_final_csvs(layout, variant, left_out)
+        tables.append(_told(table, left_out))
+    return tables
+
+
+def built_symbols(settings: RunSettings, progress: RunProgress) -> list[Symbol]:
+    """The symbols that have rows for the table."""
+    return [
+        Symbol(settings.market, task.symbol)
+        for task, outcome in progress.outcomes.items()
+        if task.kind is TaskKind.FACTORS and outcome.rows
+    ]
+
+
+def publish_full(settings: RunSettings, progress: RunProgress) -> WideTable:
+    """The table of all symbols that have rows, with its manifest; raises as `build_final`."""
+    table = build_final(settings.layout, built_symbols(settings, progress), settings.span)
+    _write_manifest(settings, table)
+    return table
+
+
+def _write_manifest(settings: RunSettings, table: WideTable) -> None:
+    """Write the table's manifest, unless the one that lies there is younger than the table."""
+    path = manifest_path(table.path)
+    if table.built or not path.exists() or path.stat().st_mtime < table.path.stat().st_mtime:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_manifest(table.path, describe(settings, table.path, now))
+
+
+def _told(table: WideTable, left_out: tuple[LeftOut, ...] = ()) -> Table:
+    return Table(
+        path=table.path,
+        rows=table.rows,
+        symbols=len(table.symbols),
+        written=table.built,
+        left_out={item.symbol: item.reason for item in left_out},
+    )

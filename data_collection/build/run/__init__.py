@@ -1,0 +1,1 @@
+"""A whole run: its tasks, the processes that do them."""

@@ -1,0 +1,109 @@
+"""What a month step works from: archive files as they are fetched, and the month file at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
+from alphaqcm.data_collection.archive.plan import Action
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.storage.layout import Input, read_footer
+
+Available = Mapping[Period, Any]
+Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
+"""What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
+
+
+def lookup_cached(archive: Archive) -> Lookup:
+    """What is known of files without downloading any."""
+
+    def look(files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing] | None:
+        if archive.plan(files).of(Action.DOWNLOAD, Action.REPLACE):
+            return None
+        return archive.fetch(files)
+
+    return look
+
+
+@dataclass(slots=True)
+class Fetch:
+    """`Archive.fetch` that counts the bytes it brings, and asks once for what stays where it is."""
+
+    archive: Archive
+    downloaded: int = 0
+    known: dict[ArchiveFile, Fetched | Missing] = field(default_factory=dict)
+
+    def __call__(self, files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing]:
+        """As `Archive.fetch`."""
+        asked = [file for file in files if not self._is_known(file)]
+        found = self.archive.fetch(asked) if asked else {}
+        self.downloaded += sum(i.downloaded for i in found.values() if isinstance(i, Fetched))
+        self.known |= found
+        return {file: self.known[file] for file in files}
+
+    def _is_known(self, file: ArchiveFile) -> bool:
+        item = self.known.get(file)
+        return isinstance(item, Missing) or (item is not None and item.path.exists())
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingMonth:
+    """The month file at hand as its footer tells of it; empty where there is none of this version.
+
+    `held` are the archive files it was made of, with their SHA-256.
+    """
+
+    footer: Mapping[str, Any]
+    report: Mapping[str, Any]
+    held: Mapping[ArchiveFile, str]
+
+    @classmethod
+    def of(cls, path: Path) -> ExistingMonth:
+        """Of the file at `path`."""
+        footer = read_footer(path) or {}
+        if footer.get("fingerprint", {}).get("version") != VERSION:
+            return cls({}, {}, {})
+        inputs = footer["fingerprint"]["inputs"]
+        held = {ArchiveFile.parse(key): sha for key, sha in inputs}
+        return cls(footer, footer.get("report", {}), held)
+
+
+@dataclass(slots=True)
+class Files:
+    """Files looked up so far: the good ones in order, and what is wrong with the others."""
+
+    lookup: Lookup
+    skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
+    good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
+    bad: dict[ArchiveFile, str] = field(default_factory=dict)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # (key, SHA-256), found now
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files that cannot be used."""
+        return tuple(self.bad.values())
+
+    def take(self, files: Sequence[ArchiveFile]) -> bool:
+        """Look `files` up; False when that cannot be told without fetching."""
+        if not files:
+            return True
+        found = self.lookup(files)
+        if found is None:
+            return False
+        for file in files:
+            item = found[file]
+            if isinstance(item, Missing):
+                if item.state is not MissingState.ABSENT:
+                    self.bad[file] = f"{file.key}: {item.reason}"
+            elif (file.key, item.sha256) not in self.skip:
+                self.good[file] = item
+        return True
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The good ones as a fingerprint's inputs."""
+        return tuple(Input(file.key, item.sha256) for file, item in self.good.items())

@@ -1,0 +1,321 @@
+"""One month of one series: which files it needs, fetched, read, and written as its month file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.stages.month_inputs import (
+    Available,
+    ExistingMonth,
+    Fetch,
+    Files,
+    Lookup,
+)
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.registry import Partition, spec_of
+from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.reading.month_append import append_days, days_held
+from alphaqcm.pipeline.reading.month_file import (
+    VERSION,
+    FileRows,
+    MonthFrame,
+    assemble,
+    missing_days,
+    read_file_rows,
+)
+from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
+from alphaqcm.pipeline.tables.hourly import DateRange
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A month put together, and what was met on the way."""
+
+    month: MonthFrame
+    present: set[date]  # days that have rows
+    rows: int  # of the archive files
+    missing: list[date]  # days that the monthly file lacks
+
+
+@dataclass(frozen=True, slots=True)
+class MonthTask:
+    """The work on one month file."""
+
+    series: Series
+    month: Period
+    span: DateRange
+    path: Path
+
+    def current(self, available: Available, lookup: Lookup) -> Outcome | None:
+        """The outcome where nothing is to be built; None where something is."""
+        return self._current(ExistingMonth.of(self.path), available, lookup)
+
+    def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
+        report = old.report
+        files = Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
+        if not self._take_base(old, files, available):
+            return None
+        if self._monthly in files.good:
+            if old.held.get(self._monthly) != files.good[self._monthly].sha256:
+                return None
+            if not files.take(self._patches(available, report.get("missing_days", []))):
+                return None
+        if not files.good and not files.skip and not self.path.exists():
+            return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
+        if self._fingerprint(files).to_dict() != old.footer.get("fingerprint"):
+            return None
+        empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
+        return Outcome(
+            TaskResult.DONE,
+            rows=int(report.get("rows", 0)),
+            output=str(self.path),
+            files=len(files.good),
+            absent=self._absent(available, empty, files),
+            holes=self._holes(available, empty, files),
+            problems=tuple(dict.fromkeys([*report.get("problems", []), *files.problems])),
+        )
+
+    def perform(self, archive: Archive, commit: CommitContext) -> Outcome:
+        """Fetch, read and write what is not current."""
+        available = archive.available(self.series)
+        fetch, old = Fetch(archive), ExistingMonth.of(self.path)
+        outcome = self._current(old, available, fetch)
+        if outcome is not None:
+            outcome = replace(outcome, downloaded=fetch.downloaded)
+            self.record_holes(archive, outcome)
+            with commit(outcome):
+                return outcome
+        return self._build(archive, old, available, fetch, commit)
+
+    def _build(
+        self,
+        archive: Archive,
+        old: ExistingMonth,
+        available: Available,
+        fetch: Fetch,
+        commit: CommitContext,
+    ) -> Outcome:
+        files = Files(fetch)
+        self._take_base(old, files, available)
+        made = self._grow(archive, old, files) or self._gather(archive, old, available, files)
+        if made is not None:
+            outcome = self._write(available, fetch, files, made, commit)
+            self.record_holes(archive, outcome)
+            return outcome
+        outcome = Outcome(
+            TaskResult.ABSENT,
+            downloaded=fetch.downloaded,
+            absent=not files.bad,
+            notes=("kept: what it was made of is gone at the source",)
+            if self.path.exists()
+            else (),
+            problems=files.problems,
+        )
+        with commit(outcome):
+            return outcome
+
+    def _gather(
+        self, archive: Archive, old: ExistingMonth, available: Available, files: Files
+    ) -> _Made | None:
+        """Read every file, and those that stand in for what the monthly one lacks."""
+        parts = self._read(archive, old, files)
+        missing: list[date] = []
+        if self._monthly in files.good:
+            if parts:
+                missing = missing_days(self.month, {day for part in parts for day in part.days()})
+                more = self._patches(available, [f"{day}" for day in missing])
+            else:
+                more = self._dailies(old, available)
+            known = len(files.good)
+            files.take(more)
+            parts += self._read(archive, old, files, skip=known)
+        for key, _ in files.unreadable:
+            files.good.pop(ArchiveFile.parse(key), None)
+        if not parts:
+            return None
+        present = {day for part in parts for day in part.days()}
+        return _Made(assemble(parts), present, sum(part.rows for part in parts), missing)
+
+    def record_holes(self, archive: Archive, outcome: Outcome) -> None:
+        """Tell the ledger of the days that stay without a row."""
+        for day in outcome.holes:
+            reason = "no row in any file of the source"
+            archive.record_hole(self.series, date.fromisoformat(day), reason)
+
+    def _grow(self, archive: Archive, old: ExistingMonth, files: Files) -> _Made | None:
+        """The month file at hand and only the later days read; None where all must be read."""
+        report, held = old.report, old.held
+        news = [file for file in files.good if file not in held]
+        if (
+            not held
+            or not news
+            or self._monthly in {*held, *files.good}
+            or files.bad
+            or report.get("problems")
+            or {f: files.good[f].sha256 for f in held if f in files.good} != held
+            or min(f.period.start for f in news) < max(f.period.end for f in held)
+        ):
+            return None
+        parts = self._read(archive, old, files, skip=len(held))
+        if files.unreadable:
+            files.bad.clear()
+            files.unreadable.clear()
+            return None
+        try:
+            frame = pl.read_parquet(self.path)
+        except (OSError, pl.exceptions.PolarsError):
+            return None  # torn: it is made anew from its files
+        made = append_days(frame, report, self.series, parts)
+        if made is None:
+            return None
+        present = days_held(frame, self.series).union(*(part.days() for part in parts))
+        rows = int(report["read"]) + sum(part.rows for part in parts)
+        return _Made(made, present, rows, [])
+
+    def _write(
+        self,
+        available: Available,
+        fetch: Fetch,
+        files: Files,
+        made: _Made,
+        commit: CommitContext,
+    ) -> Outcome:
+        empty = set(missing_days(self.month, made.present))
+        outcome = Outcome(
+            TaskResult.DONE,
+            built=True,
+            rows=made.rows,
+            bytes=sum(item.size for item in files.good.values()),
+            downloaded=fetch.downloaded,
+            output=str(self.path),
+            files=len(files.good),
+            absent=self._absent(available, empty, files),
+            holes=self._holes(available, empty, files),
+            problems=files.problems,
+        )
+        report = {
+            **made.month.report,
+            "rows": made.month.frame.height,
+            "read": made.rows,
+            "missing_days": [f"{day}" for day in made.missing],
+            "empty_days": sorted(f"{day}" for day in empty),
+            "unreadable": files.unreadable,
+            "problems": files.problems,
+        }
+        write_parquet(
+            made.month.frame, self.path, self._fingerprint(files), report, lambda: commit(outcome)
+        )
+        return outcome
+
+    def _read(
+        self, archive: Archive, old: ExistingMonth, files: Files, skip: int = 0
+    ) -> list[FileRows]:
+        """Read the files after the first `skip`; what cannot be read is a problem, not a stop.
+
+        Unless the month file at hand holds an earlier, readable version of it: then that is kept.
+        """
+        parts = []
+        for file in list(files.good)[skip:]:
+            try:
+                part = self._read_file(files, file)
+            except RawError as error:
+                if file in old.held:
+                    raise
+                files.unreadable.append((file.key, files.good[file].sha256))
+                files.bad[file] = f"{error}"
+                archive.record_unreadable(file, f"{error}")
+                continue
+            archive.record_read(
+                file, part.rows, *part.ends(), missing_days(file.period, part.days())
+            )
+            parts.append(part)
+        return parts
+
+    def _read_file(self, files: Files, file: ArchiveFile) -> FileRows:
+        """Read a file of the cache; one that is not what was verified once is fetched anew."""
+        item = files.good[file]
+        try:
+            return read_file_rows(item.path, file)
+        except RawError:
+            if sha256_of(item.path) == item.sha256:
+                raise
+            item.path.unlink()
+            files.take([file])
+            if file in files.bad:
+                raise
+            return read_file_rows(files.good[file].path, file)
+
+    @property
+    def _monthly(self) -> ArchiveFile:
+        return self.series.file(self.month)
+
+    def _take_base(self, old: ExistingMonth, files: Files, available: Available) -> bool:
+        """The monthly file; without a good one the daily files of the run and of the file held."""
+        if self.month in available:
+            if not files.take([self._monthly]):
+                return False
+            if self._monthly in files.good:
+                return True
+        return files.take(self._dailies(old, available))
+
+    def _dailies(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
+        held = {file.period for file in old.held}
+        return [
+            self.series.file(day)
+            for day in map(Period.day, self.month.days())
+            if day in available and (self.span.start <= day.start <= self.span.end or day in held)
+        ]
+
+    def _patches(self, available: Available, missing: Sequence[str]) -> list[ArchiveFile]:
+        days = map(Period.parse, missing)
+        return [self.series.file(day) for day in days if day in available]
+
+    def _days(self) -> list[date]:
+        """The days of the run in this month."""
+        return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
+
+    def _holes(self, available: Available, empty: set[date], files: Files) -> tuple[str, ...]:
+        """Days of the run without a row, inside the life of the series, that no bad file may have.
+
+        `empty` are the days of the month in which no file has a row.
+        """
+        if (
+            Partition.DAILY not in spec_of(self.series.type).partitions
+            or self._monthly in files.bad
+        ):
+            return ()
+        present = set(self.month.days()) - empty
+        born = min(period.start for period in available)
+        gone = max(period.end for period in available)
+        days = [
+            day
+            for day in self._days()
+            if day in empty
+            and born <= day < gone
+            and self.series.file(Period.day(day)) not in files.bad
+        ]
+        if born == self.month.start and present:  # it was listed within its first month
+            days = [day for day in days if day > min(present)]
+        if gone == self.month.end and present:  # and delisted within its last
+            days = [day for day in days if day < max(present)]
+        return tuple(f"{day}" for day in days)
+
+    def _absent(self, available: Available, empty: set[date], files: Files) -> int:
+        """Days of the run that the source has no file for."""
+        if self._monthly in files.bad:
+            return 0
+        if self._monthly in files.good:
+            return len(self._holes(available, empty, files))
+        told = {file.period.start for file in (*files.good, *files.bad)}
+        return len(set(self._days()) - told)
+
+    def _fingerprint(self, files: Files) -> Fingerprint:
+        return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)

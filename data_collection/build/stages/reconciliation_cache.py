@@ -1,0 +1,54 @@
+"""What a month's aggTrades and klines say of each other, kept beside the month files.
+
+Comparing two month files costs a read of both; a report over years only reads what is kept. It is
+kept under the fingerprints of both files and made again when one of them changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
+from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.tables.table_file import read_json
+
+
+def kept_path(layout: Layout, symbol: str, month: Period) -> Path:
+    """Where the comparison of a month is kept."""
+    folder = layout.temp / "months" / layout.market.value / "reconciled"
+    return folder / symbol / f"{month.stamp}.json"
+
+
+def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:
+    """`reconcile_month` of the month files at hand, made when it is not kept; None without both.
+
+    Raises `LayerError` for a month file that cannot be read, `DiskFull`.
+    """
+    trades = layout.month_file(DataType.AGGTRADES, "", symbol, month)
+    klines = layout.month_file(DataType.KLINES, "1m", symbol, month)
+    sides = [read_fingerprint(trades), read_fingerprint(klines)]
+    if any(side is None for side in sides):
+        return None
+    made_of = [side.digest for side in sides if side is not None] + [f"{VERSION}"]
+    path = kept_path(layout, symbol, month)
+    kept = read_json(path)
+    if kept is not None and kept.get("made_of") == made_of:
+        return dict(kept["told"])
+    try:
+        told = reconcile_month(pl.read_parquet(trades), pl.read_parquet(klines), layout.market)
+    except OSError as error:
+        raise layer_error(trades, error) from error
+    try:
+        write_bytes(path, orjson.dumps({"made_of": made_of, "told": told}))
+    except DiskFull:
+        raise
+    except LayerError:
+        pass  # a data root that cannot be written can be read: it is compared again next time
+    return told

@@ -1,0 +1,1 @@
+"""Bringing a data root up to date without doing everything again."""

@@ -1,0 +1,210 @@
+"""Bring a data root up to date: only what is new or changed at the source, and the new table.
+
+Month files that nothing changed for are not even opened: a mark of the listing and of the file on
+disk is kept for each. Every symbol is one job for a pool of processes: its month files, then its
+new rows. The table is then written in the old one's place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from alphaqcm.data_collection.build.manifest import describe, write_manifest
+from alphaqcm.data_collection.build.publish import publish_full
+from alphaqcm.data_collection.build.run.local_executor import RunProgress, execute
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.build.update.change_index import (
+    ChangeIndex,
+    fresh_marks,
+    listing_marks,
+    months_on_disk,
+)
+from alphaqcm.data_collection.build.update.symbol_jobs import (
+    LISTING_AGE,
+    BatchResult,
+    SymbolJob,
+    SymbolResult,
+    input_digests,
+    input_name,
+    perform,
+)
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.process.process_pool import process_pool
+from alphaqcm.data_collection.queue.task import Task
+from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.features.columns import VERSION
+from alphaqcm.pipeline.storage.layout import (
+    Fingerprint,
+    Layout,
+    read_fingerprint,
+)
+from alphaqcm.pipeline.tables.append_rows import (
+    ExistingTable,
+    write_appended,
+)
+from alphaqcm.pipeline.tables.symbol_table import require_wide
+from alphaqcm.pipeline.tables.wide_table import DEFAULTS, WideTable
+
+_FEW = 4  # symbols: for so few a pool costs more than it gives
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update did; the table is None where nothing changed or something failed."""
+
+    progress: RunProgress
+    looked_at: int  # month files that may have had something to do
+    table: WideTable | None
+
+
+def update(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """Do it; the caller holds the data root, `lock` is its descriptor.
+
+    Raises `UsageError`, `PipelineError`.
+    """
+    require_wide(settings.market)
+    layout = settings.layout
+    if not layout.final_table().exists():
+        raise UsageError(
+            layout.final_table(),
+            expected="the table of an earlier run",
+            found="none",
+            next_step="alphaqcm run makes it",
+        )
+    memory = ChangeIndex.read(layout.temp / "update.json")
+    held = ExistingTable(layout.final_table()).fingerprint
+    with _crew(settings, workers) as crew:
+        settings = replace(settings, shared_by=crew.count)
+        with open_task_runner(settings, alone=True) as steps:
+            marks = listing_marks(steps)
+            retried_errors = Counter(steps.retried_errors)
+        jobs = _jobs(settings, memory, marks, held)
+        lost = sum(job.inputs is None for job in jobs)
+        if _can_grow(held, settings) and lost <= max(_FEW, len(jobs) // 4):
+            shares = _perform(settings, jobs, crew)
+        else:
+            shares = None
+    if shares is None:
+        return _rebuild(settings, workers, lock)
+    progress = RunProgress(retried_errors=retried_errors)
+    for share in shares:
+        progress.retried_errors.update(share.retried_errors)
+    results = [done for share in shares for done in share.done]
+    for done in results:
+        progress.outcomes |= done.outcomes
+        progress.failures |= done.failures
+    progress.built = sum(outcome.built for outcome in progress.outcomes.values())
+    progress.downloaded = sum(outcome.downloaded for outcome in progress.outcomes.values())
+    progress.downloaded += sum(share.downloaded for share in shares)
+    looked_at = sum(len(job.tasks) for job in jobs)
+    table = None if progress.failures else _publish(settings, results)
+    memory.marks = fresh_marks(settings, marks, memory, progress)
+    if not progress.failures:
+        growths = [done.growth for done in results if done.growth is not None]
+        memory.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
+    memory.write(layout.temp / "update.json")
+    return Updated(progress, looked_at, table)
+
+
+def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
+    settings = replace(settings, shared_by=workers + 1)  # as a run has it
+    with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
+        progress = execute(steps, workers, lock)
+    table = None if progress.failures else publish_full(settings, progress)
+    return Updated(progress, len(progress.outcomes), table)
+
+
+def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
+    """Whether the table's rows are of this version and begin where they should."""
+    start = settings.span.start.isoformat()
+    return held is not None and held.version == VERSION and dict(held.parameters)["start"] == start
+
+
+def _jobs(
+    settings: RunSettings, memory: ChangeIndex, marks: Mapping[Task, str], held: Fingerprint | None
+) -> list[SymbolJob]:
+    layout = settings.layout
+    open_tasks: dict[str, list[Task]] = {}
+    known: dict[str, dict[str, str]] = {}
+    for (task, mark), there in zip(marks.items(), months_on_disk(settings, marks), strict=True):
+        kept = memory.marks.get(task.id)
+        if kept is None or kept[:3] != [mark, *there]:
+            open_tasks.setdefault(task.symbol, []).append(task)
+        elif kept[3] and (key := input_name(task)):
+            known.setdefault(task.symbol, {})[key] = kept[3]
+    made_of = {one.key: one.sha256 for one in held.inputs} if held else {}
+    jobs = []
+    for name in settings.symbols:
+        symbol = Symbol(settings.market, name)
+        inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table))
+        tasks = tuple(open_tasks.get(name, ()))
+        jobs.append(SymbolJob(name, tasks, inputs, known.get(name, {})))
+    return jobs
+
+
+def _known_inputs(
+    layout: Layout, symbol: Symbol, memory: ChangeIndex, digest: str | None
+) -> Mapping[str, str] | None:
+    """What the table's rows of `symbol` were made of, from the last update or the symbol's table.
+
+    Both are believed only where they give the digest that the table itself carries.
+    """
+    if digest is None:
+        return None
+    own = read_fingerprint(layout.symbol_table(symbol))
+    if own is not None and own.digest == digest:
+        return input_digests(own)
+    kept = memory.inputs.get(symbol.table)
+    return kept if kept is not None and kept.get("digest") == digest else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """The processes that do the jobs; none for few symbols, which this one does itself."""
+
+    pool: ProcessPoolExecutor | None
+    count: int
+
+
+@contextlib.contextmanager
+def _crew(settings: RunSettings, workers: int) -> Iterator[_Crew]:
+    """Start the processes, which make ready while this one asks for the listing."""
+    count = min(workers, len(settings.symbols), os.cpu_count() or 1)
+    if count < 2 or len(settings.symbols) <= _FEW:
+        yield _Crew(None, 1)
+        return
+    with process_pool(count) as pool:
+        for _ in range(count):
+            pool.submit(perform, settings, ())  # no job: but all that one needs is imported
+        yield _Crew(pool, count)
+
+
+def _perform(settings: RunSettings, jobs: Sequence[SymbolJob], crew: _Crew) -> list[BatchResult]:
+    if crew.pool is None:
+        return [perform(settings, jobs)]
+    chunk = max(1, len(jobs) // (2 * crew.count))
+    groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
+    return list(crew.pool.map(partial(perform, settings), groups))
+
+
+def _publish(settings: RunSettings, results: Sequence[SymbolResult]) -> WideTable | None:
+    growths = [done.growth for done in results if done.growth is not None]
+    held = read_fingerprint(settings.layout.final_table())
+    unchanged = all(growth.since is None for growth in growths)
+    parameters = dict(held.parameters) if held else {}
+    if unchanged and parameters.get("end") == settings.span.end.isoformat():
+        return None
+    grown = write_appended(settings.layout, growths, settings.span, DEFAULTS)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    path = grown.table.path
+    write_manifest(path, describe(settings, path, now, grown.sha256))
+    return grown.table

@@ -1,0 +1,1 @@
+"""Commands to try things with: a simulated archive, its server, single files."""

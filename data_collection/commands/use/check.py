@@ -1,0 +1,145 @@
+"""Look for what is missing, doubled, impossible or leaking in the layers and the final table.
+
+Changes no layer. Prints the findings, worst first; --json and --html write the whole report. No
+finding stops anything: the exit code is 0 unless --strict names severities that were found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
+from alphaqcm.data_collection.build.run.local_executor import load_settings
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.update.change_index import on_disk
+from alphaqcm.data_collection.commands.options import add_root_option
+from alphaqcm.data_collection.commands.summary import counted
+from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
+from alphaqcm.data_collection.errors import RootBusy, UsageError
+from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
+from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
+from alphaqcm.data_collection.reporting.quality.page import render
+from alphaqcm.pipeline import __version__
+from alphaqcm.pipeline.checks.finding import Finding, Severity
+from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.storage.layout import write_bytes
+
+_PRINTED = 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_symbol_options(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
+    parser.add_argument(
+        "--strict",
+        nargs="?",
+        const=Severity.ERROR.value,
+        metavar="SEVERITIES",
+        help="exit 1 when there are findings of these severities (comma list; "
+        "default of a bare --strict: error)",
+    )
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="compare every monthly file with its daily files; downloads those not at hand",
+    )
+    add_root_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check; 1 only where --strict asks for it."""
+    severities = _severities(arguments.strict)
+    settings = _chosen(load_settings(arguments.data_root.resolve() / "_tmp"), arguments)
+    table = settings.layout.final_table()
+    seen = on_disk(table)
+    provenance = Provenance(
+        command="alphaqcm " + " ".join(sys.argv[1:]),
+        versions={"alphaqcm": __version__, **library_versions()},
+        source=settings.source,
+        inputs=0,
+        inputs_sha256="",
+        by_series={},
+        table_sha256=sha256_of(table) if any(seen) else "",
+    )
+    report = gather(settings, provenance, _now(), deep=arguments.deep)
+    if arguments.json:
+        data = orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2)
+        write_bytes(arguments.json, data)
+    if arguments.html:
+        write_bytes(arguments.html, render(report).encode())
+    if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):
+        _keep_verdict(settings, seen, report)
+    _print(report)
+    return 1 if failing(report, severities) else 0
+
+
+def _keep_verdict(settings: RunSettings, seen: tuple[int, int], report: Report) -> None:
+    """Write the verdict beside the table, where it is still the one that was looked at."""
+    table = settings.layout.final_table()
+    verdict = Verdict(report.verdict, report.counts, report.created_at)
+    try:
+        with hold_root(settings.layout.temp, exclusive=True):  # no new table meanwhile
+            if on_disk(table) == seen:
+                add_verdict(table, report.provenance.table_sha256, verdict)
+            else:
+                print("the verdict is not kept beside the table: it was replaced meanwhile")
+    except (RootBusy, LayerError) as error:
+        print(f"the verdict is not kept beside the table: {error}")
+
+
+def _severities(text: str | None) -> tuple[Severity, ...]:
+    names = [] if text is None else [name.strip() for name in text.split(",")]
+    known = [severity.value for severity in Severity]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"--strict {', '.join(unknown)}", expected="severities: " + ", ".join(known)
+        )
+    return tuple(map(Severity, names))
+
+
+def _chosen(settings: RunSettings, arguments: argparse.Namespace) -> RunSettings:
+    if arguments.symbols is None and arguments.symbols_file is None:
+        return settings
+    names = tuple(symbol.exchange for symbol in chosen_symbols(arguments, settings.market))
+    if unknown := set(names) - set(settings.symbols):
+        raise UsageError(
+            "symbols " + ", ".join(sorted(unknown)),
+            expected="symbols of the last run in this data root",
+            next_step="alphaqcm run with them first",
+        )
+    return replace(settings, symbols=names)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _print(report: Report) -> None:
+    for finding in report.findings[:_PRINTED]:
+        print(_line(finding))
+    if len(report.findings) > _PRINTED:
+        print(f"… and {len(report.findings) - _PRINTED:,} more (--json, --html)")
+    print(
+        ("" if not report.findings else "\n")
+        + f"{report.verdict}: "
+        + ", ".join(f"{count} {name}" for name, count in report.counts.items())
+        + f"; {counted(len(report.symbols), 'symbol')}, {report.start} to {report.end}"
+    )
+
+
+def _line(finding: Finding) -> str:
+    symbol = "all symbols" if finding.symbol == "*" else finding.symbol
+    return (
+        f"{finding.severity:<8}{finding.check}: {symbol} {finding.series}, {finding.period}: "
+        f"expected {finding.expected}; found {finding.found}"
+    )

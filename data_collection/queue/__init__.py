@@ -1,0 +1,1 @@
+"""A queue of tasks that worker processes share through one JSON state file."""

@@ -1,0 +1,1 @@
+"""What a person looks at: the quality report and the monitor."""

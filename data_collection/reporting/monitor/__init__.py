@@ -1,0 +1,1 @@
+"""The monitor of a queue: what it knows, how it looks, its loop."""

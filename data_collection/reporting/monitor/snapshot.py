@@ -1,0 +1,317 @@
+"""What the monitor shows, computed from a queue's state and its workers' signs of life. Pure.
+
+Bytes and rows of a finished task are spread evenly over the time it took, so that a speed counts
+only what fell into its window. Work that is under way counts when it is finished.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from alphaqcm.data_collection.queue.liveness import Heartbeat
+from alphaqcm.data_collection.queue.state import (
+    QueueState,
+    TaskRecord,
+    TaskState,
+    from_stamp,
+)
+from alphaqcm.data_collection.queue.task import Task, TaskKind
+
+NOW = 300.0  # seconds: the window of the speed now
+HOUR = 3600.0
+_LEEWAY = timedelta(seconds=60)  # stamps further ahead are of a clock that is wrong
+_SILENT = 30.0  # seconds without a heartbeat after which a living worker looks stopped
+_FORGET = 86_400.0  # seconds after which a dead worker is no longer shown
+_LITTLE_DISK = 0.03  # of the disk
+
+Focus = Callable[[Task], bool]
+"""Which tasks a monitor is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker as seen from outside: its last beat, that beat's age, whether it is alive."""
+
+    beat: Heartbeat
+    age: float  # seconds
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A line of the monitor: a worker, what it does and for how long."""
+
+    name: str
+    host: str
+    status: str  # working, waiting, silent, dead, finished, stopped, error
+    task: str
+    seconds: float  # at its task; since its last sign of life when it is not alive
+    done: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was finished in a window of `window` seconds, a second."""
+
+    window: float
+    bytes: float
+    rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that failed, or an archive file of a finished one that cannot be used."""
+
+    task: str
+    reason: str
+    attempts: int = 0
+    next_try: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that the monitor shows."""
+
+    at: datetime
+    settings: dict[str, Any]
+    steps: dict[str, dict[TaskState, int]]  # tasks by step and state
+    totals: dict[TaskState, int]
+    blocked: int  # pending, but something they stand on failed
+    workers: tuple[Worker, ...]
+    speed_now: Speed
+    speed_hour: Speed
+    seconds_left: float | None  # seconds until the end; None when it cannot be told
+    left_is_least: bool  # some kind of task was never finished: its time is not counted
+    newest: tuple[tuple[str, str], ...]  # (time, output), the newest first
+    failures: tuple[Failure, ...]
+    problems: tuple[Failure, ...]
+    disk_free: int
+    disk_total: int
+    over: bool
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        return sum(self.totals.values())
+
+    @property
+    def settled(self) -> int:
+        """How many are done or absent."""
+        return self.totals[TaskState.DONE] + self.totals[TaskState.ABSENT]
+
+
+def take_picture(
+    book: QueueState,
+    sights: Sequence[WorkerView],
+    disk: tuple[int, int],
+    now: datetime,
+    *,
+    focus: Focus,
+    stall: float,
+) -> Snapshot:
+    """The picture of a queue at `now`; `disk` is (free, total) bytes, `stall` in seconds."""
+    entries = [entry for entry in book.entries if focus(entry.task)]
+    totals = _count(entries)
+    workers = tuple(_workers(book, sights))
+    at_work = sum(worker.status in ("working", "waiting") for worker in workers)
+    alive = sum(sight.alive for sight in sights)
+    unreachable = _doomed(book)
+    live = [e for e in entries if _is_open(e) and e.id not in unreachable]
+    seconds, least = _work_left(entries, live, now)
+    picture = Snapshot(
+        at=now,
+        settings=dict(book.settings),
+        steps=_steps(entries),
+        totals=totals,
+        blocked=sum(entry.id in unreachable for entry in entries),
+        workers=workers,
+        speed_now=_speed(entries, now, NOW),
+        speed_hour=_speed(entries, now, HOUR),
+        seconds_left=seconds / at_work if seconds is not None and at_work else None,
+        left_is_least=least,
+        newest=_newest(entries),
+        failures=tuple(
+            Failure(entry.id, entry.reason, entry.attempts, entry.next_try)
+            for entry in entries
+            if entry.state is TaskState.FAILED
+        ),
+        problems=tuple(
+            Failure(entry.id, problem) for entry in entries for problem in entry.problems
+        ),
+        disk_free=disk[0],
+        disk_total=disk[1],
+        over=not live,
+    )
+    warnings = _warnings(picture, entries, alive, now, stall)
+    return replace(picture, warnings=tuple(warnings))
+
+
+def step_name(task: Task) -> str:
+    """The line of the table a task counts in."""
+    if task.kind is TaskKind.MONTH:
+        return f"months {task.type}"
+    return "hourly files" if task.kind is TaskKind.HOURLY else "factors"
+
+
+def _steps(entries: Iterable[TaskRecord]) -> dict[str, dict[TaskState, int]]:
+    found: dict[str, Counter[TaskState]] = defaultdict(Counter)
+    order: dict[str, tuple[int, str]] = {}
+    kinds = list(TaskKind)
+    for entry in entries:
+        task = entry.task
+        name = step_name(task)
+        found[name][entry.state] += 1
+        order[name] = (kinds.index(task.kind), name)
+    return {
+        name: {state: found[name][state] for state in TaskState}
+        for name in sorted(found, key=order.__getitem__)
+    }
+
+
+def _count(entries: Iterable[TaskRecord]) -> dict[TaskState, int]:
+    found = Counter(entry.state for entry in entries)
+    return {state: found[state] for state in TaskState}
+
+
+def _is_open(entry: TaskRecord) -> bool:
+    waits = entry.state is TaskState.FAILED and bool(entry.next_try)
+    return entry.state in (TaskState.PENDING, TaskState.IN_PROGRESS) or waits
+
+
+def _doomed(book: QueueState) -> set[str]:
+    """Pending tasks that stand on something that failed for good, through any number of steps."""
+    failed = [e.task for e in book.entries if e.state is TaskState.FAILED and not e.next_try]
+    if not failed:
+        return set()
+    series = {(task.symbol, task.type) for task in failed if task.kind is TaskKind.MONTH}
+    symbols = {task.symbol for task in failed if task.kind is not TaskKind.FACTORS}
+    return {
+        entry.id
+        for entry in book.entries
+        if entry.state is TaskState.PENDING
+        and (
+            (entry.task.kind is TaskKind.HOURLY and (entry.task.symbol, entry.task.type) in series)
+            or (entry.task.kind is TaskKind.FACTORS and entry.task.symbol in symbols)
+        )
+    }
+
+
+def _workers(book: QueueState, sights: Sequence[WorkerView]) -> Iterable[Worker]:
+    done: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    held: dict[str, TaskRecord] = {}
+    for entry in book.entries:
+        if entry.state is TaskState.DONE:
+            done[entry.worker] += 1
+            size[entry.worker] += entry.bytes
+        elif entry.state is TaskState.IN_PROGRESS:
+            held[entry.worker] = entry
+    shown = []
+    for sight in sights:
+        name = sight.beat.worker
+        if not sight.alive and sight.age > _FORGET and name not in held:
+            continue
+        task = held[name].id if name in held else ""
+        busy = sight.beat.task_seconds + sight.age if sight.beat.task == task and task else 0.0
+        shown.append(
+            Worker(
+                name=name,
+                host=sight.beat.host,
+                status=_status(sight, task),
+                task=task,
+                seconds=busy if sight.alive else sight.age,
+                done=done[name],
+                bytes=size[name],
+            )
+        )
+    seen = {worker.name for worker in shown}
+    for name, entry in sorted(held.items()):
+        if name not in seen:
+            shown.append(Worker(name, entry.host, "dead", entry.id, 0.0, done[name], size[name]))
+    rank = {"working": 0, "silent": 0, "waiting": 0, "dead": 1}
+    return sorted(shown, key=lambda worker: (rank.get(worker.status, 2), worker.name))
+
+
+def _status(sight: WorkerView, task: str) -> str:
+    if sight.beat.ended:
+        return sight.beat.ended
+    if not sight.alive:
+        return "dead"
+    if sight.age > _SILENT:
+        return "silent"
+    return "working" if task else "waiting"
+
+
+def _speed(entries: Iterable[TaskRecord], now: datetime, window: float) -> Speed:
+    total_bytes = total_rows = 0.0
+    first = now
+    for entry in entries:
+        if entry.state is not TaskState.DONE:
+            continue
+        end = from_stamp(entry.at)
+        if end > now + _LEEWAY:
+            continue
+        begin = end - timedelta(seconds=entry.seconds)
+        first = min(first, begin)
+        opened = now - timedelta(seconds=window)
+        inside = (min(end, now) - max(begin, opened)).total_seconds()
+        if inside < 0 or end < opened:
+            continue
+        share = inside / entry.seconds if entry.seconds > 0 else 1.0
+        total_bytes += entry.bytes * min(share, 1.0)
+        total_rows += (entry.rows if entry.bytes else 0) * min(share, 1.0)
+    window = max(1.0, min(window, (now - first).total_seconds()))
+    return Speed(window, total_bytes / window, total_rows / window)
+
+
+def _work_left(
+    entries: Iterable[TaskRecord], live: Sequence[TaskRecord], now: datetime
+) -> tuple[float | None, bool]:
+    """Seconds of work for one worker, and whether kinds never finished so far are left out."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    weight: Counter[str] = Counter()
+    for entry in entries:
+        if entry.state is TaskState.DONE:
+            seconds[step_name(entry.task)] += entry.seconds
+            weight[step_name(entry.task)] += entry.size or 1
+    left, least = 0.0, False
+    for entry in live:
+        name = step_name(entry.task)
+        if not weight[name]:
+            least = True
+            continue
+        need = seconds[name] / weight[name] * (entry.size or 1)
+        if entry.state is TaskState.IN_PROGRESS:
+            need = max(0.0, need - max(0.0, (now - from_stamp(entry.at)).total_seconds()))
+        left += need
+    return (left if weight.total() or not live else None), least
+
+
+def _newest(entries: Iterable[TaskRecord], number: int = 5) -> tuple[tuple[str, str], ...]:
+    made = [(entry.at, entry.output) for entry in entries if entry.built and entry.output]
+    return tuple(sorted(made, reverse=True)[:number])
+
+
+def _warnings(
+    picture: Snapshot, entries: Iterable[TaskRecord], alive: int, now: datetime, stall: float
+) -> Iterable[str]:
+    if not picture.over and not alive:
+        yield f"no worker is alive and {picture.tasks - picture.settled} tasks are open: start one"
+    for worker in picture.workers:
+        if worker.status == "silent":
+            yield f"worker {worker.name} gives no sign of life: is it stopped (Ctrl-Z)?"
+        elif worker.status == "dead" and worker.task:
+            yield f"worker {worker.name} died; the next worker to ask takes its task over"
+    ends = [from_stamp(entry.at) for entry in entries if entry.at]
+    last = max((end for end in ends if end <= now + _LEEWAY), default=None)
+    if not picture.over and last is not None and (now - last).total_seconds() > stall:
+        minutes = (now - last).total_seconds() / 60
+        yield f"stalled: no task was begun or finished for {minutes:.0f} minutes"
+    if picture.disk_total and picture.disk_free < _LITTLE_DISK * picture.disk_total:
+        yield f"only {picture.disk_free / 1e9:.1f} GB are left on the disk"

@@ -1,0 +1,253 @@
+"""The monitor's picture as text for a terminal of 80 columns, or for none."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from alphaqcm.data_collection.queue.state import TaskState
+from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Snapshot, Speed, Worker
+
+WIDTH = 80
+_STATES = {
+    TaskState.PENDING: ("pending", ""),
+    TaskState.IN_PROGRESS: ("at work", "cyan"),
+    TaskState.DONE: ("done", "green"),
+    TaskState.ABSENT: ("absent", "dim"),
+    TaskState.FAILED: ("failed", "bold red"),
+}
+_ARCHIVE_FOLDER = re.compile(r"\bdata/(?:spot|futures)/\S+/")  # of an archive key, its name follows
+_REASON_LINES = 3
+_SHOWN = 6  # failures told one by one
+_STATUS = {
+    "working": ("●", "green"),
+    "waiting": ("○", "green"),
+    "silent": ("◐", "bold yellow"),
+    "dead": ("✗", "bold red"),
+    "finished": ("·", "dim"),
+    "stopped": ("·", "dim"),
+    "error": ("✗", "red"),
+}
+
+
+def render(
+    picture: Snapshot, title: str, state: Path, root: Path, height: int | None
+) -> RenderableType:
+    """The whole picture; `height` is the number of lines there are, None for as many as needed."""
+    head = [*_head(picture, title, state), *_warnings(picture)]
+    body = [_steps(picture), Text(), *_workers(picture), Text(), _pace(picture)]
+    retried_errors = [
+        *_failures("failures", picture.failures),
+        *_failures("unusable archive files", picture.problems),
+    ]
+    newest = list(_newest(picture, root))
+    if height is not None:
+        room = max(0, height - _fixed_lines(picture))
+        retried_errors = _first(retried_errors, room - min(len(newest), 5))
+        newest = newest[: room - len(retried_errors)]
+    return Group(*head, *body, *retried_errors, *newest)
+
+
+def _fixed_lines(picture: Snapshot) -> int:
+    """Lines that are shown in any case: head, steps, workers, pace and the blanks between them."""
+    steps = len(picture.steps) + (len(picture.steps) != 1)
+    told = len(picture.warnings) + (picture.over)
+    return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(picture.workers))) + 1 + 4 + 1
+
+
+def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
+    """As many of the lines as fit, and a word if some do not."""
+    if len(lines) <= number:
+        return lines
+    return [*lines[: max(0, number - 1)], Text("… (more in --once and --json)", "dim")]
+
+
+def _head(picture: Snapshot, title: str, state: Path) -> Iterable[RenderableType]:
+    line = Table.grid(expand=False, padding=0)
+    line.add_column(width=WIDTH - 21, overflow="ellipsis", no_wrap=True)
+    line.add_column(width=21, justify="right")
+    stamp = f"{picture.at:%Y-%m-%d %H:%M:%SZ}"
+    line.add_row(Text(title, "bold"), Text(stamp, "dim"))
+    yield line
+    yield _cut(_about(picture, state), "dim")
+    share = picture.settled / picture.tasks if picture.tasks else 0.0
+    bar = Table.grid(padding=(0, 1))
+    bar.add_column(width=44)
+    bar.add_column()
+    counted = f"{100 * share:5.1f} %  {picture.settled:,} of {picture.tasks:,} tasks"
+    bar.add_row(
+        ProgressBar(total=max(1, picture.tasks), completed=picture.settled, width=44), counted
+    )
+    yield bar
+
+
+def _about(picture: Snapshot, state: Path) -> str:
+    told = picture.settings
+    if "start" not in told:
+        return str(state)
+    symbols = told.get("symbols", [])
+    names = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
+    return f"{told.get('market')}  {told['start']} .. {told['end']}  {names}  {told.get('source')}"
+
+
+def _warnings(picture: Snapshot) -> Iterable[RenderableType]:
+    for text in picture.warnings:
+        yield Text(f"! {text}", "bold yellow", overflow="fold")
+    if picture.over:
+        failed = picture.totals[TaskState.FAILED]
+        if failed or picture.blocked:
+            yield Text(
+                f"! over: {failed} failed, {picture.blocked} stand on them; "
+                "--retry-failed brings them back",
+                "bold red",
+            )
+        elif picture.tasks:
+            yield Text("finished: every task is done or absent at the source", "bold green")
+        else:
+            yield Text("this queue has no such tasks", "yellow")
+    yield Text()
+
+
+def _steps(picture: Snapshot) -> RenderableType:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("step", width=30, no_wrap=True)
+    for name, _ in _STATES.values():
+        table.add_column(name, justify="right", width=9)
+    rows = dict(picture.steps)
+    if len(rows) != 1:
+        rows["all"] = picture.totals
+    for name, counts in rows.items():
+        cells = [
+            Text(f"{counts[state]:,}" if counts[state] else "·", style if counts[state] else "dim")
+            for state, (_, style) in _STATES.items()
+        ]
+        table.add_row(Text(name, "bold" if name == "all" else ""), *cells)
+    return table
+
+
+def _workers(picture: Snapshot) -> Iterable[RenderableType]:
+    if not picture.workers:
+        yield Text("no worker has been here yet", "yellow")
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("worker", width=9, no_wrap=True, overflow="ellipsis")
+    table.add_column("", width=10, no_wrap=True)
+    table.add_column("task", width=35, no_wrap=True, overflow="ellipsis")
+    table.add_column("for", width=6, justify="right", no_wrap=True)
+    table.add_column("done", width=6, justify="right", no_wrap=True)
+    table.add_column("read", width=9, justify="right", no_wrap=True)
+    for worker in picture.workers:
+        mark, style = _STATUS.get(worker.status, ("?", ""))
+        table.add_row(
+            worker.name,
+            Text(f"{mark} {worker.status}", style),
+            _task(worker),
+            _since(worker),
+            f"{worker.done:,}",
+            size_text(worker.bytes),
+        )
+    yield table
+
+
+def _task(worker: Worker) -> str:
+    return worker.task.removeprefix("month/") or "-"
+
+
+def _since(worker: Worker) -> str:
+    return duration_text(worker.seconds) if worker.task or worker.status == "dead" else ""
+
+
+def _pace(picture: Snapshot) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=7, style="dim")
+    table.add_column()
+    table.add_row("speed", _speed_text("now", picture.speed_now))
+    table.add_row("", _speed_text("hour", picture.speed_hour))
+    table.add_row("finish", _finish(picture))
+    share = picture.disk_free / picture.disk_total if picture.disk_total else 0.0
+    table.add_row("disk", f"{size_text(picture.disk_free)} free ({100 * share:.0f} %)")
+    return table
+
+
+def _speed_text(name: str, speed: Speed) -> str:
+    rows = speed.rows
+    unit = next((u for u in ((1e6, " M"), (1e3, " k")) if rows >= u[0]), (1.0, " "))
+    return (
+        f"{name:4} {speed.bytes / 1e6:8.1f} MB/s {rows / unit[0]:8.1f}{unit[1]}rows/s"
+        f"   (last {duration_text(speed.window)})"
+    )
+
+
+def _finish(picture: Snapshot) -> str:
+    if picture.over:
+        return "-"
+    if picture.seconds_left is None:
+        return "cannot be told before a task is finished and a worker is alive"
+    end = picture.at + timedelta(seconds=picture.seconds_left)
+    day = "" if end.date() == picture.at.date() else f"{end:%Y-%m-%d} "
+    least = "not before " if picture.left_is_least else "about "
+    return f"{least}{day}{end:%H:%M}Z, in {duration_text(picture.seconds_left)}"
+
+
+def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule]:
+    if not failures:
+        return
+    yield Text()
+    yield Rule(Text(f"{title}: {len(failures)}", "bold red"), align="left", style="dim")
+    for failure in failures[:_SHOWN]:
+        tries = f", {failure.attempts} attempts" if failure.attempts > 1 else ""
+        again = f", again at {failure.next_try[11:19]}Z" if failure.next_try else ""
+        yield _cut(f"{failure.task}{tries}{again}", "red")
+        reason = _ARCHIVE_FOLDER.sub("", failure.reason)
+        for line in textwrap.wrap(reason, WIDTH - 4)[:_REASON_LINES]:
+            yield Text(f"  {line}")
+    if len(failures) > _SHOWN:
+        yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
+
+
+def _newest(picture: Snapshot, root: Path) -> Iterable[Text | Rule]:
+    if not picture.newest:
+        return
+    yield Text()
+    yield Rule(Text("newest outputs", "dim"), align="left", style="dim")
+    for at, output in picture.newest:
+        path = Path(output)
+        inside = path.is_relative_to(root.resolve())
+        shown = str(path.relative_to(root.resolve()) if inside else path)
+        cut = shown if len(shown) <= WIDTH - 11 else "…" + shown[12 - WIDTH :]
+        yield _cut(f"{at[11:19]}Z  {cut}", "")
+
+
+def _cut(text: str, style: str) -> Text:
+    return Text(text.replace("\n", " "), style, no_wrap=True, overflow="ellipsis")
+
+
+def size_text(size: float) -> str:
+    """A number of bytes in decimal units: `82.1 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its two largest units: `1h05m`, `2d03h`."""
+    whole = round(seconds)
+    for unit, name, small, least in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
+        if whole >= unit:
+            return f"{whole // unit}{name}{whole % unit // small:02}{least}"
+    return f"{whole}s"

@@ -1,0 +1,1 @@
+"""Reading what was made: layers as frames and as SQL views."""

@@ -1,0 +1,141 @@
+"""Every layer of a data root as a DuckDB view, in a connection that can only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.features.columns import REGISTRY, DType
+from alphaqcm.pipeline.storage.layout import STAGES, Layout
+
+HOURLY = {
+    "aggtrades_1h": DataType.AGGTRADES,
+    "klines_1h": DataType.KLINES,
+    "mark_1h": DataType.MARK,
+    "index_1h": DataType.INDEX,
+    "premium_1h": DataType.PREMIUM,
+    "funding_1h": DataType.FUNDING,
+    "metrics_1h": DataType.METRICS,
+}
+
+_SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One layer: the view's name, the files behind it, and the query that reads them."""
+
+    name: str
+    files: str  # a glob
+    query: str
+
+
+def views(layout: Layout) -> Iterator[View]:
+    """The views of every layer that has files, in the order of the road."""
+    for name, data_type in (("klines_1m", DataType.KLINES), ("aggtrades_1m", DataType.AGGTRADES)):
+        folder = layout.months(data_type, "1m" if data_type is DataType.KLINES else "")
+        yield from _view(name, folder, "*/*.parquet", r"([^/]+)/[^/]+\.parquet$")
+    for name, data_type in HOURLY.items():
+        yield from _view(
+            name, layout.hourly(data_type), f"*_{data_type}.csv", rf"([^/]+)_{data_type}\.csv$"
+        )
+    for stage, suffix in STAGES.items():
+        yield from _view(stage, layout.base / stage, f"*_{suffix}.csv", rf"([^/]+)_{suffix}\.csv$")
+    for table in sorted(layout.base.glob("final_dataset*_all.parquet")):
+        name = table.stem.removeprefix("final_dataset").removesuffix("_all")
+        query = f"SELECT * FROM read_parquet({_text(str(table))})"  # noqa: S608 - our own path
+        yield View(f"final{name}", str(table), query)
+
+
+def _view(name: str, folder: Path, pattern: str, symbol: str) -> Iterator[View]:
+    if next(folder.glob(pattern), None) is None:
+        return
+    files = f"{folder}/{pattern}"
+    read = (
+        f"read_parquet({_text(files)}, filename = true)"
+        if pattern.endswith(".parquet")
+        else _read_csv(files, next(folder.glob(pattern)))
+    )
+    key = f"regexp_extract(filename, {_text(symbol)}, 1) AS symbol"
+    yield View(name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+
+
+def _read_csv(files: str, one: Path) -> str:
+    """All files of a layer have the columns of `one`; types are told, never guessed from rows."""
+    with one.open(encoding="utf-8") as stream:
+        time, *names = stream.readline().strip().split(",")
+    types = {time: "TIMESTAMP WITH TIME ZONE"} | {name: _sql_type(name) for name in names}
+    told = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+    # null is an empty field
+    return (
+        f"read_csv({_text(files)}, filename = true, header = true, nullstr = '', "
+        f"auto_detect = false, delim = ',', columns = {{{told}}})"
+    )
+
+
+def _sql_type(column: str) -> str:
+    dtype = REGISTRY[column].dtype if column in REGISTRY else DType.FLOAT
+    return _SQL_TYPES.get(dtype, "BIGINT")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with the views; it can read below the data root and nowhere else.
+
+    Times are in UTC. Raises `UsageError` where the root has no layers.
+    """
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    made = 0
+    for view in views(layout):
+        connection.execute(f'CREATE VIEW "{view.name}" AS {view.query}')
+        made += 1
+    if not made:
+        raise UsageError(
+            layout.base,
+            expected="a data root with layers",
+            found="none",
+            next_step="alphaqcm run, or name the data root with --data-root",
+        )
+    allowed = {str(layout.root), *(str(path) for path in layout.overrides.values())}
+    folders = ", ".join(map(_text, sorted(allowed)))
+    connection.execute(f"SET allowed_directories = [{folders}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRelation:
+    """Run one reading statement; raises `UsageError` for anything else and for wrong SQL."""
+    try:
+        statements = connection.extract_statements(text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            kinds = ", ".join(statement.type.name for statement in statements)
+            raise UsageError(
+                "the query",
+                expected="one reading statement (SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE)",
+                found=kinds or "none",
+                next_step="the layers are read-only; write results with --format csv > FILE",
+            )
+        return connection.sql(text)
+    except duckdb.Error as error:
+        raise UsageError(
+            "the query",
+            expected="SQL over " + ", ".join(_names(connection)),
+            found=str(error),
+            next_step='alphaqcm sql "SHOW TABLES", or docs/sql.md for examples',
+        ) from error
+
+
+def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [name for (name,) in connection.sql("SHOW TABLES").fetchall()]

@@ -1,0 +1,1 @@
+"""The archive's words: markets, data types, symbols, periods, files and dates."""

@@ -1,0 +1,1 @@
+"""Every column of the wide table: what it is, and how it is computed."""

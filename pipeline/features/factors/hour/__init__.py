@@ -1,0 +1,1 @@
+"""Columns that come from one hour's minutes alone."""

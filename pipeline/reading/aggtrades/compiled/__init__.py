@@ -1,0 +1,1 @@
+"""The compiled part: bytes of CSV blocks to sums of minutes."""

@@ -1,0 +1,230 @@
+"""One archive file to one typed frame: the only place that knows headers, booleans and time units.
+
+    ZIP -> its one CSV -> header told from data -> every row has every field -> typed columns
+        -> times to UTC microseconds -> rows outside the file's own period left out and counted
+
+aggTrades files are too large for a frame of rows: `aggtrades/` beside it reads those with the same
+rules in one pass (this module reads small ones too, which is how the two are held together).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import (
+    EPOCH_US_FROM,
+    METRICS_CADENCE,
+    METRICS_START_LABELS_FROM,
+    OUTSIDE_LIMIT,
+    Column,
+    Kind,
+    Market,
+    TimeRule,
+    TypeSpec,
+    spec_of,
+)
+from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod
+from alphaqcm.pipeline.reading.zip_member import Member, open_member, read_member
+
+__all__ = ["ArchiveTable", "Member", "known_delay", "open_member", "read_archive", "read_csv"]
+
+UTC_US = pl.Datetime("us", "UTC")
+
+_TRUE = ("true", "True", "TRUE")
+_FALSE = ("false", "False", "FALSE")
+_WRONG_FILE = "compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)"
+_PHYSICAL = {
+    Kind.INT: pl.Int64,
+    Kind.EPOCH: pl.Int64,
+    Kind.DECIMAL: pl.Float64,
+    Kind.BOOL: pl.String,
+    Kind.TEXT: pl.String,
+    Kind.CLOCK: pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTable:
+    """What one archive file holds.
+
+    `frame` has the registry's columns in its order (whatever the file's), rows in file order:
+    EPOCH and CLOCK as Datetime[us, UTC], INT Int64, DECIMAL Float64 (null where missing or not
+    finite), BOOL Boolean, TEXT String. `rows` counts all rows of the file, `outside` those left
+    out because their time is outside the period.
+    """
+
+    file: ArchiveFile
+    frame: pl.DataFrame
+    rows: int
+    outside: int
+    has_header: bool
+
+
+def read_archive(path: Path, file: ArchiveFile) -> ArchiveTable:
+    """Read the ZIP at `path` as the archive file `file`; raises `RawError`."""
+    return read_csv(read_member(open_member(path)), file, str(path))
+
+
+def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> ArchiveTable:
+    """Read a file's CSV text; `subject` names it in errors (its key when not given)."""
+    subject = subject or file.key
+    spec = spec_of(file.series.type)
+    order, body = _split_header(data, spec, file.series.market, subject)
+    _check_fields(data, body, len(order), subject)
+    frame = _parse(data, body, order, subject)
+    names = [column.name for column in spec.columns_in(file.series.market) if column in order]
+    frame = _typed(frame, order, data, body, subject).select(names)
+    inside = frame.filter(_inside(file, spec))
+    outside = frame.height - inside.height
+    if outside > OUTSIDE_LIMIT * frame.height:
+        times = frame[spec.time_column]
+        raise OutsidePeriod(
+            subject,
+            expected=f"rows of {file.period.stamp} (UTC)",
+            found=f"{outside} of {frame.height} rows outside, {times.min()!s} to {times.max()!s}",
+            next_step=_WRONG_FILE,
+        )
+    return ArchiveTable(file, inside, frame.height, outside, body > 0)
+
+
+def known_delay(file: ArchiveFile) -> timedelta:
+    """What to add to a metrics row's create_time to get the moment it became known."""
+    return METRICS_CADENCE if _labels_start(file.series.market, file.period) else timedelta()
+
+
+def _labels_start(market: Market, period: Period) -> bool:
+    return market is Market.UM and period.start >= METRICS_START_LABELS_FROM
+
+
+def _split_header(
+    data: bytes, spec: TypeSpec, market: Market, subject: str
+) -> tuple[tuple[Column, ...], int]:
+    """The columns in the file's order, and the byte where its rows begin."""
+    columns = spec.columns_in(market)
+    if not data or data[:1].isdigit():
+        return columns, 0
+    end = data.find(b"\n")
+    line = data if end < 0 else data[:end]
+    names = tuple(line.rstrip(b"\r").decode("utf-8", "replace").split(","))
+    body = len(data) if end < 0 else end + 1
+    order = spec.columns_named(names, market)
+    if order is not None:
+        return order, body
+    raise BadHeader(
+        subject,
+        expected=",".join(column.name for column in columns),
+        found=",".join(names)[:500],
+        next_step="a header the archive really uses belongs into the registry; " + _WRONG_FILE,
+    )
+
+
+def _check_fields(data: bytes, body: int, width: int, subject: str) -> None:
+    """Every line has `width` fields: the CSV reader would fill or cut others silently."""
+    view = np.frombuffer(data, dtype=np.uint8)[body:]
+    if view.size == 0:
+        return
+    ends = np.flatnonzero(view == ord("\n"))
+    if ends.size == 0 or ends[-1] != view.size - 1:
+        ends = np.append(ends, view.size)
+    commas = np.flatnonzero(view == ord(","))
+    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
+    wrong = np.flatnonzero(fields != width)
+    if wrong.size:
+        line = int(wrong[0])
+        start = int(ends[line - 1]) + 1 if line else 0
+        text = view[start : int(ends[line])][:200].tobytes().decode("utf-8", "replace")
+        raise BadRow(
+            f"{subject} line {line + 1 + (body > 0)} (byte {body + start})",
+            expected=f"{width} fields",
+            found=f"{int(fields[line])}: {text!r}",
+            next_step=_WRONG_FILE,
+        )
+
+
+def _parse(data: bytes, body: int, order: tuple[Column, ...], subject: str) -> pl.DataFrame:
+    schema = {column.name: _PHYSICAL[column.kind] for column in order}
+    if body >= len(data):
+        return pl.DataFrame(schema=schema)
+    try:
+        return pl.read_csv(
+            io.BytesIO(data[body:] if body else data),
+            has_header=False,
+            schema=schema,
+            quote_char=None,
+            encoding="utf8",
+        )
+    except pl.exceptions.PolarsError as error:
+        raise _bad_field(data, body, order, subject) from error
+
+
+def _typed(
+    frame: pl.DataFrame, order: tuple[Column, ...], data: bytes, body: int, subject: str
+) -> pl.DataFrame:
+    """Booleans and times to their types, non-finite numbers to null; nothing else may be null."""
+    expressions = []
+    for column in order:
+        value = pl.col(column.name)
+        if column.kind is Kind.EPOCH:
+            micros = pl.when(value >= EPOCH_US_FROM).then(value).otherwise(value * 1000)
+            expressions.append(micros.cast(UTC_US).alias(column.name))
+        elif column.kind is Kind.CLOCK:
+            clock = value.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
+            expressions.append(clock.dt.replace_time_zone("UTC"))
+        elif column.kind is Kind.BOOL:
+            truth = pl.when(value.is_in(_TRUE)).then(True).when(value.is_in(_FALSE)).then(False)
+            expressions.append(truth.alias(column.name))
+        elif column.kind is Kind.DECIMAL:
+            expressions.append(pl.when(value.is_finite()).then(value).alias(column.name))
+    typed = frame.with_columns(expressions)
+    required = [column.name for column in order if not column.nullable]
+    if typed.select(pl.any_horizontal(pl.col(required).is_null().any())).item():
+        raise _bad_field(data, body, order, subject)
+    return typed
+
+
+def _inside(file: ArchiveFile, spec: TypeSpec) -> pl.Expr:
+    micros = pl.col(spec.time_column).dt.timestamp("us")
+    start, end = file.period.start_us, file.period.end_us
+    if spec.time_rule is TimeRule.METRICS and not _labels_start(file.series.market, file.period):
+        return (micros > start) & (micros <= end)
+    return (micros >= start) & (micros < end)
+
+
+def _bad_field(data: bytes, body: int, order: tuple[Column, ...], subject: str) -> BadRow:
+    """Find the first field that is no value of its type; only on the way to an error."""
+    position = body
+    for number, line in enumerate(data[body:].split(b"\n"), start=1 + (body > 0)):
+        fields = line.rstrip(b"\r").decode("utf-8", "replace").split(",")
+        for column, text in zip(order, fields, strict=False):
+            if line and not _is_value(text, column):
+                return BadRow(
+                    f"{subject} line {number} (byte {position})",
+                    expected=f"{column.name} to be {column.kind}",
+                    found=repr(text[:80]),
+                    next_step=_WRONG_FILE,
+                )
+        position += len(line) + 1
+    return BadRow(subject, expected="readable CSV", found="none", next_step=_WRONG_FILE)
+
+
+def _is_value(text: str, column: Column) -> bool:
+    if not text:
+        return column.nullable or column.kind is Kind.TEXT
+    series = pl.Series([text])
+    if column.kind in (Kind.INT, Kind.EPOCH):
+        return series.cast(pl.Int64, strict=False)[0] is not None
+    if column.kind is Kind.DECIMAL:
+        value = series.cast(pl.Float64, strict=False)[0]
+        return value is not None and (column.nullable or bool(np.isfinite(value)))
+    if column.kind is Kind.BOOL:
+        return text in _TRUE + _FALSE
+    if column.kind is Kind.CLOCK:
+        return series.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)[0] is not None
+    return True

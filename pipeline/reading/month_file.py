@@ -1,0 +1,165 @@
+"""One month of one series: archive files in, one frame and its report out.
+
+The monthly file comes first; a UTC day without any row in it is taken from that day's own file; a
+month without a monthly file is made of its daily files. aggTrades go the same way through
+`pipeline.reading.aggtrades`, which condenses them to minutes while it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
+from alphaqcm.pipeline.features.factors.metrics import METRICS
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
+from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
+
+VERSION = 1
+"""Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
+
+OHLC = ("open", "high", "low", "close")
+MINUTE_COLUMNS = (
+    *OHLC,
+    "volume",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """One archive file, read: rows, or for aggTrades its minutes."""
+
+    file: ArchiveFile
+    content: ArchiveTable | AggMinutes
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """Rows or minutes inside the file's period."""
+        return self.content.frame
+
+    @property
+    def times(self) -> pl.Series:
+        """The time of each row or minute, Datetime[us, UTC]."""
+        name = spec_of(self.file.series.type).time_column
+        return self.frame["minute" if isinstance(self.content, AggMinutes) else name]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file, those outside its period included."""
+        content = self.content
+        return content.counters.rows if isinstance(content, AggMinutes) else content.rows
+
+    def ends(self) -> tuple[datetime | None, datetime | None]:
+        """First and last time, None where there is no row."""
+        first, last = self.times.min(), self.times.max()
+        if isinstance(first, datetime) and isinstance(last, datetime):
+            return first, last
+        return None, None
+
+    def days(self) -> set[date]:
+        """The UTC days that have rows; of a type with daily files only, the file's own day."""
+        if spec_of(self.file.series.type).partitions == (Partition.DAILY,):
+            return {self.file.period.start} if self.frame.height else set()
+        return set(self.times.dt.date().unique())
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFrame:
+    """A month of a series; `report` is small and JSON-able and goes into the file's footer."""
+
+    frame: pl.DataFrame
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
+    """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
+    if file.series.type is DataType.AGGTRADES:
+        # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
+        # and every core has a process of its own, which does best with one thread
+        return FileRows(file, aggregate_file(path, file, spill=path.parent, ahead=False))
+    return FileRows(file, read_archive(path, file))
+
+
+def assemble(parts: Sequence[FileRows]) -> MonthFrame:
+    """One month of one series from its files, monthly file first; `parts` is not empty."""
+    series = parts[0].file.series
+    trades = [part.content for part in parts if isinstance(part.content, AggMinutes)]
+    if trades:
+        minutes = merge(trades)
+        return MonthFrame(minutes.frame, {"counters": minutes.counters.to_dict()})
+    readings = [part.content for part in parts if isinstance(part.content, ArchiveTable)]
+    return month_frame(series.type, series.interval, readings)
+
+
+def missing_days(period: Period, present: set[date]) -> list[date]:
+    """The UTC days of `period` that no row lies in."""
+    return [day for day in period.days() if day not in present]
+
+
+def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTable]) -> MonthFrame:
+    """Put the readings of one series and month together, in the order given.
+
+    Columns by type: klines:1m `minute` and MINUTE_COLUMNS (Int64 count, else Float64, volumes in
+    base and quote units); other klines the same with `open_time`; mark, index and premium klines
+    `open_time` and OHLC; fundingRate its own three columns; metrics `known_time` (UTC, when the row
+    became known), `file_date` and METRICS. Klines are sorted and unique by time, the last one read
+    wins; the others keep the files' order.
+    """
+    make = _MAKERS.get(data_type, _bars)
+    parts = [make(reading, data_type, interval) for reading in readings]
+    frame = pl.concat(parts) if parts else pl.DataFrame()
+    report: dict[str, Any] = {
+        "files": {
+            reading.file.key: {"rows": reading.rows, "outside": reading.outside}
+            for reading in readings
+        }
+    }
+    if data_type in (DataType.FUNDING, DataType.METRICS) or frame.is_empty():
+        return MonthFrame(frame, {**report, "rows": frame.height})
+    usable = frame.drop_nulls([*OHLC, "volume"] if data_type is DataType.KLINES else OHLC)
+    time = usable.columns[0]
+    unique = usable.sort(time, maintain_order=True).unique(time, keep="last", maintain_order=True)
+    report |= {
+        "rows": unique.height,
+        "unusable": frame.height - usable.height,
+        "duplicates": usable.height - unique.height,
+        "unsorted": not frame[time].is_sorted(),
+    }
+    return MonthFrame(unique, report)
+
+
+def _bars(reading: ArchiveTable, data_type: DataType, interval: str) -> pl.DataFrame:
+    is_last_price = data_type is DataType.KLINES
+    frame = reading.frame.select("open_time", *(MINUTE_COLUMNS if is_last_price else OHLC))
+    if is_last_price and interval == "1m":
+        return frame.rename({"open_time": "minute"})
+    return frame
+
+
+def _settlements(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
+    return reading.frame.select("calc_time", "funding_interval_hours", "last_funding_rate")
+
+
+def _metrics(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
+    delay = known_delay(reading.file)
+    return reading.frame.select(
+        (pl.col("create_time") + delay).cast(UTC_US).alias("known_time"),
+        pl.lit(reading.file.period.start).cast(pl.Date).alias("file_date"),
+        *METRICS,
+    )
+
+
+_MAKERS: dict[DataType, Callable[[ArchiveTable, DataType, str], pl.DataFrame]] = {
+    DataType.FUNDING: _settlements,
+    DataType.METRICS: _metrics,
+}

@@ -1,0 +1,1 @@
+"""Where files lie, how they are written whole, and how they prove what they were made of."""

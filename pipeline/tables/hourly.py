@@ -1,0 +1,152 @@
+"""The hourly layers of the archive types: one CSV a symbol, with its completion marker beside it.
+
+The frames come from `features.factors` (order flow, funding, metrics) or are the archive's own 1h
+bars; here they are cut to the run's days, written, and recognised when they are still current.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.features.factors.funding import hourly_funding
+from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
+from alphaqcm.pipeline.features.factors.orderflow import hourly_orderflow
+from alphaqcm.pipeline.reading.csv_reader import UTC_US
+from alphaqcm.pipeline.storage.layout import AtomicBatch, CommitHook, Fingerprint
+
+VERSION = 1
+"""Raise it when an hourly CSV's content changes for the same month files."""
+
+BAR_NAMES = {
+    DataType.MARK: "mark",
+    DataType.INDEX: "index",
+    DataType.PREMIUM: "premium",
+}
+CSV_TIME = "%Y-%m-%d %H:%M:%S+00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """The days of a run, both included."""
+
+    start: date
+    end: date
+
+    @property
+    def inside(self) -> tuple[pl.Expr, pl.Expr]:
+        """(first moment, first moment after) as UTC literals."""
+        stop = self.end + timedelta(days=1)
+        return (
+            pl.lit(self.start).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+            pl.lit(stop).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        )
+
+
+def hourly_frame(
+    data_type: DataType, months: Sequence[pl.DataFrame], span: DateRange
+) -> pl.DataFrame:
+    """Hours of one symbol and type from its month files, in order of time.
+
+    Columns as documented for the `binance_*` layers; the first is the hour's start (UTC), hours
+    that the archive does not have are absent. For no month file at all the frame is empty.
+    """
+    if not months:
+        return pl.DataFrame()
+    rows = pl.concat(months)
+    if data_type is DataType.FUNDING:
+        return hourly_funding(rows, span.start, span.end)
+    if data_type is DataType.METRICS:
+        return hourly_metrics(rows, span.start, span.end)
+    first, stop = span.inside
+    time = rows.columns[0]
+    rows = rows.filter(pl.col(time) >= first, pl.col(time) < stop)
+    if data_type is DataType.AGGTRADES:
+        return hourly_orderflow(rows)
+    return _bars(data_type, rows)
+
+
+def _bars(data_type: DataType, rows: pl.DataFrame) -> pl.DataFrame:
+    """1h bars by the hour their open_time lies in; of several the last read wins."""
+    hours = (
+        rows.sort("open_time", maintain_order=True)
+        .with_columns(pl.col("open_time").dt.truncate("1h").cast(UTC_US))
+        .unique("open_time", keep="last", maintain_order=True)
+    )
+    prefix = BAR_NAMES.get(data_type, "last")
+    hours = hours.rename({name: f"{prefix}_{name}" for name in ("open", "high", "low", "close")})
+    return hours.rename({"count": "trade_count"}) if "count" in hours.columns else hours
+
+
+def write_hourly(
+    frame: pl.DataFrame,
+    path: Path,
+    series: Series,
+    span: DateRange,
+    fingerprint: Fingerprint,
+    created_at: str,
+    gate: CommitHook = contextlib.nullcontext,
+) -> None:
+    """Write the CSV and its `.meta.json`; `created_at` is ISO 8601. Raises `LayerError`."""
+    with AtomicBatch() as batch:
+        temp = batch.add(path)
+        write_csv(frame, temp)
+        times = frame[frame.columns[0]] if frame.height else None
+        meta = {
+            "status": "ok",
+            "symbol": series.symbol,
+            "data_type": series.type.value,
+            "market": series.market.value,
+            "interval": series.interval or None,
+            "requested_start": span.start.isoformat(),
+            "requested_end": span.end.isoformat(),
+            "min_ts": times[0].isoformat() if times is not None else None,
+            "max_ts": times[-1].isoformat() if times is not None else None,
+            "rows": frame.height,
+            "created_at_utc": created_at,
+            "bytes": temp.stat().st_size,
+            "fingerprint": fingerprint.to_dict(),
+        }
+        batch.add(meta_path(path)).write_bytes(orjson.dumps(meta, option=orjson.OPT_INDENT_2))
+        batch.commit(gate)
+
+
+def write_csv(frame: pl.DataFrame, path: Path) -> None:
+    """CSV as all layers have it: UTF-8, times `YYYY-MM-DD HH:MM:SS+00:00`, null is empty."""
+    try:
+        frame.write_csv(path, datetime_format=CSV_TIME)
+    except pl.exceptions.PolarsError as error:
+        raise layer_error(path, error, "a frame that CSV can hold") from error
+
+
+def meta_path(path: Path) -> Path:
+    """The completion marker of an hourly CSV."""
+    return path.with_name(path.name + ".meta.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a completion marker says of its CSV."""
+
+    fingerprint: Fingerprint
+    rows: int
+
+
+def read_meta(path: Path) -> Meta | None:
+    """The completion marker of the CSV at `path`; None when marker or CSV are not whole."""
+    try:
+        meta = orjson.loads(meta_path(path).read_bytes())
+        if path.stat().st_size != meta["bytes"]:
+            return None
+        return Meta(Fingerprint.from_dict(meta["fingerprint"]), int(meta["rows"]))
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None  # absent, torn or foreign: it is made again

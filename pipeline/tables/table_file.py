@@ -1,0 +1,213 @@
+"""The wide table as one parquet: schema with the registry's words, written symbol by symbol.
+
+A row group never holds rows of two symbols, so that a symbol can be read, replaced or dropped
+without the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
+from alphaqcm.pipeline.storage.layout import (
+    FOOTER_KEY,
+    CommitHook,
+    Fingerprint,
+    atomic_write,
+    footer_of,
+    read_footer,
+)
+
+_ARROW: dict[DType, pa.DataType] = {
+    DType.STRING: pa.string(),
+    DType.TIME: pa.timestamp("us", "UTC"),
+    DType.FLOAT: pa.float64(),
+    DType.INT64: pa.int64(),
+    DType.INT32: pa.int32(),
+    DType.INT16: pa.int16(),
+    DType.INT8: pa.int8(),
+    DType.BOOLEAN: pa.bool_(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How the parquet is cut and packed."""
+
+    compression: str = "zstd"
+    row_group_size: int = 8_192  # rows; about a year of hours, so that an update rewrites the last
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """The options as parameters of a fingerprint."""
+        return (("compression", self.compression), ("row_group_size", str(self.row_group_size)))
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolRows:
+    """What the table holds of one symbol."""
+
+    symbol: str
+    rows: int
+    first: str  # datetime of the first and last row, ISO 8601
+    last: str
+
+    @classmethod
+    def of(cls, symbol: str, frame: pl.DataFrame) -> SymbolRows:
+        """Of a frame in order of time with at least one row."""
+        times = frame["datetime"]
+        return cls(symbol, frame.height, times[0].isoformat(), times[-1].isoformat())
+
+
+def arrow_schema() -> pa.Schema:
+    """The table's schema; each field carries the registry's entry of its column."""
+    return pa.schema(
+        [
+            pa.field(name, _ARROW[REGISTRY[name].dtype], metadata=REGISTRY[name].metadata())
+            for name in COLUMNS
+        ]
+    )
+
+
+def write_table(
+    frames: Iterable[tuple[str, pl.DataFrame]],
+    path: Path,
+    fingerprint: Fingerprint | None,
+    options: TableOptions,
+    report: Mapping[str, Any] | None = None,
+    gate: CommitHook = contextlib.nullcontext,
+) -> tuple[SymbolRows, ...]:
+    """Write `frames`, (symbol, rows with all columns) in byte order of the symbols, to `path`.
+
+    One frame is read ahead while the one before is written. The footer carries the fingerprint, and
+    in its report what the table holds of each symbol besides `report`. Raises `LayerError`,
+    `DiskFull`, and `TableError` when the symbols are not in order.
+    """
+    held: list[SymbolRows] = []
+    try:
+        with (
+            atomic_write(path, gate) as temp,
+            open_writer(temp, arrow_schema(), options) as writer,
+        ):
+            for symbol, frame in _ahead(frames):
+                if held and symbol <= held[-1].symbol:
+                    raise TableError(
+                        path,
+                        expected=f"symbols in byte order, each once, after {held[-1].symbol}",
+                        found=symbol,
+                    )
+                writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
+                held.append(SymbolRows.of(symbol, frame))
+            told = {**(report or {}), "symbols": [asdict(rows) for rows in held]}
+            if fingerprint is not None:
+                writer.add_key_value_metadata({FOOTER_KEY: footer_of(fingerprint, told)})
+    except pa.ArrowException as error:
+        raise LayerError(
+            path, expected="a table that parquet can hold", found=str(error)
+        ) from error
+    except OSError as error:
+        raise layer_error(path, error) from error
+    return tuple(held)
+
+
+def open_writer(
+    where: Path | IO[bytes], schema: pa.Schema, options: TableOptions
+) -> pq.ParquetWriter:
+    """A writer of the table's rows, or of some of its columns."""
+    return pq.ParquetWriter(
+        where,
+        schema,
+        compression=options.compression,
+        use_dictionary=["symbol"],
+        write_statistics=True,
+    )
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """Columns of the table with the types and words that its schema gives them."""
+    schema = arrow_schema()
+    wanted = pa.schema([schema.field(name) for name in frame.columns])
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(wanted)
+
+
+def _ahead(
+    frames: Iterable[tuple[str, pl.DataFrame]],
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The same, with the next one made by a second thread meanwhile; empty ones left out."""
+    source = iter(frames)
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            if item[1].height:
+                yield item
+
+
+def held_symbols(path: Path) -> tuple[SymbolRows, ...]:
+    """What the table at `path` says it holds; raises `TableError` when it is none of ours."""
+    footer = read_footer(path)
+    try:
+        if footer is None:
+            raise KeyError(FOOTER_KEY)
+        return tuple(SymbolRows(**entry) for entry in footer["report"]["symbols"])
+    except (KeyError, TypeError) as error:
+        raise TableError(
+            path,
+            expected="a final table with its footer",
+            found="none" if not path.exists() else "a file without one",
+            next_step="build it with: alphaqcm build",
+        ) from error
+
+
+def read_table(
+    path: Path, columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The table's symbols one after another, with these columns or all.
+
+    Raises `LayerError` for a file that cannot be read, `TableError` when a row group holds rows of
+    two symbols.
+    """
+    names = list(COLUMNS if columns is None else columns)
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [_symbol_of(path, file.metadata, i) for i in range(file.num_row_groups)]
+            for symbol, run in groupby(range(len(groups)), key=lambda i: groups[i]):
+                frame = pl.from_arrow(file.read_row_groups(list(run), columns=names))
+                if isinstance(frame, pl.DataFrame):
+                    yield symbol, frame
+    except pa.ArrowException as error:
+        raise LayerError(path, expected="a final table", found=str(error)) from error
+    except OSError as error:
+        raise layer_error(path, error) from error
+
+
+def _symbol_of(path: Path, metadata: pq.FileMetaData, group: int) -> str:
+    statistics = metadata.row_group(group).column(0).statistics
+    if statistics is None or statistics.min != statistics.max:
+        raise TableError(
+            path,
+            expected="row groups of one symbol each",
+            found=f"row group {group} with several",
+            next_step="build it with: alphaqcm build",
+        )
+    return str(statistics.min)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A small JSON file of ours, None when it is not there or torn."""
+    try:
+        return dict(orjson.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,153 @@
+"""Training sets: features of the final table, and a label that looks forward.
+
+Features are the point-in-time columns; the columns that look ahead are left out in favour of their
+siblings. The label is the only column that knows the future.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alphaqcm.pipeline.errors import LayerError, layer_error
+from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
+from alphaqcm.pipeline.features.columns.csv import csv_form
+from alphaqcm.pipeline.storage.layout import atomic_write
+from alphaqcm.pipeline.tables.hourly import write_csv
+from alphaqcm.pipeline.tables.table_file import arrow_schema, read_table
+
+LABEL = "y_logret_fwd_1h"
+ALL_FILE = "training_all.parquet"
+SUFFIX = "_training.csv"
+
+TRAINING_FEATURES = tuple(name for name in FEATURES if REGISTRY[name].point_in_time)
+TRAINING_COLUMNS = (
+    *(name for name in COLUMNS if name not in FEATURES),
+    *TRAINING_FEATURES,
+    LABEL,
+)
+"""Columns of a training set: symbol, datetime, features, label."""
+
+_IMPUTED = tuple(name for name in TRAINING_FEATURES if REGISTRY[name].dtype is not DType.TIME)
+
+
+class Impute(StrEnum):
+    """What stands in for a missing feature; labels are never imputed."""
+
+    NONE = "none"
+    FFILL = "ffill"  # the last known value of the symbol, where it is not too old
+    ZERO = "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What goes into a training set."""
+
+    filter_quality: bool = False
+    impute: Impute = Impute.NONE
+    ffill_limit: int = 1  # hours that a value may be carried forward
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What was written."""
+
+    path: Path
+    rows: int
+    labelled: int
+    symbols: int
+
+
+def training_rows(frame: pl.DataFrame, options: TrainingOptions) -> pl.DataFrame:
+    """One symbol's rows of a training set, from its rows of the final table in order of time.
+
+    The label is ln(close one hour later / close); null if the row one hour later is absent. Values
+    are carried forward by the clock: across `ffill_limit` hours at most, however few rows lie
+    between. Imputation and label look at all rows, those that the quality filter drops too.
+    """
+    later = frame.select(
+        (pl.col("datetime") - pl.duration(hours=1)).alias("datetime"),
+        pl.col("close").alias("_later"),
+    )
+    change = (pl.col("_later") / pl.col("close")).log()
+    rows = frame.join(later, on="datetime", how="left", maintain_order="left").with_columns(
+        pl.when(change.is_finite()).then(change).otherwise(None).alias(LABEL)
+    )
+    if options.impute is Impute.ZERO:
+        rows = rows.with_columns(
+            pl.col(name).fill_null(False if REGISTRY[name].dtype is DType.BOOLEAN else 0)
+            for name in _IMPUTED
+        )
+    if options.impute is Impute.FFILL:
+        rows = rows.with_columns(_carried(name, options.ffill_limit) for name in _IMPUTED)
+    if options.filter_quality:
+        rows = rows.filter(pl.col("is_valid_for_training") == 1)
+    return rows.select(TRAINING_COLUMNS)
+
+
+def _carried(name: str, limit: int) -> pl.Expr:
+    known_at = pl.when(pl.col(name).is_not_null()).then(pl.col("datetime")).forward_fill()
+    fresh = pl.col("datetime") - known_at <= pl.duration(hours=limit)
+    return pl.when(fresh).then(pl.col(name).forward_fill()).otherwise(pl.col(name)).alias(name)
+
+
+def write_training_set(table: Path, folder: Path, options: TrainingOptions) -> TrainingSet:
+    """Write `{SYM}_training.csv` of each symbol and `training_all.parquet` into `folder`.
+
+    One symbol is held at a time. Files of symbols that the table no longer holds are removed.
+    Raises `LayerError`, `DiskFull`, `TableError`.
+    """
+    path = folder / ALL_FILE
+    rows = labelled = 0
+    names = set()
+    try:
+        with (
+            atomic_write(path) as temp,
+            pq.ParquetWriter(temp, _schema(), compression="zstd", use_dictionary=["symbol"]) as out,
+        ):
+            for symbol, frame in _sets(table, options):
+                target = folder / f"{symbol}{SUFFIX}"
+                with atomic_write(target) as csv:
+                    write_csv(csv_form(frame.drop("symbol")), csv)
+                names.add(target.name)
+                out.write_table(
+                    frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_schema())
+                )
+                rows += frame.height
+                labelled += frame.height - frame[LABEL].null_count()
+    except pa.ArrowException as error:
+        raise LayerError(path, expected="a training set to write", found=str(error)) from error
+    except OSError as error:
+        raise layer_error(path, error) from error
+    for old in folder.glob(f"*{SUFFIX}"):
+        if old.name not in names:
+            old.unlink()
+    return TrainingSet(path, rows, labelled, len(names))
+
+
+def _sets(table: Path, options: TrainingOptions) -> Iterator[tuple[str, pl.DataFrame]]:
+    for symbol, frame in read_table(table):
+        rows = training_rows(frame, options)
+        if rows.height:
+            yield symbol, rows
+
+
+def _schema() -> pa.Schema:
+    fields = {field.name: field for field in arrow_schema()}
+    label = pa.field(
+        LABEL,
+        pa.float64(),
+        metadata={
+            "group": "label",
+            "unit": "log return",
+            "definition": "ln(close of the row one hour later / close); null if it is absent.",
+            "point_in_time": "no",
+        },
+    )
+    return pa.schema([fields.get(name, label) for name in TRAINING_COLUMNS])

@@ -1,0 +1,77 @@
+"""The process that brings files ahead of the workers of a large run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alphaqcm.data_collection.archive.ledger import FileState, Ledger
+from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.tables.hourly import DateRange
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A queue's state for one symbol and the three days of a sample."""
+    write_sample(tmp_path / "source", SampleSpec(symbols=universe(1), trades_per_day=1_000))
+    settings = RunSettings(
+        market=Market.UM,
+        symbols=("BTCUSDT",),
+        span=DateRange(Period.parse("2024-02-27").start, Period.parse("2024-02-29").start),
+        root=tmp_path / "root",
+        source=str(tmp_path / "source"),
+        types=types_of(Market.UM),
+    )
+    path = settings.layout.temp / "state.json"
+    path.parent.mkdir(parents=True)
+    Queue.open(path).sync([], settings.to_dict())
+    return path
+
+
+def start(state: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "alphaqcm.data_collection.build.run.prefetch", str(state)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+    )
+
+
+def test_every_file_of_the_run_is_brought_and_verified(state: Path) -> None:
+    with start(state) as process:
+        assert process.wait(120) == 0
+    cache = state.parent / "binance_vision"
+    keys = [str(path.relative_to(cache)) for path in cache.rglob("*.zip")]
+    types = {key.split("/")[4] for key in keys}
+    assert types == {name.partition(":")[0] for name in types_of(Market.UM)}
+    with Ledger(cache) as ledger:
+        assert {record.state for record in ledger.get_many(keys).values()} == {FileState.OK}
+
+
+def test_limits_hold_for_all_processes_of_a_run_together(state: Path) -> None:
+    settings = replace(
+        RunSettings.from_dict(Queue.open(state).snapshot().settings),
+        fetch={"connections": 10, "rate_limit": 1_000},
+        shared_by=3,
+    )
+    with open_task_runner(settings) as steps:
+        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (3, 333)
+    with open_task_runner(settings, alone=True) as steps:
+        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (10, 1_000)
+
+
+def test_it_ends_when_the_run_that_started_it_does(state: Path) -> None:
+    process = start(state)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(60) == -signal.SIGTERM
