@@ -119,7 +119,7 @@ async def _work(
     progress: Callable[[FetchJob], object],
 ) -> None:
     for plan in waiting:
-        found.append(await _Symbol(job, plan, progress).fetch())
+        found.append(await _Symbol(job, plan, progress).fetch())  # noqa: PERF401 - told one by one
 
 
 class _Symbol:

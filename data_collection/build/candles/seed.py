@@ -13,15 +13,15 @@ from datetime import date
 import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
+from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.build.candles.spans import Stretch, subtract, union
 from alphaqcm.data_collection.build.candles.store import CandleStore, Covered
 from alphaqcm.data_collection.exchange.clock import utc
-from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
-from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
-from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.reading.csv_reader import read_archive
 
 _DAY_MS = 86_400_000
 _NAMES = {

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -101,7 +102,7 @@ class Meter:
     """A bar of pages with the used weight and the minute's budget; lines beside it."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
 
     def say(self, line: str) -> None:
         """Print a line without tearing the bar."""
