@@ -8,89 +8,41 @@ rolling sums and a group-by of a table library do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from alphaqcm.pipeline.candles.fold_kinds import (
+    CANDLE_FOLDS,
+    FLOW_FOLDS,
+    Fold,
+    Holes,
+    folds_for,
+)
 from alphaqcm.pipeline.errors import TableError
+
+__all__ = [
+    "CANDLE_FOLDS",
+    "FLOW_FOLDS",
+    "Fold",
+    "Folded",
+    "Holes",
+    "Offsets",
+    "fold_every_offset",
+    "fold_offsets",
+    "fold_windows",
+    "folds_for",
+]
 
 Ints = npt.NDArray[np.int64]
 Values = npt.NDArray[Any]
 """A column: float64 or int64, shape (rows,); NaN stands for a missing value."""
 
 _BLOCK: Final = 4_096  # rows whose sliding sums stay in the processor's cache
-
-
-class Holes(StrEnum):
-    """What becomes of a window that lacks parts."""
-
-    STRICT = "strict"  # absent
-    PARTIAL = "partial"  # folded from the parts that are there
-
-
-class Fold(StrEnum):
-    """How a column's parts become the window's value.
-
-    A missing part value makes the window's value missing (FIRST and LAST look at one part only);
-    LAST_KNOWN passes over missing ones.
-    """
-
-    FIRST = "first"
-    LAST = "last"
-    MAX = "max"
-    MIN = "min"
-    SUM = "sum"
-    LAST_KNOWN = "last_known"
-
-
-_BAR: Final = {"open": Fold.FIRST, "high": Fold.MAX, "low": Fold.MIN, "close": Fold.LAST}
-_BAR_SUMS: Final = (
-    "volume",
-    "quote_volume",
-    "count",  # the archive's names
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-    "trade_num",  # the names of the REST candles
-    "taker_buy_base_asset_volume",
-    "taker_buy_quote_asset_volume",
-)
-CANDLE_FOLDS: Final[Mapping[str, Fold]] = {**_BAR, **dict.fromkeys(_BAR_SUMS, Fold.SUM)}
-"""Columns of klines: prices in quote per base, volumes in base and quote units, trade counts."""
-
-_FLOW_SUMS: Final = (
-    "trade_count",
-    "base_volume",
-    "quote_volume",
-    "taker_buy_qty",
-    "taker_sell_qty",
-    "taker_buy_quote",
-    "taker_sell_quote",
-    "taker_buy_quote_sq",
-    "taker_sell_quote_sq",
-    "taker_buy_trade_count",
-    "taker_sell_trade_count",
-    "whale_buy_quote",
-    "whale_sell_quote",
-    "retail_buy_quote",
-    "retail_sell_quote",
-    "raw_trade_count",
-)
-FLOW_FOLDS: Final[Mapping[str, Fold]] = {
-    **dict.fromkeys(_FLOW_SUMS, Fold.SUM),
-    "first_ts": Fold.FIRST,
-    "price_first": Fold.FIRST,
-    "last_ts": Fold.LAST,
-    "price_last": Fold.LAST,
-    "price_high": Fold.MAX,
-    "price_low": Fold.MIN,
-    "first_agg_trade_id": Fold.FIRST,
-    "last_agg_trade_id": Fold.LAST,
-}
-"""Columns of the aggTrades minutes (order flow)."""
+_UFUNCS: Final = {Fold.SUM: np.add, Fold.MAX: np.maximum, Fold.MIN: np.minimum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +54,24 @@ class Folded:
     parts: Ints  # parts that are there, 1..k
     columns: dict[str, Values]
 
+    def rows(self, start: int, stop: int) -> Folded:
+        """Some of the windows; views, not copies."""
+        part = slice(start, stop)
+        columns = {name: values[part] for name, values in self.columns.items()}
+        return Folded(self.window[part], self.first[part], self.parts[part], columns)
 
-def folds_for(names: Iterable[str], known: Mapping[str, Fold]) -> dict[str, Fold]:
-    """The fold of each column in `names`; raises `TableError` for a name that `known` lacks."""
-    names = list(names)
-    if unknown := [name for name in names if name not in known]:
-        raise TableError(
-            "windows of " + ", ".join(unknown),
-            expected="columns whose fold is known: " + ", ".join(known),
-            next_step="leave them out, or tell how they are folded",
-        )
-    return {name: known[name] for name in names}
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """The windows at every offset: `counts[o]` windows of offset o, after those of o - 1."""
+
+    windows: Folded
+    counts: tuple[int, ...]
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """First row and first row after it of each offset."""
+        stops = np.cumsum(self.counts).tolist()
+        return list(zip([0, *stops], stops, strict=False))
 
 
 def fold_windows(
@@ -165,22 +124,39 @@ def fold_offsets(
     The same windows, to the bit, as `fold_windows` gives with `position - o` for o in 0..k-1, in
     this order; a window's number is that of the shifted positions.
     """
+    every = fold_every_offset(columns, k, position=position, folds=folds)
+    return [every.windows.rows(start, stop) for start, stop in every.bounds()]
+
+
+def fold_every_offset(
+    columns: Mapping[str, Values],
+    k: int,
+    *,
+    position: Ints | None = None,
+    folds: Mapping[str, Fold] = CANDLE_FOLDS,
+) -> Offsets:
+    """What `fold_offsets` gives, the offsets one after the other in the same arrays."""
     chosen = folds_for(columns, folds)
     rows = _positions(columns, position)
     shift = rows[: _slides(rows, k)]
     window = shift // k
-    offset = np.where(_whole(rows, k), shift - window * k, -1)
-    picked = [np.flatnonzero(offset == number) for number in range(k)]
-    slid = {name: _slide(values, chosen[name], k) for name, values in columns.items()}
-    return [
+    offset = shift - window * k
+    whole = _whole(rows, k)
+    if not whole.all():
+        offset[~whole] = k
+    counts = np.bincount(offset, minlength=k)[:k]
+    # stable, and of small numbers a radix sort: the windows of each offset in order of time
+    kind = np.uint8 if k < 256 else np.uint16
+    starts = np.argsort(offset.astype(kind), kind="stable")[: counts.sum()]
+    return Offsets(
         Folded(
             window[starts],
             starts,
             np.full(starts.size, k, np.int64),
-            {name: values[starts] for name, values in slid.items()},
-        )
-        for starts in picked
-    ]
+            {name: _slide(values, chosen[name], k)[starts] for name, values in columns.items()},
+        ),
+        tuple(counts.tolist()),
+    )
 
 
 def _positions(columns: Mapping[str, Values], position: Ints | None) -> Ints:
@@ -225,6 +201,7 @@ class _Windows:
     block: Ints | slice  # rows of the whole windows, one window after the other
     k: int
     starts: Ints  # of the windows that lack parts, the largest first
+    sizes: Ints  # parts of these
     order: Ints  # where these belong
     longer: list[int]  # how many of them have more than j parts
     count: int
@@ -248,6 +225,7 @@ class _Windows:
             block,
             k,
             starts[order],
+            parts[order],
             order,
             longer,
             starts.size,
@@ -267,6 +245,10 @@ class _Windows:
         found = values[self.starts]
         if fold is Fold.FIRST:
             return found
+        if len(self.order) < len(self.longer) and fold in _UFUNCS:
+            for number, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
+                found[number] = _along(fold, values[start : start + size])
+            return found
         for j, more in enumerate(self.longer[1:], start=1):
             _step(fold, found[:more], values[self.starts[:more] + j])
         return _clean(fold, found)
@@ -277,6 +259,8 @@ def _fold_block(fold: Fold, block: Values) -> Values:
     k = block.shape[1]
     if fold is Fold.LAST:
         return block[:, k - 1].copy()
+    if len(block) < k and fold in _UFUNCS:  # few and long: along the windows, not across them
+        return _along(fold, block)
     found = block[:, 0].copy()
     if fold is not Fold.FIRST:
         for j in range(1, k):
@@ -284,14 +268,17 @@ def _fold_block(fold: Fold, block: Values) -> Values:
     return _clean(fold, found)
 
 
+def _along(fold: Fold, parts: Values) -> Values:
+    """Fold the last axis: a running sum has each sum of its own row, in order, unlike `np.sum`."""
+    if fold is Fold.SUM:
+        return np.asarray(np.add.accumulate(parts, axis=-1)[..., -1])
+    return _clean(fold, np.asarray(_UFUNCS[fold].reduce(parts, axis=-1)))
+
+
 def _step(fold: Fold, found: Values, part: Values) -> None:
     """Fold one more part into `found`, in place."""
-    if fold is Fold.SUM:
-        np.add(found, part, out=found)
-    elif fold is Fold.MAX:
-        np.maximum(found, part, out=found)
-    elif fold is Fold.MIN:
-        np.minimum(found, part, out=found)
+    if fold in _UFUNCS:
+        _UFUNCS[fold](found, part, out=found)
     elif fold is Fold.LAST:
         found[:] = part
     elif fold is Fold.LAST_KNOWN:
@@ -321,13 +308,16 @@ def _slide(values: Values, fold: Fold, k: int) -> Values:
         found = out[start:stop]
         found[:] = values[start:stop]
         for j in range(1, k):
-            _step(fold, found, values[start + j : stop + j])
+            if fold is Fold.SUM:
+                np.add(found, values[start + j : stop + j], found)
+            else:
+                _step(fold, found, values[start + j : stop + j])
     return _clean(fold, out)
 
 
 def _extreme(values: Values, fold: Fold, k: int) -> Values:
     """Extremes of k rows from extremes of 1, 2, 4, … rows: their order does not matter."""
-    pick = np.maximum if fold is Fold.MAX else np.minimum
+    pick = _UFUNCS[fold]
     width = 1
     while width * 2 <= k:
         values = pick(values[width:], values[:-width])

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from alphaqcm.pipeline.candles.fold import (
@@ -17,7 +18,7 @@ from alphaqcm.pipeline.candles.fold import (
     Holes,
     Ints,
     Values,
-    fold_offsets,
+    fold_every_offset,
     fold_windows,
     folds_for,
 )
@@ -63,7 +64,10 @@ def fold_frame(
     folded = fold_windows(
         read.columns, grid.k, holes, position=read.position(grid), folds=read.folds
     )
-    return read.frame(folded, grid, until, counted=Holes(holes) is Holes.PARTIAL)
+    first = read.time[folded.first]
+    start = first - (first - grid.origin_us) % grid.window_us
+    done = read.finished(start, grid, until)
+    return read.frame(folded, start, done, counted=Holes(holes) is Holes.PARTIAL)
 
 
 def fold_frame_offsets(
@@ -80,14 +84,16 @@ def fold_frame_offsets(
     """
     layout = layout or CandleFrame()
     part_us, window_us = interval_us(part), interval_us(window)
-    grids = [WindowGrid(part_us, window_us, offset) for offset in range(0, window_us, part_us)]
+    grid = WindowGrid(part_us, window_us)
     read = _Read.of(frame, part_us, layout)
-    every = fold_offsets(
-        read.columns, grids[0].k, position=read.position(grids[0]), folds=read.folds
-    )
+    every = fold_every_offset(read.columns, grid.k, position=read.position(grid), folds=read.folds)
+    start = read.time[every.windows.first]
+    done = read.finished(start, grid, until)
+    folded = read.frame(every.windows, start, done)
+    stops = np.concatenate(([0], np.cumsum(done)))
     return {
-        f"{grid.offset_us // MINUTE_US}m": read.frame(folded, grid, until, counted=False)
-        for grid, folded in zip(grids, every, strict=True)
+        f"{offset * part_us // MINUTE_US}m": folded[int(stops[first]) : int(stops[stop])]
+        for offset, (first, stop) in enumerate(every.bounds())
     }
 
 
@@ -136,16 +142,19 @@ class _Read:
     def _apart(self, rows: Ints, k: int) -> int:
         return (int(rows.max() - rows.min()) // k + 2) * k
 
-    def frame(
-        self, folded: Folded, grid: WindowGrid, until: datetime | None, *, counted: bool
-    ) -> pl.DataFrame:
-        """The finished windows as a frame with the source's columns."""
-        first = self.time[folded.first]
-        start = first - (first - grid.origin_us) % grid.window_us
+    def finished(
+        self, start: Ints, grid: WindowGrid, until: datetime | None
+    ) -> npt.NDArray[np.bool_]:
+        """Whether the windows that start at `start` ended by `until`."""
         known = (int(self.time.max()) + self.part_us) if self.time.size else 0
         if until is not None:
             known = round(until.timestamp() * 1e6)
-        done = start + grid.window_us <= known
+        return np.asarray(start <= known - grid.window_us)
+
+    def frame(
+        self, folded: Folded, start: Ints, done: npt.NDArray[np.bool_], *, counted: bool = False
+    ) -> pl.DataFrame:
+        """The finished windows as a frame with the source's columns."""
         keep = None if done.all() else np.flatnonzero(done)
         taken: list[pl.Series] = []
         for name, dtype in self.source.schema.items():

@@ -79,10 +79,14 @@ NOTES: dict[Group, str] = {
 }
 
 
+def describe_columns(specs: Sequence[ColumnSpec]) -> list[dict[str, str]]:
+    """What is told of each column: name, dtype and the fields of `ColumnSpec.metadata`."""
+    return [{"name": spec.name, "dtype": spec.dtype.value} | spec.metadata() for spec in specs]
+
+
 def to_json(specs: Sequence[ColumnSpec]) -> str:
     """A list with one object a column."""
-    told = [{"name": spec.name, "dtype": spec.dtype.value} | spec.metadata() for spec in specs]
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()
+    return orjson.dumps(describe_columns(specs), option=orjson.OPT_INDENT_2).decode()
 
 
 def to_markdown(specs: Sequence[ColumnSpec]) -> str:

@@ -110,7 +110,7 @@ def holed(draw: st.DrawFn) -> tuple[pl.DataFrame, int, int, int]:
     part, window = draw(GRIDS)
     k = window // part
     offset = draw(st.integers(0, k - 1)) * part
-    length = draw(st.integers(1, 4 * k + 3))
+    length = draw(st.integers(1, max(4 * k + 3, 40)))
     missing = draw(st.sets(st.integers(0, length - 1), max_size=min(length - 1, 12)))
     jump = draw(st.integers(0, 3 * k))  # a hole of whole windows
     numbers = [n if n < length // 2 else n + jump for n in range(length) if n not in missing]

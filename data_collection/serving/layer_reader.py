@@ -1,0 +1,248 @@
+"""The layers of a data root as lazy frames: minutes, bars, order flow, hours, the wide table.
+
+Nothing is read until a frame is collected, and then only the months, columns and symbols that it
+asks for. A frame has `symbol` and `datetime` (the start of the bar, Datetime[us, UTC]) first and is
+sorted by them. A file that cannot be read raises `LayerError` when the frame is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.serving.lazy_symbols import (
+    Cut,
+    Schema,
+    chosen_files,
+    key_schema,
+    lazy_frame,
+    moment,
+    require_symbols,
+    torn_file,
+)
+from alphaqcm.pipeline.candles.fold import CANDLE_FOLDS, FLOW_FOLDS, Fold, Holes
+from alphaqcm.pipeline.candles.fold_frame import CandleFrame, fold_frame
+from alphaqcm.pipeline.candles.window_grid import WindowGrid
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.errors import BadName, LayerError, layer_error
+from alphaqcm.pipeline.features.columns import COLUMNS
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as FLOW_SCHEMA
+from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
+from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
+from alphaqcm.pipeline.tables.hourly import CSV_TIME
+from alphaqcm.pipeline.tables.table_file import held_symbols
+
+COUNT: Final = "n_minutes"
+_WHOLE_NUMBERS: Final = frozenset(name for name, dtype in FLOW_SCHEMA.items() if dtype == pl.Int64)
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteLayer:
+    """A layer of month files that hold minutes."""
+
+    data_type: DataType
+    interval: str
+    folds: Mapping[str, Fold]
+    columns: Schema  # besides the time
+
+
+BARS: Final = MinuteLayer(
+    DataType.KLINES,
+    "1m",
+    CANDLE_FOLDS,
+    {name: pl.Int64() if name == "count" else pl.Float64() for name in MINUTE_COLUMNS},
+)
+FLOW: Final = MinuteLayer(
+    DataType.AGGTRADES,
+    "",
+    FLOW_FOLDS,
+    {name: dtype for name, dtype in FLOW_SCHEMA.items() if name != "minute"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReader:
+    """Reads the layers of one market below a data root."""
+
+    layout: Layout
+
+    def bars(self, cut: Cut, grid: WindowGrid) -> pl.LazyFrame:
+        """Bars from the 1m klines; columns: KEYS, MINUTE_COLUMNS, COUNT. See `windows`."""
+        return self.windows(BARS, cut, grid)
+
+    def flow(self, cut: Cut, grid: WindowGrid) -> pl.LazyFrame:
+        """Order flow from the aggTrades minutes; columns: KEYS, the minutes' own, COUNT."""
+        return self.windows(FLOW, cut, grid)
+
+    def windows(self, layer: MinuteLayer, cut: Cut, grid: WindowGrid) -> pl.LazyFrame:
+        """Minutes folded into windows that start in the cut, partial ones with COUNT (Int32).
+
+        COUNT tells how many minutes a window is made of. A window without a minute has no row, and
+        one that ends after the last archived period of its symbol is not finished and has none.
+        Raises `UsageError` where the layer or a symbol is not there.
+        """
+        files = self._month_files(layer, cut)
+
+        def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
+            return _windows(layer, files[symbol], cut, grid, columns)
+
+        schema: Schema = {**key_schema(), **layer.columns, COUNT: pl.Int32()}
+        return lazy_frame(schema, list(files), read, f"{layer.data_type} {self.layout.base}")
+
+    def hourly(self, data_type: DataType, cut: Cut) -> pl.LazyFrame:
+        """The hourly layer of an archive type; columns: KEYS, then those of its CSVs.
+
+        Raises `UsageError` where the layer or a symbol is not there.
+        """
+        folder, suffix = self.layout.hourly(data_type), f"_{data_type}.csv"
+        there = {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
+        paths = chosen_files(there, cut, folder, f"hours of {data_type}")
+        schema = _csv_schema(next(iter(paths.values())))
+
+        def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
+            return _hours(paths[symbol], cut)
+
+        return lazy_frame(schema, list(paths), read, f"{data_type} hours {self.layout.base}")
+
+    def final(self, cut: Cut, variant: str = "") -> pl.LazyFrame:
+        """The wide table; columns: `COLUMNS`, the symbol in the table's notation.
+
+        Raises `UsageError` where the table or a symbol is not there, `LayerError` where the file is
+        no parquet.
+        """
+        path = self.layout.final_table(variant)
+        if not path.exists():
+            raise UsageError(
+                path,
+                expected="a final table",
+                found="none",
+                next_step="alphaqcm run makes it",
+            )
+        try:
+            frame = pl.scan_parquet(path, glob=False)
+            names = frame.collect_schema().names()
+        except pl.exceptions.PolarsError as error:
+            raise torn_file(path, error) from error
+        if names != list(COLUMNS):
+            raise LayerError(
+                path,
+                expected=f"the {len(COLUMNS)} columns of this version",
+                found=f"{len(names)} columns",
+                next_step="alphaqcm build makes the table anew",
+            )
+        if cut.symbols is not None:
+            there = {rows.symbol: path for rows in held_symbols(path)}
+            wanted = {symbol.table: symbol for symbol in cut.symbols}
+            require_symbols(there, list(wanted), path, "rows of the final table")
+            frame = frame.filter(pl.col("symbol").is_in(list(wanted)))
+        return frame.filter(*cut.expressions("datetime"))
+
+    def final_symbols(self, variant: str = "") -> list[str]:
+        """The symbols of the wide table in its notation and order; raises `TableError`."""
+        return [rows.symbol for rows in held_symbols(self.layout.final_table(variant))]
+
+    def _month_files(self, layer: MinuteLayer, cut: Cut) -> dict[str, list[Path]]:
+        folder = self.layout.months(layer.data_type, layer.interval)
+        named = None if cut.symbols is None else [symbol.exchange for symbol in cut.symbols]
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        there = {
+            name: files
+            for name in (names if named is None else [one for one in named if one in names])
+            if (files := sorted((folder / name).glob("*.parquet")))
+        }
+        return chosen_files(there, cut, folder, "minutes of " + layer.data_type)
+
+
+def known_until_us(months: Sequence[Path]) -> int | None:
+    """End of the last archived period behind a symbol's last month file, in microseconds.
+
+    From the file's fingerprint, which names the ZIPs it is made of; None where it names none.
+    """
+    fingerprint = read_fingerprint(months[-1])
+    ends = []
+    for item in fingerprint.inputs if fingerprint else ():
+        try:
+            ends.append(ArchiveFile.parse(item.key).period.end_us)
+        except BadName:  # an input that is no file of the archive tells no period
+            continue
+    return max(ends, default=None)
+
+
+def _windows(
+    layer: MinuteLayer, months: Sequence[Path], cut: Cut, grid: WindowGrid, columns: Sequence[str]
+) -> pl.LazyFrame:
+    """One symbol's windows without its name: `datetime`, the columns asked for, COUNT."""
+    start, stop = cut.start_us, cut.stop_us
+    if start is not None:
+        start = grid.ceil_us(start)
+    if stop is not None:
+        stop = grid.ceil_us(stop)  # where the last window that starts before it ends
+    minutes = _minutes(months, Cut(None, start, stop), [n for n in columns if n in layer.columns])
+    if grid.k == 1:
+        return minutes.with_columns(pl.lit(1, pl.Int32).alias(COUNT)).filter(
+            *cut.expressions("datetime")
+        )
+    until = known_until_us(months)
+    folded = fold_frame(
+        minutes.collect(),
+        grid,
+        Holes.PARTIAL,
+        until=None if until is None else moment(until),
+        layout=CandleFrame(time="datetime", folds=layer.folds, count=COUNT),
+    )
+    return folded.lazy().filter(*cut.expressions("datetime"))
+
+
+def _minutes(months: Sequence[Path], cut: Cut, columns: Sequence[str]) -> pl.LazyFrame:
+    inside = [path for path in months if _touches(path, cut)] or [months[0]]
+    return (
+        pl.scan_parquet(inside, glob=False)
+        .select(pl.col("minute").alias("datetime"), *columns)
+        .filter(*cut.expressions("datetime"))
+    )
+
+
+def _touches(path: Path, cut: Cut) -> bool:
+    month = Period.parse(path.stem)
+    return (cut.stop_us is None or month.start_us < cut.stop_us) and (
+        cut.start_us is None or month.end_us > cut.start_us
+    )
+
+
+def _hours(path: Path, cut: Cut) -> pl.LazyFrame:
+    schema = _csv_schema(path)
+    header = _header(path)
+    types = {header[0]: pl.String(), **{name: schema[name] for name in header[1:]}}
+    return (
+        pl.scan_csv(path, glob=False, schema=types)
+        .rename({header[0]: "datetime"})
+        .with_columns(pl.col("datetime").str.to_datetime(CSV_TIME, time_unit="us", time_zone="UTC"))
+        .filter(*cut.expressions("datetime"))
+    )
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return stream.readline().strip().split(",")
+    except OSError as error:
+        raise layer_error(path, error) from error
+
+
+def _csv_schema(path: Path) -> Schema:
+    names = _header(path)[1:]
+    return {
+        **key_schema(),
+        **{name: pl.Int64() if name in _WHOLE_NUMBERS else pl.Float64() for name in names},
+    }
+
+
+def hourly_types() -> tuple[DataType, ...]:
+    """The archive types that have an hourly layer."""
+    return tuple(kind for kind in DataType if spec_of(kind).hour_rule is not HourRule.NONE)
