@@ -57,8 +57,13 @@ _LONG_SCHEMA = pa.schema([pa.field("symbol", pa.string(), nullable=False), *_FIE
 class Source(Protocol):
     """Where candles come from."""
 
-    trade_type: str
-    interval: str
+    @property
+    def trade_type(self) -> str:
+        """Names the folders."""
+
+    @property
+    def interval(self) -> str:
+        """Of the candles."""
 
     def symbols(self) -> list[str]:
         """Symbols in order."""

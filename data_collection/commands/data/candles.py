@@ -14,7 +14,9 @@ import argparse
 import sys
 
 from alphaqcm.data_collection.commands.data import (
+    candles_compare,
     candles_fetch,
+    candles_resample,
 )
 from alphaqcm.data_collection.errors import Banned
 
@@ -23,6 +25,8 @@ EX_TEMPFAIL = 75
 
 _ACTIONS = {
     "fetch": candles_fetch,
+    "resample": candles_resample,
+    "compare": candles_compare,
 }
 
 
