@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from alphaqcm.data_collection.simulation.exchange import Exchange
 from tests.helpers.simulated_exchange import (
     START_MS,
+    ask,
     assert_stored_equals_truth,
     candle_words,
     candles,
@@ -43,7 +47,7 @@ def all_equal(server: Exchange, root: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("storm-429", {"seconds": 20, "seconds_after": 15}),
+        ("storm-429", {"count": 9, "seconds_after": 15}),
         ("server-error", {"count": 5}),
         ("server-error", {"count": 3, "status": 500}),
         ("cut-json", {"count": 4}),
@@ -59,8 +63,9 @@ def test_a_fault_that_passes_leaves_no_trace(
     plant(server, kind, path="klines", **words)
     done = candles(server, tmp_path, "fetch", *ONE)
     assert done.returncode == 0, done.stderr
-    assert "asked for again" in done.stdout
+    assert all(one["struck"] for one in ask(server, "/__fault__")["faults"])
     all_equal(server, tmp_path)
+    assert repeated_kline_pages(server) == {} or kind in ("cut-json", "reset", "stall")
 
 
 def test_a_ban_ends_the_fetch_with_its_own_exit_code_and_is_respected(
@@ -76,7 +81,8 @@ def test_a_ban_ends_the_fetch_with_its_own_exit_code_and_is_respected(
     assert again.returncode == 75
     assert stats(server)["statuses"] == before  # nothing was sent while the ban lasts
     assert footer(tmp_path, UM, "BTCUSDT")["rows"] == 3 * 288
-    while server.state.clock.now_ms() < START_MS + 1_400_000:
+    until = datetime.fromisoformat(re.findall(r"until (\S+);", again.stderr)[0])
+    while server.state.clock.now_ms() < until.timestamp() * 1000 + 1000:
         time.sleep(0.2)  # the exchange's own clock: the ban's end
     done = candles(server, tmp_path, "fetch", *ONE)
     assert done.returncode == 0, done.stderr
@@ -185,47 +191,71 @@ def test_a_killed_fetch_goes_on_and_asks_again_for_nothing_that_was_stored(
 ) -> None:
     with exchange(spot=12, um=12, speed=2.0) as server:
         words = candle_words(server, tmp_path, "fetch", "--days", "20")
-        lost = 0
+        seen = Counter(kline_pages(server))
+        held: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for kill in range(10):
-            before = answered(server)
+            before = sum(kline_pages(server).values())
             running = subprocess.Popen(
                 words, env=environment(server.url), stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            while running.poll() is None and answered(server) < before + 6 + kill:
+            while sum(kline_pages(server).values()) < before + 8 + 3 * kill:
+                if running.poll() is not None:
+                    break
                 time.sleep(0.01)  # until the exchange has answered some pages
             running.send_signal(signal.SIGKILL)
             running.wait()
-            lost += answered(server) - before
+            asked = Counter(kline_pages(server)) - seen
+            assert_not_held(asked, held)
+            seen, held = Counter(kline_pages(server)), all_held(tmp_path)
         done = candles(server, tmp_path, "fetch", "--days", "20")
         assert done.returncode == 0, done.stderr
-        stored_pages = {}
-        for folder, market in ((UM, "um"), ("spot_5m", "spot")):
+        assert held  # the kills came in the middle
+        assert_not_held(Counter(kline_pages(server)) - seen, held)
+        for folder, market in (("usdt_futures_5m", "um"), ("spot_5m", "spot")):
             for path in sorted((tmp_path / "candles" / folder).glob("*.parquet")):
                 assert_stored_equals_truth(server, tmp_path, folder, market, path.stem)
-                stored_pages[folder, path.stem] = footer(tmp_path, folder, path.stem)["pages"]
-        # a page is asked for again only where a kill came before it was stored
-        asked = answered(server)
-        assert asked - sum(stored_pages.values()) <= lost
-        again = answered(server)
-        candles(server, tmp_path, "fetch", "--end", "2026-03-10T12:00:00Z", "--start", "2026-03-01")
-        assert answered(server) == again
-        left = list((tmp_path / "candles").rglob("*.tmp"))
-        assert left == []
+        assert not list((tmp_path / "candles").rglob("*.tmp"))
 
 
-def answered(server: Exchange) -> int:
-    """Kline pages answered so far."""
-    return sum(n for path, n in server.state.stats.paths.items() if path.endswith("/klines"))
+def kline_pages(server: Exchange) -> dict[str, int]:
+    """Kline pages answered so far, with how often."""
+    return {page: n for page, n in list(server.state.stats.pages.items()) if "/klines" in page}
+
+
+def all_held(root: Path) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """What each file of the store covers."""
+    return {
+        (folder, path.stem): [
+            (one["begin_ms"], one["end_ms"]) for one in footer(root, folder, path.stem)["covered"]
+        ]
+        for folder in ("usdt_futures_5m", "spot_5m")
+        for path in (root / "candles" / folder).glob("*.parquet")
+    }
+
+
+def assert_not_held(
+    asked: Counter[str], held: dict[tuple[str, str], list[tuple[int, int]]]
+) -> None:
+    """No page that was asked for lies in time that was stored before."""
+    for page in asked:
+        folder = "usdt_futures_5m" if page.startswith("/fapi") else "spot_5m"
+        words = dict(word.split("=") for word in page.split("?")[1].split("&"))
+        begin, end = int(words["startTime"]), int(words["endTime"])
+        for first, last in held.get((folder, words["symbol"]), []):
+            assert end < first or begin >= last, page
 
 
 def test_a_disk_that_fills_in_the_middle_keeps_what_was_fetched(
     server: Exchange, tmp_path: Path
 ) -> None:
+    one = ("--market", "um", "--symbols", "BTCUSDT", "--days", "6")
+    candles(server, tmp_path, "fetch", *one)
+    size = (tmp_path / "candles" / UM / "BTCUSDT.parquet").stat().st_size
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)],
+        ["mount", "-t", "tmpfs", "-o", f"size={5 * size // 2 // 1024 + 16}k", "tmpfs", str(small)],
         capture_output=True,
         check=False,
     )
