@@ -36,6 +36,7 @@ class WindowRule(StrEnum):
 
 HOLO_FOLDS: Final[Mapping[str, Fold]] = {
     "is_filled": Fold.SUM,  # how many of the minutes were filled
+    "vwap_volume": Fold.SUM,  # vwap x volume: the window's vwap weighs by volume
     "funding_rate": Fold.LAST_KNOWN,
     "funding_time": Fold.LAST_KNOWN,
 }

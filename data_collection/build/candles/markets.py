@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -133,18 +133,26 @@ async def fetch_markets(
                 + (f" and {len(plan.later) - 5} more" if len(plan.later) > 5 else "")
             )
     if open_archive is not None:
-        await asyncio.to_thread(_seed, prepared, open_archive, watcher)
+        await asyncio.to_thread(seed_markets, prepared, {}, open_archive, watcher)
     jobs = prepared.jobs()
     watcher.planned(jobs)
     return await fetch_jobs(jobs, watcher.page)
 
 
-def _seed(prepared: Prepared, open_archive: OpenArchive, watcher: Watcher) -> None:
+def seed_markets(
+    prepared: Prepared,
+    more: Mapping[Market, Sequence[tuple[str, Stretch]]],
+    open_archive: OpenArchive,
+    watcher: Watcher,
+) -> None:
+    """Fill the stores from the archive; `more` are symbols that the exchange does not trade."""
     with open_archive() as archive:
         for plan in prepared.markets:
             done: list[Seeded] = []
+            market = plan.fetcher.market
             now = text(plan.fetcher.client.clock.now_ms())
-            seed_store(archive, plan.store, plan.fetcher.market, plan.spans, now, done.append)
+            spans = [*plan.spans, *more.get(market, ())]
+            seed_store(archive, plan.store, market, spans, now, done.append)
             for one in done:
                 for problem in one.problems:
                     watcher.say(f"not used: {problem}")

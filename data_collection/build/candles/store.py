@@ -89,6 +89,11 @@ class CandleStore:
         except (KeyError, TypeError):
             return ()
 
+    def checksum(self, symbol: str) -> str:
+        """SHA-256 of the symbol's rows as the footer has it; empty without a file."""
+        footer = read_footer(self.path(symbol))
+        return str(footer["report"]["checksum"]) if footer else ""
+
     def read(self, symbol: str) -> StoredCandles | None:
         """The symbol's candles, None without a file; raises `LayerError` for a damaged one."""
         path = self.path(symbol)

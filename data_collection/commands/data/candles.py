@@ -16,6 +16,7 @@ import sys
 from alphaqcm.data_collection.commands.data import (
     candles_compare,
     candles_fetch,
+    candles_holo,
     candles_resample,
 )
 from alphaqcm.data_collection.errors import Banned
@@ -27,6 +28,7 @@ _ACTIONS = {
     "fetch": candles_fetch,
     "resample": candles_resample,
     "compare": candles_compare,
+    "holo": candles_holo,
 }
 
 
