@@ -4,20 +4,20 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench soak venv clean
+.PHONY: demo test test-fast check dist lock bench soak venv clean
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
 
-# uv where installed, else python's own venv and pip
-$(READY): pyproject.toml
+# the versions of uv.lock where uv is installed, else python's own venv and pip with the same versions
+$(READY): pyproject.toml uv.lock constraints.txt
 	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet --allow-existing --python '>=3.11' $(VENV) && \
-	    uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	    UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) \
+	        uv sync --quiet --frozen --inexact --extra dev --python '>=3.11'; \
 	else \
 	    $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)' && \
 	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	    $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
 	fi
 	@touch $(READY)
 
@@ -27,10 +27,26 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
+# the tests that start no process of their own
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process"
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python scripts/check_types.py
+
+# wheel and sdist; tests/e2e/test_release.py tries them
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+# after a change of the dependencies: the versions of everything, for uv and for pip
+lock:
+	uv lock --no-config --default-index https://pypi.org/simple
+	uv export --no-config --frozen --quiet --all-extras --no-emit-project --no-hashes \
+	    --no-annotate --no-header --output-file constraints.txt
 
 soak: $(READY)
 	ALPHAQCM_SOAK=1 $(BIN)/python -m pytest -n 2 --dist worksteal

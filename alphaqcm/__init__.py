@@ -19,13 +19,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from alphaqcm.pipeline import __version__
+from alphaqcm._version import __version__
 
 if TYPE_CHECKING:
     from alphaqcm.api import bars, columns, flow, hourly, manifest, open_root, panel, scan
     from alphaqcm.data_collection.build.manifest import Manifest
-    from alphaqcm.pipeline.domain.archive_file import Symbol
     from alphaqcm.pipeline.domain.registry import DataType, Market
+    from alphaqcm.pipeline.domain.symbol import Symbol
     from alphaqcm.roots import DataRoot
 
 __all__ = [
@@ -53,7 +53,7 @@ _HOMES = {
     "DataType": "pipeline.domain.registry",
     "Manifest": "data_collection.build.manifest",
     "Market": "pipeline.domain.registry",
-    "Symbol": "pipeline.domain.archive_file",
+    "Symbol": "pipeline.domain.symbol",
 }
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.data_collection.build.manifest import Manifest, read_manifest
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.serving.layer_reader import hourly_types
+from alphaqcm.data_collection.serving.layer_files import HOURLY
 from alphaqcm.data_collection.serving.lazy_symbols import KEYS
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.domain.registry import DataType, Market, parse_type
@@ -27,6 +27,9 @@ from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.features.columns.render import describe_columns
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.roots import DataRoot, RootLike, SymbolsLike, TimeLike, cut_of, market_of, root_at
+
+if TYPE_CHECKING:
+    from alphaqcm.data_collection.build.manifest import Manifest
 
 _HOUR = np.timedelta64(1, "h")
 _NUMBERS = tuple(n for n in COLUMNS if REGISTRY[n].dtype not in (DType.STRING, DType.TIME))
@@ -185,10 +188,10 @@ def hourly(
     """
     kind = market_of(market)
     of_type = data_type if isinstance(data_type, DataType) else parse_type(data_type)
-    if of_type not in hourly_types():
+    if of_type not in HOURLY.values():
         raise UsageError(
             f"hours of {of_type}",
-            expected="a type with an hourly layer: " + ", ".join(hourly_types()),
+            expected="a type with an hourly layer: " + ", ".join(HOURLY.values()),
         )
     return root_at(root).reader(kind).hourly(of_type, cut_of(kind, symbols, start, end))
 
@@ -225,6 +228,9 @@ def manifest(root: RootLike, *, variant: str = "") -> Manifest:
     >>> told.start, told.rows, list(told.symbols)
     ('2024-02-27', 216, ['BTC_USDT:USDT', 'ETH_USDT:USDT', 'SOL_USDT:USDT'])
     """
+    # it comes with what makes tables, compiled kernels too: reading rows needs none of that
+    from alphaqcm.data_collection.build.manifest import read_manifest
+
     return read_manifest(Layout(root_at(root).path).final_table(variant))
 
 

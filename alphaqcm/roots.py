@@ -12,8 +12,8 @@ from pathlib import Path
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_reader import LayerReader
 from alphaqcm.data_collection.serving.lazy_symbols import Cut
-from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market, parse_market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.layout import Layout
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

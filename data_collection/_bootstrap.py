@@ -12,8 +12,9 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 NEEDED = (
-    "aria2p", "duckdb", "filelock", "isal", "jinja2", "matplotlib", "numba", "numpy", "orjson",
-    "polars", "pyarrow", "requests", "rich", "tenacity", "tqdm", "yaml",
+    "aiohttp", "aria2p", "duckdb", "filelock", "isal", "jinja2", "msgpack", "msgspec", "numba",
+    "numpy", "orjson", "pandas", "polars", "pyarrow", "requests", "rich", "tenacity", "tqdm",
+    "yaml",
 )  # fmt: skip
 
 

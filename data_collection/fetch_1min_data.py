@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from alphaqcm.data_collection.commands.main import run_module
 from alphaqcm.data_collection.commands.script_actions import configure_fetch as configure
 from alphaqcm.data_collection.commands.script_actions import fetch_types
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.tables.minute_csv import write_minute_csv
 
 __all__ = ["configure", "run"]

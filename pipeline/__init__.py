@@ -3,4 +3,6 @@
 No network, no terminal, no clock, no environment: what it needs is handed to it.
 """
 
-__version__ = "0.1.0"
+if __name__ != "alphaqcm.pipeline":
+    # under a second name every class would be there twice, and `except` would miss half of them
+    raise ImportError(f"this package is alphaqcm.pipeline, not {__name__}: import it by that name")

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.reading.aggtrades import aggregate_file, warm_up
+from alphaqcm.pipeline.reading.aggtrades import aggregate_file, load_kernels
 from alphaqcm.pipeline.reading.aggtrades.stream import read_pieces
 from alphaqcm.pipeline.reading.zip_member import open_member
 
@@ -206,10 +206,10 @@ _CHILD = """
 import sys, time
 begin = time.perf_counter()
 from pathlib import Path
-from alphaqcm.pipeline.reading.aggtrades import aggregate_file, warm_up
+from alphaqcm.pipeline.reading.aggtrades import aggregate_file, load_kernels
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market
-warm_up(lambda: print("compiles", end=" "))
+load_kernels(lambda: print("compiles", end=" "))
 ready = time.perf_counter() - begin
 cpu = time.process_time()
 if len(sys.argv) > 1:
@@ -243,7 +243,7 @@ def main() -> int:
         "--folder", type=Path, help="where the ZIPs are made (system's temp folder)"
     )
     arguments = parser.parse_args()
-    warm_up(lambda: print("compiling for this machine, once"))
+    load_kernels(lambda: print("compiling for this machine, once"))
     starts = sorted(float(child()[0]) for _ in range(5))
     print(f"start-up of a worker with the compiled code cached: {starts[2]:.2f} s (bar 1.50)")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temp:

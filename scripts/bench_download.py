@@ -32,9 +32,11 @@ from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.archive.sources import HttpSource
-from alphaqcm.data_collection.archive.verify import sha256_of, zip_defect
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.data_collection.archive.verify import zip_defect
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 CONNECTIONS = 32
 LATENCY_MS = 40
@@ -105,7 +107,7 @@ def serving(root: Path, work: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         "mirror",
         str(root),
         "--port",

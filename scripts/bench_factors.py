@@ -28,11 +28,13 @@ import polars as pl
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between  # noqa: E402
-from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
-from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet  # noqa: E402
-from alphaqcm.pipeline.tables.hourly import DateRange  # noqa: E402
-from alphaqcm.pipeline.tables.symbol_table import (  # noqa: E402
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period, months_between
+from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
     read_inputs,
     table_fingerprint,

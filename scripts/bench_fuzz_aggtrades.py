@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, warm_up
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, load_kernels
 from tests.conftest import SHARED
 from tests.helpers.aggtrades_oracle import (
     HEADER,
@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=Path, default=REAL, help="a real coin-margined day")
     arguments = parser.parse_args()
-    warm_up(lambda: print("compiling for this machine, once"))
+    load_kernels(lambda: print("compiling for this machine, once"))
     bases = corpus(arguments.real)
     outcomes: Counter[str] = Counter()
     slowest = (0.0, 0)

@@ -24,16 +24,17 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.build.settings import types_of  # noqa: E402
-from alphaqcm.data_collection.queue.liveness import WorkerLife  # noqa: E402
-from alphaqcm.data_collection.queue.options import QueueOptions  # noqa: E402
-from alphaqcm.data_collection.queue.shared_queue import Queue  # noqa: E402
-from alphaqcm.data_collection.queue.state import Planned, TaskState  # noqa: E402
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult  # noqa: E402
-from alphaqcm.data_collection.queue.worker import work  # noqa: E402
-from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample  # noqa: E402
-from alphaqcm.pipeline.domain.archive_file import Period, Series  # noqa: E402
-from alphaqcm.pipeline.domain.registry import DataType, Market  # noqa: E402
+from alphaqcm.data_collection.build.settings import types_of
+from alphaqcm.data_collection.queue.liveness import WorkerLife
+from alphaqcm.data_collection.queue.options import QueueOptions
+from alphaqcm.data_collection.queue.shared_queue import Queue
+from alphaqcm.data_collection.queue.state import Planned, TaskState
+from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.worker import work
+from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 ROUNDS = 60
 WORKERS = 4

@@ -24,12 +24,13 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import REGISTRY, SYMBOL_COLUMNS, DType
-from alphaqcm.pipeline.storage.layout import FOOTER_KEY, Fingerprint, Layout, footer_of
+from alphaqcm.pipeline.storage.artifact import FOOTER_KEY, Fingerprint, footer_of
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.wide_table import build_final
 
 FIRST_US = 1_577_836_800_000_000

@@ -45,14 +45,17 @@ from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
 from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol, epoch_us
-from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout, write_parquet
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import write_table
 from alphaqcm.pipeline.tables.wide_table import DEFAULTS, LAYER

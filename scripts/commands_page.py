@@ -10,7 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.commands.main import COMMANDS, load_command  # noqa: E402
+from alphaqcm.data_collection.commands.main import COMMANDS, load_command
 
 PAGE = PROJECT / "docs" / "commands.md"
 HEAD = """# Commands

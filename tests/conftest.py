@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
+REAL = Path(os.environ.get("ALPHAQCM_REAL_FILES") or SHARED / "real")
 SOAK = os.environ.get("ALPHAQCM_SOAK") == "1"
 
 
@@ -24,13 +26,33 @@ def need_tool(name: str) -> str:
     return path
 
 
+_CHILDREN = pytest.StashKey[int]()
+
+
+def _children() -> int:
+    """A number that grows with every process that was started and has ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember what processes there were before the test and its fixtures."""
+    item.stash[_CHILDREN] = _children()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Fail a test of `make test-fast` that starts processes: its marker is missing."""
+    if "not process" in item.config.option.markexpr and _children() != item.stash[_CHILDREN]:
+        pytest.fail("starts processes: mark it with pytest.mark.process")
+
+
 @pytest.fixture
 def real() -> Path:
-    """Binance's own files; skips where they are not at hand."""
-    folder = SHARED / "real"
-    if not folder.is_dir():
+    """Binance's own files: `ALPHAQCM_REAL_FILES`, or beside the checkout; skips without them."""
+    if not REAL.is_dir():
         pytest.skip("the real files are not at hand")
-    return folder
+    return REAL
 
 
 @pytest.fixture

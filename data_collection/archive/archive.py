@@ -27,13 +27,7 @@ from alphaqcm.data_collection.archive.download import (
     MissingState,
     Order,
 )
-from alphaqcm.data_collection.archive.ledger import (
-    FileRecord,
-    FileState,
-    Ledger,
-    RemoteFile,
-    utc_text,
-)
+from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
 from alphaqcm.data_collection.archive.plan import Action, Plan, make_plan
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source
@@ -47,8 +41,10 @@ from alphaqcm.data_collection.archive.transport.retry_policy import (
     Stopped,
 )
 from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.time import utc_text
 
 __all__ = [
     "Archive",

@@ -13,9 +13,10 @@ from pathlib import Path
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.archive.download import PART_SUFFIX
 from alphaqcm.data_collection.archive.ledger import FileRecord, RemoteFile
-from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, sha256_of
+from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import BadName
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 
 class Problem(StrEnum):

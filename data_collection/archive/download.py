@@ -17,24 +17,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.ledger import (
-    FileRecord,
-    FileState,
-    Ledger,
-    RemoteFile,
-    utc_text,
-)
+from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.transport import Downloader, PartFile, Wanted
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy, Stopped
-from alphaqcm.data_collection.archive.verify import (
-    is_object_of,
-    read_checksum,
-    sha256_of,
-    zip_defect,
-)
+from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, zip_defect
 from alphaqcm.data_collection.errors import CacheFull, ErrorKind, TransientError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.time import utc_text
 from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 PART_SUFFIX = ".part"
 _FRESH_TRIES = 2

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -316,8 +316,3 @@ def _record(row: tuple[str | int | None, ...]) -> FileRecord:
 def _blank(key: str) -> dict[str, str | int | None]:
     blank = FileRecord(key, FileState.OK)
     return {name: getattr(blank, name) for name in _COLUMNS}
-
-
-def utc_text(moment: datetime) -> str:
-    """A moment as the ledger writes it: ISO 8601, UTC, a trailing Z."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

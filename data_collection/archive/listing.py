@@ -19,12 +19,14 @@ from urllib.parse import quote
 
 import orjson
 
-from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile, utc_text
+from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
 from alphaqcm.data_collection.errors import BadListing, ErrorKind, SourceError, TransientError
-from alphaqcm.pipeline.domain.archive_file import Period, Series
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_of
+from alphaqcm.pipeline.domain.time import utc_text
 from alphaqcm.pipeline.errors import BadName
 
 _PARSE_ATTEMPTS = 3

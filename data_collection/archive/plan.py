@@ -21,13 +21,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
-from alphaqcm.pipeline.domain.archive_file import (
-    ArchiveFile,
-    Period,
-    Series,
-    days_between,
-    months_between,
-)
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period, days_between, months_between
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
 
 

@@ -21,8 +21,8 @@ from alphaqcm.data_collection.commands.options import parse_span
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market, parse_market
-from alphaqcm.pipeline.tables.hourly import DateRange
 
 _FEW = 5  # unknown symbols that are named one by one
 

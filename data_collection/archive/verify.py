@@ -19,12 +19,6 @@ _CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64})(\s|$)")
 _MD5 = re.compile(r"^[0-9a-f]{32}$")
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def is_object_of(path: Path, etag: str) -> bool | None:
     """Whether the file is the S3 object with this ETag; None where the ETag cannot tell.
 

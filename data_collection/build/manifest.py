@@ -16,17 +16,19 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline import __version__
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
-from alphaqcm.pipeline.storage.layout import Input, Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.append_rows import table_inputs
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import held_symbols
 

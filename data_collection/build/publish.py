@@ -12,8 +12,8 @@ from alphaqcm.data_collection.build.run.local_executor import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
 from alphaqcm.pipeline.tables.symbol_table import require_wide

@@ -11,7 +11,9 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.queue.task import Task, TaskKind
-from alphaqcm.pipeline.domain.archive_file import Series, Symbol, months_between
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import (
     DataType,
     HourRule,
@@ -20,8 +22,8 @@ from alphaqcm.pipeline.domain.registry import (
     parse_type,
     spec_of,
 )
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.hourly import DateRange
 
 
 def typed(data_type: DataType, interval: str = "") -> str:

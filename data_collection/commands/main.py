@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection._bootstrap import use_one_thread
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.errors import BadName, PipelineError
 
 
@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "export": Command("build", "write CSV stages from the parquet layers"),
     "training-set": Command("build", "features and labels as training files"),
     "exchange": Command("lab", "a simulated exchange on loopback: REST and WebSocket"),
+    "docs": Command("use", "print a page of the documentation"),
     "sample": Command("lab", "write a simulated archive"),
     "mirror": Command("lab", "serve an archive tree over HTTP as the archive does"),
 }

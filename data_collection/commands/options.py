@@ -10,10 +10,10 @@ from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
 from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.tables.hourly import DateRange
 
 DEFAULT_ROOT = Path("AlphaQCM_data")
 

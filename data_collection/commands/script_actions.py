@@ -20,7 +20,7 @@ from alphaqcm.data_collection.commands.options import add_root_option, add_run_o
 from alphaqcm.data_collection.commands.summary import print_summary
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.layout import Layout
 
 WORKERS = 2

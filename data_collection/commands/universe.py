@@ -8,8 +8,8 @@ from pathlib import Path
 
 import alphaqcm
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.archive_file import Symbol
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 
 DEFAULT_FILE = "top100_perp_symbols.txt"
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from alphaqcm.data_collection.queue.state import to_stamp
+from alphaqcm.pipeline.domain.time import to_stamp
 
 
 class Log:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.layout import clean_temps
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 
 _PATIENCE = 5.0  # seconds: workers of a killed run need a moment to notice and end
 

@@ -29,7 +29,7 @@ from typing import Self
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError, UsageError
-from alphaqcm.data_collection.queue.state import to_stamp
+from alphaqcm.pipeline.domain.time import to_stamp
 from alphaqcm.pipeline.errors import layer_error
 
 BEAT_EVERY = 5.0

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from alphaqcm.data_collection.queue.task import Task, TaskKind
+from alphaqcm.pipeline.domain.time import from_stamp
 
 task_of = lru_cache(maxsize=1 << 17)(Task.from_id)
 """`Task.from_id`, remembered: every step looks at thousands of them."""
@@ -148,16 +149,6 @@ class Lease:
     def task(self) -> Task:
         """The task it is for."""
         return task_of(self.id)
-
-
-def to_stamp(now: datetime) -> str:
-    """A UTC time as the state file writes it."""
-    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def from_stamp(text: str) -> datetime:
-    """Read `to_stamp` back."""
-    return datetime.fromisoformat(text)
 
 
 @lru_cache(maxsize=8)

@@ -19,9 +19,9 @@ from alphaqcm.data_collection.queue.state import (
     TaskState,
     is_due,
     ready,
-    to_stamp,
 )
 from alphaqcm.data_collection.queue.task import Outcome
+from alphaqcm.pipeline.domain.time import to_stamp
 
 
 def claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,9 @@ from pathlib import Path
 import duckdb
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
 from alphaqcm.pipeline.features.columns import REGISTRY, DType
-from alphaqcm.pipeline.storage.layout import STAGES, Layout
-
-HOURLY = {
-    "aggtrades_1h": DataType.AGGTRADES,
-    "klines_1h": DataType.KLINES,
-    "mark_1h": DataType.MARK,
-    "index_1h": DataType.INDEX,
-    "premium_1h": DataType.PREMIUM,
-    "funding_1h": DataType.FUNDING,
-    "metrics_1h": DataType.METRICS,
-}
+from alphaqcm.pipeline.storage.layout import Layout
 
 _SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
 
@@ -37,32 +28,27 @@ class View:
 
 def views(layout: Layout) -> Iterator[View]:
     """The views of every layer that has files, in the order of the road."""
-    for name, data_type in (("klines_1m", DataType.KLINES), ("aggtrades_1m", DataType.AGGTRADES)):
-        folder = layout.months(data_type, "1m" if data_type is DataType.KLINES else "")
-        yield from _view(name, folder, "*/*.parquet", r"([^/]+)/[^/]+\.parquet$")
-    for name, data_type in HOURLY.items():
-        yield from _view(
-            name, layout.hourly(data_type), f"*_{data_type}.csv", rf"([^/]+)_{data_type}\.csv$"
-        )
-    for stage, suffix in STAGES.items():
-        yield from _view(stage, layout.base / stage, f"*_{suffix}.csv", rf"([^/]+)_{suffix}\.csv$")
-    for table in sorted(layout.base.glob("final_dataset*_all.parquet")):
-        name = table.stem.removeprefix("final_dataset").removesuffix("_all")
+    for layer in layers(layout):
+        yield from _view(layer)
+    for name, table in final_tables(layout):
         query = f"SELECT * FROM read_parquet({_text(str(table))})"  # noqa: S608 - our own path
-        yield View(f"final{name}", str(table), query)
+        yield View(name, str(table), query)
 
 
-def _view(name: str, folder: Path, pattern: str, symbol: str) -> Iterator[View]:
-    if next(folder.glob(pattern), None) is None:
+def _view(layer: LayerFiles) -> Iterator[View]:
+    one = layer.any
+    if one is None:
         return
-    files = f"{folder}/{pattern}"
-    read = (
-        f"read_parquet({_text(files)}, filename = true)"
-        if pattern.endswith(".parquet")
-        else _read_csv(files, next(folder.glob(pattern)))
-    )
-    key = f"regexp_extract(filename, {_text(symbol)}, 1) AS symbol"
-    yield View(name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+    files = f"{_literal(layer.folder)}/{layer.pattern}"
+    is_parquet = layer.pattern.endswith(".parquet")
+    read = f"read_parquet({_text(files)}, filename = true)" if is_parquet else _read_csv(files, one)
+    key = f"regexp_extract(filename, {_text(layer.symbol)}, 1) AS symbol"
+    yield View(layer.name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
+
+
+def _literal(folder: Path) -> str:
+    """The folder in a glob: its own `[`, `*` and `?` as themselves."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(folder))
 
 
 def _read_csv(files: str, one: Path) -> str:
@@ -107,8 +93,10 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
             found="none",
             next_step="alphaqcm run, or name the data root with --data-root",
         )
-    allowed = {str(layout.root), *(str(path) for path in layout.overrides.values())}
-    folders = ", ".join(map(_text, sorted(allowed)))
+    allowed = [layout.root, *layout.overrides.values()]
+    # a view's glob is looked up by its own text, then each file by its path
+    texts = {text for path in allowed for text in (str(path), _literal(path))}
+    folders = ", ".join(map(_text, sorted(texts)))
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -133,7 +121,7 @@ def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRe
             "the query",
             expected="SQL over " + ", ".join(_names(connection)),
             found=str(error),
-            next_step='alphaqcm sql "SHOW TABLES", or docs/sql.md for examples',
+            next_step='alphaqcm sql "SHOW TABLES", or for examples: alphaqcm docs sql',
         ) from error
 
 

@@ -15,10 +15,14 @@ from typing import Final
 import polars as pl
 
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.serving.layer_files import (
+    LayerFiles,
+    hourly_files,
+    minute_files,
+)
 from alphaqcm.data_collection.serving.lazy_symbols import (
     Cut,
     Schema,
-    chosen_files,
     key_schema,
     lazy_frame,
     moment,
@@ -28,14 +32,16 @@ from alphaqcm.data_collection.serving.lazy_symbols import (
 from alphaqcm.pipeline.candles.fold import CANDLE_FOLDS, FLOW_FOLDS, Fold, Holes
 from alphaqcm.pipeline.candles.fold_frame import CandleFrame, fold_frame
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
-from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import BadName, LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as FLOW_SCHEMA
 from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
-from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
-from alphaqcm.pipeline.tables.hourly import CSV_TIME
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.csv_file import CSV_TIME
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 COUNT: Final = "n_minutes"
@@ -47,20 +53,17 @@ class MinuteLayer:
     """A layer of month files that hold minutes."""
 
     data_type: DataType
-    interval: str
     folds: Mapping[str, Fold]
     columns: Schema  # besides the time
 
 
 BARS: Final = MinuteLayer(
     DataType.KLINES,
-    "1m",
     CANDLE_FOLDS,
     {name: pl.Int64() if name == "count" else pl.Float64() for name in MINUTE_COLUMNS},
 )
 FLOW: Final = MinuteLayer(
     DataType.AGGTRADES,
-    "",
     FLOW_FOLDS,
     {name: dtype for name, dtype in FLOW_SCHEMA.items() if name != "minute"},
 )
@@ -87,7 +90,8 @@ class LayerReader:
         one that ends after the last archived period of its symbol is not finished and has none.
         Raises `UsageError` where the layer or a symbol is not there.
         """
-        files = self._month_files(layer, cut)
+        minutes = minute_files(self.layout, layer.data_type)
+        files = _files(minutes, cut, f"minutes of {layer.data_type}")
 
         def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
             return _windows(layer, files[symbol], cut, grid, columns)
@@ -100,15 +104,13 @@ class LayerReader:
 
         Raises `UsageError` where the layer or a symbol is not there.
         """
-        folder, suffix = self.layout.hourly(data_type), f"_{data_type}.csv"
-        there = {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
-        paths = chosen_files(there, cut, folder, f"hours of {data_type}")
-        schema = _csv_schema(next(iter(paths.values())))
+        files = _files(hourly_files(self.layout, data_type), cut, f"hours of {data_type}")
+        schema = _csv_schema(next(iter(files.values()))[0])
 
         def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
-            return _hours(paths[symbol], cut)
+            return _hours(files[symbol][0], cut)
 
-        return lazy_frame(schema, list(paths), read, f"{data_type} hours {self.layout.base}")
+        return lazy_frame(schema, list(files), read, f"{data_type} hours {self.layout.base}")
 
     def final(self, cut: Cut, variant: str = "") -> pl.LazyFrame:
         """The wide table; columns: `COLUMNS`, the symbol in the table's notation.
@@ -147,16 +149,21 @@ class LayerReader:
         """The symbols of the wide table in its notation and order; raises `TableError`."""
         return [rows.symbol for rows in held_symbols(self.layout.final_table(variant))]
 
-    def _month_files(self, layer: MinuteLayer, cut: Cut) -> dict[str, list[Path]]:
-        folder = self.layout.months(layer.data_type, layer.interval)
-        named = None if cut.symbols is None else [symbol.exchange for symbol in cut.symbols]
-        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        there = {
-            name: files
-            for name in (names if named is None else [one for one in named if one in names])
-            if (files := sorted((folder / name).glob("*.parquet")))
-        }
-        return chosen_files(there, cut, folder, "minutes of " + layer.data_type)
+
+def _files(layer: LayerFiles, cut: Cut, what: str) -> dict[str, list[Path]]:
+    """The layer's files of the symbols asked for; raises `UsageError` where there are none."""
+    names = None if cut.symbols is None else [symbol.exchange for symbol in cut.symbols]
+    found = layer.by_symbol(names)
+    if names is not None:
+        require_symbols(found, names, layer.folder, what)
+    elif not found:
+        raise UsageError(
+            layer.folder,
+            expected=what,
+            found="none",
+            next_step="alphaqcm run makes them; or name another data root or market",
+        )
+    return found
 
 
 def known_until_us(months: Sequence[Path]) -> int | None:
@@ -241,8 +248,3 @@ def _csv_schema(path: Path) -> Schema:
         **key_schema(),
         **{name: pl.Int64() if name in _WHOLE_NUMBERS else pl.Float64() for name in names},
     }
-
-
-def hourly_types() -> tuple[DataType, ...]:
-    """The archive types that have an hourly layer."""
-    return tuple(kind for kind in DataType if spec_of(kind).hour_rule is not HourRule.NONE)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 
 UTC_US: Final = pl.Datetime("us", "UTC")
@@ -20,7 +20,6 @@ KEYS: Final = ("symbol", "datetime")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Schema = dict[str, pl.DataType]
-_Files = TypeVar("_Files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +76,6 @@ def lazy_frame(
             yield frame if predicate is None else frame.filter(predicate)
 
     return register_io_source(source, schema=schema, explain_name=name)
-
-
-def chosen_files(there: dict[str, _Files], cut: Cut, folder: Path, what: str) -> dict[str, _Files]:
-    """The layer's files of the symbols asked for, in their order."""
-    if cut.symbols is None:
-        if not there:
-            raise UsageError(
-                folder,
-                expected=what,
-                found="none",
-                next_step="alphaqcm run makes them; or name another data root or market",
-            )
-        return there
-    names = [symbol.exchange for symbol in cut.symbols]
-    require_symbols(there, names, folder, what)
-    return {name: there[name] for name in names}
 
 
 def require_symbols(

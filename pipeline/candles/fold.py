@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,15 @@ from alphaqcm.pipeline.candles.fold_kinds import (
     Holes,
     folds_for,
 )
+from alphaqcm.pipeline.candles.fold_steps import (
+    UFUNCS,
+    Values,
+    clean_extreme,
+    fold_along,
+    fold_block,
+    fold_sliding,
+    fold_step,
+)
 from alphaqcm.pipeline.errors import TableError
 
 __all__ = [
@@ -30,7 +38,9 @@ __all__ = [
     "Fold",
     "Folded",
     "Holes",
+    "Ints",
     "Offsets",
+    "Values",
     "fold_every_offset",
     "fold_offsets",
     "fold_windows",
@@ -38,11 +48,6 @@ __all__ = [
 ]
 
 Ints = npt.NDArray[np.int64]
-Values = npt.NDArray[Any]
-"""A column: float64 or int64, shape (rows,); NaN stands for a missing value."""
-
-_BLOCK: Final = 4_096  # rows whose sliding sums stay in the processor's cache
-_UFUNCS: Final = {Fold.SUM: np.add, Fold.MAX: np.maximum, Fold.MIN: np.minimum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def fold_windows(
     that `folds` does not know, for columns of different lengths and for positions out of order.
     """
     chosen = folds_for(columns, folds)
-    rows = _positions(columns, position)
+    rows = _positions(columns, position, k)
     if Holes(holes) is Holes.STRICT:
         window = rows // k
         starts = np.flatnonzero(_whole(rows, k) & (rows[: _slides(rows, k)] == _head(window, k)))
@@ -137,7 +142,7 @@ def fold_every_offset(
 ) -> Offsets:
     """What `fold_offsets` gives, the offsets one after the other in the same arrays."""
     chosen = folds_for(columns, folds)
-    rows = _positions(columns, position)
+    rows = _positions(columns, position, k)
     shift = rows[: _slides(rows, k)]
     window = shift // k
     offset = shift - window * k
@@ -146,20 +151,24 @@ def fold_every_offset(
         offset[~whole] = k
     counts = np.bincount(offset, minlength=k)[:k]
     # stable, and of small numbers a radix sort: the windows of each offset in order of time
-    kind = np.uint8 if k < 256 else np.uint16
-    starts = np.argsort(offset.astype(kind), kind="stable")[: counts.sum()]
+    starts = np.argsort(offset.astype(np.min_scalar_type(k)), kind="stable")[: counts.sum()]
     return Offsets(
         Folded(
             window[starts],
             starts,
             np.full(starts.size, k, np.int64),
-            {name: _slide(values, chosen[name], k)[starts] for name, values in columns.items()},
+            {
+                name: fold_sliding(values, chosen[name], k)[starts]
+                for name, values in columns.items()
+            },
         ),
         tuple(counts.tolist()),
     )
 
 
-def _positions(columns: Mapping[str, Values], position: Ints | None) -> Ints:
+def _positions(columns: Mapping[str, Values], position: Ints | None, k: int) -> Ints:
+    if k < 1:
+        raise TableError("windows to fold", expected="windows of one part or more", found=str(k))
     lengths = {len(values) for values in columns.values()}
     if position is None:
         position = np.arange(max(lengths, default=0), dtype=np.int64)
@@ -233,7 +242,7 @@ class _Windows:
 
     def fold(self, values: Values, fold: Fold) -> Values:
         """One value a window."""
-        whole = _fold_block(fold, values[self.block].reshape(-1, self.k))
+        whole = fold_block(fold, values[self.block].reshape(-1, self.k))
         if self.whole is None:
             return whole
         out = np.empty(self.count, values.dtype)
@@ -245,82 +254,10 @@ class _Windows:
         found = values[self.starts]
         if fold is Fold.FIRST:
             return found
-        if len(self.order) < len(self.longer) and fold in _UFUNCS:
+        if len(self.order) < len(self.longer) and fold in UFUNCS:
             for number, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
-                found[number] = _along(fold, values[start : start + size])
+                found[number] = fold_along(fold, values[start : start + size])
             return found
         for j, more in enumerate(self.longer[1:], start=1):
-            _step(fold, found[:more], values[self.starts[:more] + j])
-        return _clean(fold, found)
-
-
-def _fold_block(fold: Fold, block: Values) -> Values:
-    """Fold the k columns of a block of shape (windows, k), the earliest first."""
-    k = block.shape[1]
-    if fold is Fold.LAST:
-        return block[:, k - 1].copy()
-    if len(block) < k and fold in _UFUNCS:  # few and long: along the windows, not across them
-        return _along(fold, block)
-    found = block[:, 0].copy()
-    if fold is not Fold.FIRST:
-        for j in range(1, k):
-            _step(fold, found, block[:, j])
-    return _clean(fold, found)
-
-
-def _along(fold: Fold, parts: Values) -> Values:
-    """Fold the last axis: a running sum has each sum of its own row, in order, unlike `np.sum`."""
-    if fold is Fold.SUM:
-        return np.asarray(np.add.accumulate(parts, axis=-1)[..., -1])
-    return _clean(fold, np.asarray(_UFUNCS[fold].reduce(parts, axis=-1)))
-
-
-def _step(fold: Fold, found: Values, part: Values) -> None:
-    """Fold one more part into `found`, in place."""
-    if fold in _UFUNCS:
-        _UFUNCS[fold](found, part, out=found)
-    elif fold is Fold.LAST:
-        found[:] = part
-    elif fold is Fold.LAST_KNOWN:
-        np.copyto(found, part, where=part == part)  # NaN is not equal to itself
-
-
-def _clean(fold: Fold, found: Values) -> Values:
-    """Of 0.0 and -0.0 an extreme may be either, as the processor likes: make it 0.0."""
-    if fold in (Fold.MAX, Fold.MIN) and found.dtype.kind == "f":
-        found += 0.0
-    return found
-
-
-def _slide(values: Values, fold: Fold, k: int) -> Values:
-    """The fold of the k rows from each row on; shape (rows - k + 1,)."""
-    slides = max(len(values) - k + 1, 0)
-    if fold is Fold.FIRST:
-        return values[:slides]
-    if fold is Fold.LAST:
-        return values[k - 1 :] if slides else values[:0]
-    out = np.empty(slides, values.dtype)
-    for start in range(0, slides, _BLOCK):
-        stop = min(start + _BLOCK, slides)
-        if fold in (Fold.MAX, Fold.MIN):
-            out[start:stop] = _extreme(values[start : stop + k - 1], fold, k)
-            continue
-        found = out[start:stop]
-        found[:] = values[start:stop]
-        for j in range(1, k):
-            if fold is Fold.SUM:
-                np.add(found, values[start + j : stop + j], found)
-            else:
-                _step(fold, found, values[start + j : stop + j])
-    return _clean(fold, out)
-
-
-def _extreme(values: Values, fold: Fold, k: int) -> Values:
-    """Extremes of k rows from extremes of 1, 2, 4, … rows: their order does not matter."""
-    pick = _UFUNCS[fold]
-    width = 1
-    while width * 2 <= k:
-        values = pick(values[width:], values[:-width])
-        width *= 2
-    rest = k - width
-    return pick(values[rest:], values[: len(values) - rest]) if rest else values
+            fold_step(fold, found[:more], values[self.starts[:more] + j])
+        return clean_extreme(fold, found)

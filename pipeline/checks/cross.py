@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf, in_order
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange, runs
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, runs
+from alphaqcm.pipeline.domain.time import HOUR_US
 
 LIMIT = 0.05
 """Relative distance from the last price at which a mark or index price wants a look."""

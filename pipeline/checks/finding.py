@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
+
 EVERY = "*"
 """The symbol of a finding that holds for every symbol alive at the time."""
 

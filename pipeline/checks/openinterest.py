@@ -10,8 +10,8 @@ from itertools import pairwise
 import polars as pl
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 
 ROWS_A_DAY = 288
 STEP_US = 300_000_000

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange, runs
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, runs
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.time import HOUR_US
 
 VERSION = 1
 RELATIVE = 1e-9

@@ -9,10 +9,11 @@ from itertools import pairwise
 import polars as pl
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 
 DEFAULT_HOURS = 8
-JITTER_US = 60_000_000
+JITTER_US = MINUTE_US
 """Settlements are stamped a few milliseconds after the hour; a minute is no jitter any more."""
 SERIES = "fundingRate"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars import selectors as cs
 
-from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import HOUR_US
 
 SERIES = "final"
 KEYS = ("symbol", "datetime")

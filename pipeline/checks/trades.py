@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import MINUTE_US
 
 SERIES = "aggTrades"
-_MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _step(
         "trade-id-gap" if step > 0 else "trade-ids-shared",
         SERIES,
         symbol,
-        TimeRange(before.view.last, after.view.first + _MINUTE_US),
+        TimeRange(before.view.last, after.view.first + MINUTE_US),
         "ids that go on where the month before ended",
         f"{abs(step)} ids {'missing' if step > 0 else 'told again'}",
         (*before.evidence[-1:], *after.evidence[:1]),

@@ -278,3 +278,14 @@ def parse_market(text: str) -> Market:
         raise BadName(
             f"market {text!r}", expected="spot, um or cm", next_step="pass --market um"
         ) from None
+
+
+METRICS = (
+    "sum_open_interest",
+    "sum_open_interest_value",
+    "sum_toptrader_long_short_ratio",
+    "sum_taker_long_short_vol_ratio",
+    "count_toptrader_long_short_ratio",
+    "count_long_short_ratio",
+)
+"""Columns of the hourly metrics after their time column `create_time`."""

@@ -9,16 +9,10 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from alphaqcm.pipeline.domain.time import HOUR_US
 from alphaqcm.pipeline.features.columns import CROSS_SECTION, schema
-from alphaqcm.pipeline.features.factors.segments import (
-    HOUR_US,
-    Floats,
-    Ints,
-    floats,
-    kernel,
-    nullable,
-    times_us,
-)
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints, floats, nullable, times_us
+from alphaqcm.pipeline.kernel import kernel
 
 NEEDED = ("datetime", "volume", "funding_rate")
 """Own columns that the cross-section reads of every symbol."""

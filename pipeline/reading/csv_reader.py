@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import (
     EPOCH_US_FROM,
     METRICS_CADENCE,

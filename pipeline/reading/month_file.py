@@ -15,9 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
-from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
-from alphaqcm.pipeline.features.factors.metrics import METRICS
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import METRICS, DataType, Partition, spec_of
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
 
@@ -104,6 +105,16 @@ def assemble(parts: Sequence[FileRows]) -> MonthFrame:
 def missing_days(period: Period, present: set[date]) -> list[date]:
     """The UTC days of `period` that no row lies in."""
     return [day for day in period.days() if day not in present]
+
+
+def inside(time: str, days: DateRange) -> pl.Expr:
+    """Whether the column `time` (Datetime, UTC) lies in `days`."""
+    return (
+        pl.col(time)
+        .cast(UTC_US)
+        .to_physical()
+        .is_between(days.start_us, days.end_us, closed="left")
+    )
 
 
 def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTable]) -> MonthFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.features.factors.segments import kernel
+from alphaqcm.pipeline.kernel import kernel
 
 MAGIC = b"PAR1"
 Positions = npt.NDArray[np.int64]

@@ -19,7 +19,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import (
     COLUMNS,
@@ -38,17 +41,16 @@ from alphaqcm.pipeline.features.factors.rolling import (
     with_volume_clean,
 )
 from alphaqcm.pipeline.features.factors.segments import floats
-from alphaqcm.pipeline.storage.layout import (
+from alphaqcm.pipeline.storage.artifact import (
     FOOTER_KEY,
     Fingerprint,
     Input,
-    Layout,
-    atomic_write,
     footer_of,
     read_footer,
 )
+from alphaqcm.pipeline.storage.atomic_write import atomic_write
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,

@@ -12,8 +12,10 @@ import polars as pl
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
 from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
-from alphaqcm.pipeline.storage.layout import Layout, atomic_write, read_fingerprint, write_bytes
-from alphaqcm.pipeline.tables.hourly import write_csv
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.atomic_write import atomic_write, write_bytes
+from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import SymbolRows, held_symbols, read_json, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 

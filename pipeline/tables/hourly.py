@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 
 import orjson
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.orderflow import hourly_orderflow
 from alphaqcm.pipeline.reading.csv_reader import UTC_US
-from alphaqcm.pipeline.storage.layout import AtomicBatch, CommitHook, Fingerprint
+from alphaqcm.pipeline.reading.month_file import inside
+from alphaqcm.pipeline.storage.artifact import Fingerprint, meta_path
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
+from alphaqcm.pipeline.storage.csv_file import write_csv
 
 VERSION = 1
 """Raise it when an hourly CSV's content changes for the same month files."""
@@ -32,24 +33,6 @@ BAR_NAMES = {
     DataType.INDEX: "index",
     DataType.PREMIUM: "premium",
 }
-CSV_TIME = "%Y-%m-%d %H:%M:%S+00:00"
-
-
-@dataclass(frozen=True, slots=True)
-class DateRange:
-    """The days of a run, both included."""
-
-    start: date
-    end: date
-
-    @property
-    def inside(self) -> tuple[pl.Expr, pl.Expr]:
-        """(first moment, first moment after) as UTC literals."""
-        stop = self.end + timedelta(days=1)
-        return (
-            pl.lit(self.start).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-            pl.lit(stop).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-        )
 
 
 def hourly_frame(
@@ -67,9 +50,7 @@ def hourly_frame(
         return hourly_funding(rows, span.start, span.end)
     if data_type is DataType.METRICS:
         return hourly_metrics(rows, span.start, span.end)
-    first, stop = span.inside
-    time = rows.columns[0]
-    rows = rows.filter(pl.col(time) >= first, pl.col(time) < stop)
+    rows = rows.filter(inside(rows.columns[0], span))
     if data_type is DataType.AGGTRADES:
         return hourly_orderflow(rows)
     return _bars(data_type, rows)
@@ -118,35 +99,3 @@ def write_hourly(
         }
         batch.add(meta_path(path)).write_bytes(orjson.dumps(meta, option=orjson.OPT_INDENT_2))
         batch.commit(gate)
-
-
-def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    """CSV as all layers have it: UTF-8, times `YYYY-MM-DD HH:MM:SS+00:00`, null is empty."""
-    try:
-        frame.write_csv(path, datetime_format=CSV_TIME)
-    except pl.exceptions.PolarsError as error:
-        raise layer_error(path, error, "a frame that CSV can hold") from error
-
-
-def meta_path(path: Path) -> Path:
-    """The completion marker of an hourly CSV."""
-    return path.with_name(path.name + ".meta.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What a completion marker says of its CSV."""
-
-    fingerprint: Fingerprint
-    rows: int
-
-
-def read_meta(path: Path) -> Meta | None:
-    """The completion marker of the CSV at `path`; None when marker or CSV are not whole."""
-    try:
-        meta = orjson.loads(meta_path(path).read_bytes())
-        if path.stat().st_size != meta["bytes"]:
-            return None
-        return Meta(Fingerprint.from_dict(meta["fingerprint"]), int(meta["rows"]))
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return None  # absent, torn or foreign: it is made again

@@ -10,17 +10,16 @@ from typing import Any
 import orjson
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.layout import (
-    AtomicBatch,
-    Fingerprint,
-    Layout,
-    layer_inputs,
-    write_bytes,
-)
-from alphaqcm.pipeline.tables.hourly import CSV_TIME, DateRange, meta_path
+from alphaqcm.pipeline.reading.month_file import inside
+from alphaqcm.pipeline.storage.artifact import Fingerprint, layer_inputs, meta_path
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, write_bytes
+from alphaqcm.pipeline.storage.csv_file import CSV_TIME
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import read_json
 
 STAGE = "crypto_1min"
@@ -106,13 +105,12 @@ def _current(meta: dict[str, Any], path: Path, fingerprint: Fingerprint) -> bool
 
 def _write(target: Path, files: Sequence[Path], span: DateRange) -> tuple[int, str | None]:
     rows, last = 0, None
-    first, stop = span.inside
     with target.open("wb") as stream:
         for path in files:
             try:
                 frame = (
                     pl.read_parquet(path, columns=["minute", *COLUMNS[1:]])
-                    .filter(pl.col("minute") >= first, pl.col("minute") < stop)
+                    .filter(inside("minute", span))
                     .rename({"minute": "datetime"})
                     .select(COLUMNS)
                 )

@@ -16,25 +16,25 @@ from typing import Any
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Symbol, months_between
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError, Undefined
 from alphaqcm.pipeline.features.columns import STAGE_COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.columns.csv import read_csv
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
-from alphaqcm.pipeline.storage.layout import (
+from alphaqcm.pipeline.storage.artifact import (
     FOOTER_KEY,
-    AtomicBatch,
-    CommitHook,
     Fingerprint,
     Input,
-    Layout,
     footer_of,
     layer_inputs,
-    month_name,
 )
-from alphaqcm.pipeline.tables.hourly import DateRange, write_csv
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
+from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.layout import Layout, month_name
 
 LAYER = "symbol_table"
 STAGE_BYTES = "stage_bytes"

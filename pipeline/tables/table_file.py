@@ -21,14 +21,8 @@ import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
-from alphaqcm.pipeline.storage.layout import (
-    FOOTER_KEY,
-    CommitHook,
-    Fingerprint,
-    atomic_write,
-    footer_of,
-    read_footer,
-)
+from alphaqcm.pipeline.storage.artifact import FOOTER_KEY, Fingerprint, footer_of, read_footer
+from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
 from alphaqcm.pipeline.features.columns.csv import csv_form
-from alphaqcm.pipeline.storage.layout import atomic_write
-from alphaqcm.pipeline.tables.hourly import write_csv
+from alphaqcm.pipeline.storage.atomic_write import atomic_write
+from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.tables.table_file import arrow_schema, read_table
 
 LABEL = "y_logret_fwd_1h"

@@ -15,18 +15,13 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
-from alphaqcm.pipeline.storage.layout import (
-    Fingerprint,
-    Layout,
-    is_current,
-    layer_inputs,
-    read_footer,
-)
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint, is_current, layer_inputs, read_footer
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import read_symbol_table, require_wide
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,

@@ -32,7 +32,7 @@ def shown_commands(page: Path) -> list[list[str]]:
     lines += re.findall(r"`(alphaqcm [^`]*)`", text)
     found = []
     for line in lines:
-        match = re.search(r"(?:^|[\s$(])alphaqcm ([a-z-]+[^|#…]*)", " " + line)
+        match = re.search(r"(?:^|[\s$(])alphaqcm ([a-z][a-z-]*[^|#…]*)", " " + line)
         if match:
             words = re.sub(r"[\[\]]", " ", match[1].replace("…", ""))
             found.append(shlex.split(words))

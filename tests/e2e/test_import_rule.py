@@ -11,7 +11,7 @@ from tests.conftest import PROJECT
 
 CORE = sorted((PROJECT / "pipeline").rglob("*.py"))
 FORBIDDEN = {
-    "aria2p", "argparse", "asyncio", "data_collection", "getpass", "http", "os.environ",
+    "alphaqcm.data_collection", "aria2p", "argparse", "asyncio", "getpass", "http", "os.environ",
     "os.getenv", "random", "requests", "rich", "socket", "ssl", "subprocess", "sys", "time",
     "tqdm", "urllib.request", "urllib3",
 }  # fmt: skip

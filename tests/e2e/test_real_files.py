@@ -15,7 +15,7 @@ import pytest
 
 from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.pipeline.features.columns import COLUMNS
-from tests.conftest import SHARED
+from tests.conftest import REAL
 from tests.helpers.command import alphaqcm
 
 SYMBOLS = ("FILUSDT", "NEARUSDT", "AVAXUSDT")
@@ -67,7 +67,7 @@ def february(
 
 @pytest.fixture(scope="module")
 def real_archive() -> Path:
-    folder = SHARED / "real" / "archive"
+    folder = REAL / "archive"
     if not folder.is_dir():
         pytest.skip("the real files are not at hand")
     return folder

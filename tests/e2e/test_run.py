@@ -25,7 +25,7 @@ from alphaqcm.data_collection.simulation.mirror import Mirror
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.features.columns import COLUMNS
-from alphaqcm.pipeline.storage.layout import read_fingerprint
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.conftest import PROJECT
 from tests.helpers.command import alphaqcm
 
@@ -208,7 +208,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         *map(str, road(sample, tmp_path)),
     ]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 
 KLINES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

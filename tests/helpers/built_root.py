@@ -15,7 +15,7 @@ from alphaqcm.data_collection.queue.task import Outcome, TaskKind
 from alphaqcm.data_collection.reporting.quality.build_report import gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.simulation.sample import SampleSpec
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.domain.date_range import DateRange
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 

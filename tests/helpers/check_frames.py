@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from alphaqcm.pipeline.checks.finding import TimeRange
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.time import epoch_us
 
 MINUTE = 60_000_000
 KEY = "data/futures/um/monthly/klines/XUSDT/1m/XUSDT-1m-2024-02.zip"

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
-from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.registry import METRICS, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.features.factors.metrics import METRICS
 from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
 from alphaqcm.pipeline.features.factors.segments import TIME
 from alphaqcm.pipeline.reading.csv_reader import read_archive
-from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import (
     SymbolTable,
     build_symbol_table,

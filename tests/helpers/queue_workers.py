@@ -29,7 +29,7 @@ from alphaqcm.data_collection.queue.state import Limits, Planned
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
-from alphaqcm.pipeline.storage.layout import AtomicBatch
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 
 PROJECT = Path(__file__).resolve().parents[2]
 _started: list[subprocess.Popen[str]] = []

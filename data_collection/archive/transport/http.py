@@ -17,12 +17,12 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.transport.error_causes import Patience, causes, short_cause
 from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
 from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 18

@@ -29,7 +29,7 @@ from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState, is_over
 from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 _POLL = 0.2  # seconds between two looks at the queue
 _MANY = 100  # months to fetch from which on small files are brought ahead

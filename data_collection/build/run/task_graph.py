@@ -13,7 +13,7 @@ from alphaqcm.data_collection.build.settings import RunSettings, series_of
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.queue.state import Planned
 from alphaqcm.data_collection.queue.task import Task, TaskKind
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.period import Period
 
 
 def planned_tasks(steps: TaskRunner, only: Collection[Task] | None = None) -> list[Planned]:

@@ -16,7 +16,7 @@ from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.worker import work
-from alphaqcm.pipeline.storage.layout import clean_temps
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 
 _SHOWN = 10  # failures named one by one when a worker ends
 

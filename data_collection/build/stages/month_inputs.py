@@ -9,9 +9,10 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
 from alphaqcm.data_collection.archive.plan import Action
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.layout import Input, read_footer
+from alphaqcm.pipeline.storage.artifact import Input, read_footer
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]

@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.build.stages.month_inputs import (
     Available,
     ExistingMonth,
@@ -19,7 +18,9 @@ from alphaqcm.data_collection.build.stages.month_inputs import (
     Lookup,
 )
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
@@ -31,8 +32,8 @@ from alphaqcm.pipeline.reading.month_file import (
     missing_days,
     read_file_rows,
 )
-from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 
 @dataclass(frozen=True, slots=True)

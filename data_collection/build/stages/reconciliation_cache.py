@@ -13,10 +13,12 @@ import orjson
 import polars as pl
 
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint, write_bytes
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import read_json
 
 

@@ -17,11 +17,12 @@ from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
 from alphaqcm.data_collection.build.stages.month_task import MonthTask
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
-from alphaqcm.pipeline.domain.archive_file import Period, Symbol, months_between
+from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.reading.aggtrades import warm_up
-from alphaqcm.pipeline.storage.layout import Fingerprint, layer_inputs, read_footer
+from alphaqcm.pipeline.reading.aggtrades import load_kernels
+from alphaqcm.pipeline.storage.artifact import Fingerprint, layer_inputs, read_footer, read_meta
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -64,11 +65,11 @@ class TaskRunner:
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
         try:
-            warm_up(_refuse)
+            load_kernels(_refuse)
         except _NotCompiled:
             # one at a time: the others then load what the first one compiled
             with FileLock(self.settings.layout.temp / "compile.lock"):
-                warm_up(lambda: self._say("compiling for this machine, once"))
+                load_kernels(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
@@ -142,7 +143,7 @@ class TaskRunner:
         path = self.settings.layout.hourly_file(task.data_type, task.symbol)
         if not self.month_files(task.type, task.symbol):
             return Outcome(TaskResult.ABSENT)
-        meta = hourly.read_meta(path)
+        meta = read_meta(path)
         if meta is None or meta.fingerprint != self._hourly_fingerprint(task):
             return None
         return Outcome(TaskResult.DONE, rows=meta.rows, output=str(path))

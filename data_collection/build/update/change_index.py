@@ -20,8 +20,11 @@ from alphaqcm.data_collection.build.run.local_executor import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.queue.task import Task, TaskKind
-from alphaqcm.pipeline.domain.archive_file import Period, Series
-from alphaqcm.pipeline.storage.layout import month_name, read_fingerprint, write_bytes
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.layout import month_name
 
 MonthStamp = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""

@@ -16,9 +16,11 @@ from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, se
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.build.update.change_index import month_file
 from alphaqcm.data_collection.queue.task import Outcome, Task
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Symbol
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import PipelineError
-from alphaqcm.pipeline.storage.layout import Fingerprint, read_fingerprint
+from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
     SymbolAppend,

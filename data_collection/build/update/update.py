@@ -39,13 +39,10 @@ from alphaqcm.data_collection.build.update.symbol_jobs import (
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.queue.task import Task
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
-from alphaqcm.pipeline.storage.layout import (
-    Fingerprint,
-    Layout,
-    read_fingerprint,
-)
+from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
     write_appended,

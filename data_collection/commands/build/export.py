@@ -16,11 +16,13 @@ from typing import TypeVar
 from alphaqcm.data_collection.commands.options import add_market_option, add_root_option, parse_span
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
-from alphaqcm.pipeline.domain.archive_file import Period, Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import parse_market
-from alphaqcm.pipeline.storage.layout import Layout, read_fingerprint
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.minute_csv import minute_files, symbols_with_minutes, write_minute_csv
 from alphaqcm.pipeline.tables.symbol_table import require_wide, table_fingerprint, write_stages
 

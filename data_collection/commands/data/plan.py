@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 import orjson
 
 from alphaqcm.data_collection.archive.fetching import print_plan
-from alphaqcm.data_collection.archive.ledger import utc_text
 from alphaqcm.data_collection.archive.plan import Plan
 from alphaqcm.data_collection.archive.selection import add_types_option, find_files, read_selection
 from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
@@ -23,6 +22,7 @@ from alphaqcm.data_collection.commands.options import (
     add_span_options,
 )
 from alphaqcm.data_collection.commands.universe import add_symbol_options
+from alphaqcm.pipeline.domain.time import utc_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

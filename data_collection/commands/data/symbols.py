@@ -26,9 +26,10 @@ from alphaqcm.data_collection.commands.options import (
 )
 from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.archive_file import Series, Symbol
+from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 _LATE = {Partition.DAILY: timedelta(days=3), Partition.MONTHLY: timedelta(days=45)}
 """How late the files of a living symbol may be, after the newest file of all symbols."""

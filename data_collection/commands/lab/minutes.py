@@ -20,10 +20,10 @@ from alphaqcm.pipeline.reading.aggtrades import (
     DEFAULT_THRESHOLDS,
     Thresholds,
     aggregate_file,
-    warm_up,
+    load_kernels,
 )
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not path.is_file():
         raise UsageError(path, expected="a file", found="none")
-    warm_up(lambda: print("compiling for this machine, once ...", file=sys.stderr))
+    load_kernels(lambda: print("compiling for this machine, once ...", file=sys.stderr))
     result = aggregate_file(path, file, Thresholds(arguments.whale, arguments.retail))
     frame = result.frame
     print(f"{file.key}: {frame.height} minutes on {len(result.days)} UTC days")

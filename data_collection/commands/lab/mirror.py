@@ -1,7 +1,8 @@
 """Serve an archive tree over HTTP as the archive does, its S3 listing included.
 
 Prints its address, then serves until it is stopped (Ctrl-C or SIGTERM). --fault takes a YAML file
-of weather: status codes, resets, stalls, short or wrong bodies, added latency (docs/download.md).
+of weather: status codes, resets, stalls, short or wrong bodies, added latency; see
+`alphaqcm docs download`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.archive.verify import sha256_of
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
 from alphaqcm.data_collection.build.run.local_executor import load_settings
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -23,14 +23,14 @@ from alphaqcm.data_collection.commands.options import add_root_option
 from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
 from alphaqcm.data_collection.errors import RootBusy, UsageError
+from alphaqcm.data_collection.extras import Extra, require_extra
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
-from alphaqcm.data_collection.reporting.quality.page import render
-from alphaqcm.pipeline import __version__
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.checksum import sha256_of
 
 _PRINTED = 40
 
@@ -59,6 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check; 1 only where --strict asks for it."""
     severities = _severities(arguments.strict)
+    if arguments.html:
+        require_extra("matplotlib", Extra.REPORT)  # before the work, not after it
     settings = _chosen(load_settings(arguments.data_root.resolve() / "_tmp"), arguments)
     table = settings.layout.final_table()
     seen = on_disk(table)
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         data = orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2)
         write_bytes(arguments.json, data)
     if arguments.html:
+        from alphaqcm.data_collection.reporting.quality.page import render  # draws with matplotlib
+
         write_bytes(arguments.html, render(report).encode())
     if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):
         _keep_verdict(settings, seen, report)

@@ -1,6 +1,6 @@
 """Every column of the wide table: what it means, its unit, what it is computed from.
 
-`--format markdown` prints docs/columns.md.
+`--format markdown` prints the page that `alphaqcm docs columns` shows.
 """
 
 from __future__ import annotations

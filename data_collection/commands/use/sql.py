@@ -3,7 +3,7 @@
     alphaqcm sql "SHOW TABLES"
     alphaqcm sql "SELECT symbol, count(*) AS hours FROM final GROUP BY symbol"
 
-docs/sql.md has more. A query can read what lies below the data root and write nothing.
+`alphaqcm docs sql` has more. A query can read what lies below the data root and write nothing.
 """
 
 from __future__ import annotations

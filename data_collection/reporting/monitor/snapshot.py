@@ -13,13 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from alphaqcm.data_collection.queue.liveness import Heartbeat
-from alphaqcm.data_collection.queue.state import (
-    QueueState,
-    TaskRecord,
-    TaskState,
-    from_stamp,
-)
+from alphaqcm.data_collection.queue.state import QueueState, TaskRecord, TaskState
 from alphaqcm.data_collection.queue.task import Task, TaskKind
+from alphaqcm.pipeline.domain.time import from_stamp
 
 NOW = 300.0  # seconds: the window of the speed now
 HOUR = 3600.0

@@ -20,9 +20,10 @@ from alphaqcm.data_collection.reporting.quality.model import Coverage, Provenanc
 from alphaqcm.data_collection.reporting.quality.month_files import whole_span
 from alphaqcm.data_collection.reporting.quality.table_report import TableLook, look_at_table
 from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, worst_first
-from alphaqcm.pipeline.domain.archive_file import months_between
+from alphaqcm.pipeline.checks.finding import Finding, Severity, worst_first
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 
 _FEW = 3
 """Up to so many symbols a pool of processes costs more than it gives."""

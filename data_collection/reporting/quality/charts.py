@@ -30,8 +30,8 @@ from alphaqcm.data_collection.reporting.quality.colours import (
     bands,
 )
 from alphaqcm.data_collection.reporting.quality.model import Coverage, Distribution, Reconciled
-from alphaqcm.pipeline.checks.finding import DAY_US, EVERY, Finding
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.checks.finding import EVERY, Finding
+from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 
 WIDTH = 9.0  # inches
 ROW = 0.19  # inches a symbol

@@ -28,15 +28,16 @@ from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans
 from alphaqcm.pipeline.checks.bars.gaps import Life
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, TimeRange
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 from alphaqcm.pipeline.errors import BadName
 
 BASE = "klines:1m"
-STEPS = {"1m": 60_000_000, "1h": HOUR_US}
+STEPS = {"1m": MINUTE_US, "1h": HOUR_US}
 _OWN_HOURS = "klines:1h"
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6

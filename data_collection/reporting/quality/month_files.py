@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.archive_file import Period, epoch_us, months_between
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.period import Period, months_between
+from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.storage.layout import footer_in
+from alphaqcm.pipeline.storage.artifact import footer_in
 
 MonthView = MonthOf[Any]
 

@@ -13,7 +13,8 @@ from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_t
 from alphaqcm.data_collection.reporting.quality.month_files import MonthFile
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.checks.partitions import day_finding
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.month_file import assemble, read_file_rows

@@ -115,7 +115,7 @@ def _rule(path: Path, item: Any) -> Fault:
 
 
 def _bad_rules(path: Path, expected: str, found: object) -> UsageError:
-    return UsageError(path, expected=expected, found=str(found), next_step="see docs/download.md")
+    return UsageError(path, expected=expected, found=str(found), next_step="alphaqcm docs download")
 
 
 class Forecast:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
-from alphaqcm.data_collection.simulation.sample.price_process import MINUTE_US, MINUTES
+from alphaqcm.data_collection.simulation.sample.price_process import MINUTES
 from alphaqcm.data_collection.simulation.sample.table import Cells, Floats, Ints, Mask, Style, Table
 from alphaqcm.data_collection.simulation.sample.trades import Trades
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
-HOUR_US = 60 * MINUTE_US
 REFERENCE_DECIMALS = 8
 
 

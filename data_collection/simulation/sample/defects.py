@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType, Partition
+from alphaqcm.pipeline.domain.symbol import Symbol
 
 PRICES = ("open", "high", "low", "close")
 OPEN_INTEREST = ("sum_open_interest", "sum_open_interest_value")

@@ -14,7 +14,7 @@ from alphaqcm.data_collection.simulation.sample.table import Spelling, Table, he
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market, spec_of
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 HEADERS_SINCE = date(2022, 1, 1)
 MICROSECONDS_SINCE = date(2025, 1, 1)

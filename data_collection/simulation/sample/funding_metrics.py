@@ -9,11 +9,11 @@ import numpy as np
 from alphaqcm.data_collection.simulation.sample.bars import REFERENCE_DECIMALS, Bars
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
 from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents, inside
-from alphaqcm.data_collection.simulation.sample.price_process import MINUTE_US, Grid, rng
+from alphaqcm.data_collection.simulation.sample.price_process import Grid, rng
 from alphaqcm.data_collection.simulation.sample.table import NULL, Cells, Floats, Ints, Style, Table
 from alphaqcm.pipeline.domain.registry import METRICS_START_LABELS_FROM, Market
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
-HOUR_US = 60 * MINUTE_US
 FIVE_MINUTES = 5
 
 _RATIOS = {

@@ -16,10 +16,9 @@ import numpy as np
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
 from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents
 from alphaqcm.data_collection.simulation.sample.table import Floats, Ints
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.time import MINUTE_US, epoch_us
 
 MINUTES = 1440
-MINUTE_US = 60_000_000
 DAY_US = MINUTES * MINUTE_US
 
 

@@ -22,8 +22,9 @@ from alphaqcm.data_collection.simulation.sample.defects import (
 from alphaqcm.data_collection.simulation.sample.market_events import to_us
 from alphaqcm.data_collection.simulation.sample.price_process import DAY_US, rng
 from alphaqcm.data_collection.simulation.sample.table import Ints, Table, concat
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, epoch_us
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import spec_of
+from alphaqcm.pipeline.domain.time import epoch_us
 
 
 def edited(

@@ -15,7 +15,7 @@ from alphaqcm.data_collection.simulation.sample.defects import (
     ZeroQuantity,
 )
 from alphaqcm.data_collection.simulation.sample.instruments import universe
-from alphaqcm.pipeline.domain.archive_file import Period, days_between
+from alphaqcm.pipeline.domain.period import Period, days_between
 from alphaqcm.pipeline.domain.registry import REGISTRY, DataType, Market, Partition
 
 LAST_DAY = date(2024, 2, 29)

@@ -16,15 +16,9 @@ import numpy as np
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.sample.instruments import Instrument
 from alphaqcm.data_collection.simulation.sample.market_events import MarketEvents, inside
-from alphaqcm.data_collection.simulation.sample.price_process import (
-    DAY_US,
-    MINUTE_US,
-    MINUTES,
-    Grid,
-    rng,
-)
+from alphaqcm.data_collection.simulation.sample.price_process import DAY_US, MINUTES, Grid, rng
 from alphaqcm.data_collection.simulation.sample.table import Floats, Ints, Mask
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.time import MINUTE_US, epoch_us
 
 CLUSTER = 0.35  # chance that a cluster ends with this order: 2.9 orders on average
 ROWS_PER_ORDER = 1.5  # about; turns wanted rows into clusters

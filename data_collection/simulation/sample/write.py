@@ -24,14 +24,17 @@ from alphaqcm.data_collection.simulation.sample.defects import (
 )
 from alphaqcm.data_collection.simulation.sample.files import Writer
 from alphaqcm.data_collection.simulation.sample.market_events import to_us
-from alphaqcm.data_collection.simulation.sample.price_process import DAY_US, MINUTE_US
+from alphaqcm.data_collection.simulation.sample.price_process import DAY_US
 from alphaqcm.data_collection.simulation.sample.row_edits import edited
 from alphaqcm.data_collection.simulation.sample.simulate import Block, Kind, blocks
 from alphaqcm.data_collection.simulation.sample.spec import SampleSpec
 from alphaqcm.data_collection.simulation.sample.table import Table
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series, Symbol, epoch_us
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
-from alphaqcm.pipeline.storage.layout import clean_temps
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.domain.time import MINUTE_US, epoch_us
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 
 
 @dataclass(frozen=True, slots=True)

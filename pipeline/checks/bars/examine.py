@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, TimeRange
+from alphaqcm.pipeline.checks.finding import TimeRange
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ from alphaqcm.pipeline.checks.bars.examine import (
     Times,
     life,
 )
-from alphaqcm.pipeline.checks.finding import HOUR_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
 OTHER_ASSET = math.log(1.5)
 """Absolute log ratio of the prices around a long absence beyond which it is no single asset."""
@@ -206,4 +207,4 @@ def _covering(times: Times, step: int) -> TimeRange:
 
 
 def _length(step: int) -> str:
-    return f"{step // HOUR_US} h" if step >= HOUR_US else f"{step // 60_000_000} min"
+    return f"{step // HOUR_US} h" if step >= HOUR_US else f"{step // MINUTE_US} min"

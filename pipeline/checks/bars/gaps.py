@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from alphaqcm.pipeline.checks.bars.examine import RELISTED_US
 from alphaqcm.pipeline.checks.bars.findings import relisted
-from alphaqcm.pipeline.checks.finding import EVERY, HOUR_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
 COMMON = 0.9
 """An outage is common when this share of the symbols alive at the time miss the same bars."""
@@ -138,7 +139,7 @@ def _missing(series: str, life: Life, outage: Outage) -> Finding:
 
 
 def _length(span: TimeRange) -> str:
-    minutes = (span.end - span.start) // 60_000_000
+    minutes = (span.end - span.start) // MINUTE_US
     return f"{minutes / 60:.4g} h" if minutes >= 60 else f"{minutes} min"
 
 

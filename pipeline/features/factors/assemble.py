@@ -8,11 +8,12 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.registry import METRICS
+from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import SYMBOL_COLUMNS, schema
 from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.hour.hour_statistics import hour_statistics
-from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.minutes import read_minutes
 from alphaqcm.pipeline.features.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
 from alphaqcm.pipeline.features.factors.rolling import Lookback, row_columns

@@ -7,14 +7,9 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
-from alphaqcm.pipeline.features.factors.segments import (
-    HOUR_US,
-    floats,
-    nullable,
-    time_series,
-    times_us,
-)
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.time import HOUR_US, epoch_us
+from alphaqcm.pipeline.features.factors.segments import floats, nullable, time_series, times_us
 
 HELD_HOURS = 24
 """A settlement is known for so many hours; without a newer one the rate is unknown after that."""

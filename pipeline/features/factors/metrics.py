@@ -6,20 +6,9 @@ from datetime import date
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.registry import METRICS
+from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 from alphaqcm.pipeline.features.factors.segments import TIME
-
-METRICS = (
-    "sum_open_interest",
-    "sum_open_interest_value",
-    "sum_toptrader_long_short_ratio",
-    "sum_taker_long_short_vol_ratio",
-    "count_toptrader_long_short_ratio",
-    "count_long_short_ratio",
-)
-"""Columns of the hourly metrics after their time column `create_time`."""
-
-_DAY_US = 86_400_000_000
 
 
 def hourly_metrics(rows: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
@@ -31,7 +20,7 @@ def hourly_metrics(rows: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
     (hour's start) and `METRICS`: column by column the last value that is not null and was known in
     the hour. Hours without a row are absent.
     """
-    first, stop = epoch_us(start), epoch_us(end) + _DAY_US
+    first, stop = epoch_us(start), epoch_us(end) + DAY_US
     known = pl.col("known_time").cast(TIME).to_physical()
     values = [
         pl.when(pl.col(name).is_finite()).then(pl.col(name)).otherwise(None).alias(name)

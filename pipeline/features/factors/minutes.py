@@ -8,16 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from alphaqcm.pipeline.features.factors.segments import (
-    HOUR_US,
-    MINUTE_US,
-    Floats,
-    Ints,
-    floats,
-    kernel,
-    starts_of,
-    times_us,
-)
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints, floats, starts_of, times_us
+from alphaqcm.pipeline.kernel import kernel
 
 EPS = 1e-12
 

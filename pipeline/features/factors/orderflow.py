@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 from alphaqcm.pipeline.features.factors.segments import (
-    HOUR_US,
-    MINUTE_US,
     Floats,
     floats,
     nullable,

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from alphaqcm.pipeline.kernel import kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-HOUR_US = 3_600_000_000
-MINUTE_US = 60_000_000
 TIME: pl.DataType = pl.Datetime("us", "UTC")
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def kernel(function: _F) -> _F:
-    """Compile with Numba: strict IEEE order (no fast-math), no GIL, cached on disk.
-
-    A kernel uses only kernels and constants of its own module: Numba's cache looks at that one
-    file, and would not notice a change in another. Other modules' constants are passed to it.
-    """
-    compiled: _F = numba.njit(function, cache=True, nogil=True, fastmath=False, error_model="numpy")
-    return compiled
 
 
 def starts_of(keys: Ints) -> Ints:

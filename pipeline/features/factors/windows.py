@@ -10,10 +10,12 @@ import math
 
 import numpy as np
 
-from alphaqcm.pipeline.features.factors.segments import Bools, Floats, Ints, kernel
+from alphaqcm.pipeline.domain.time import HOUR_US
+from alphaqcm.pipeline.features.factors.segments import Bools, Floats, Ints
+from alphaqcm.pipeline.kernel import kernel
 
 RESUME_SECONDS = 3605.0
-COOLDOWN_US = 2 * 3_600_000_000
+COOLDOWN_US = 2 * HOUR_US
 SPIKE_ROWS = 168
 SPIKE_MIN_ROWS = 24
 SPIKE_SCORE = 5.0

@@ -37,8 +37,8 @@ __all__ = [
     "Thresholds",
     "aggregate_file",
     "empty_minutes",
+    "load_kernels",
     "merge",
-    "warm_up",
 ]
 
 
@@ -107,7 +107,7 @@ def _aggregate_sorted(
     )
 
 
-def warm_up(on_compile: Callable[[], None] = lambda: None) -> None:
+def load_kernels(on_compile: Callable[[], None] = lambda: None) -> None:
     """Load the compiled code; `on_compile` is called first where it must be compiled (seconds)."""
     from alphaqcm.pipeline.reading.aggtrades.warm_up import load
 

@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.time import MINUTE_US
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import add_rows, scan
 from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import Row
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA, UTC_US, Thresholds
 from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, Disorder
 from alphaqcm.pipeline.reading.aggtrades.stream import PIECE, Bytes
-
-_MINUTE_US = 60_000_000
 
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
 
@@ -65,7 +64,7 @@ class MinuteTable:
     """
 
     def __init__(self, period: Period, thresholds: Thresholds, *, strict: bool) -> None:
-        lines = (period.end_us - period.start_us) // _MINUTE_US
+        lines = (period.end_us - period.start_us) // MINUTE_US
         self.space = Workspace()
         self.state = np.zeros(k.STATE_SIZE, np.int64)
         self.state[[k.S_TIME, k.S_ID, k.S_KEPT_ID, k.S_MINUTE_END]] = k.BEFORE

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import OUTSIDE_LIMIT, Column, spec_of
 from alphaqcm.pipeline.errors import BadHeader, BadRow, OutsidePeriod, RawError
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k

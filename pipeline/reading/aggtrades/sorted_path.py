@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.time import MINUTE_US
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import gather
@@ -38,7 +39,6 @@ RUN_ROWS = 2_000_000
 STRETCH_ROWS = 1_000_000
 """Rows sorted by all fields at a time; more only where one minute has more."""
 
-_MINUTE_US = 60_000_000
 _ROW = np.dtype(
     [
         ("time", np.int64),
@@ -68,7 +68,7 @@ class RowSink:
         self.out_of_order = 0
         self._period = period
         self._folder = folder
-        self._edges = np.arange(period.start_us, period.end_us + 1, _MINUTE_US)
+        self._edges = np.arange(period.start_us, period.end_us + 1, MINUTE_US)
         self._space = Workspace()
         self._state = np.zeros(k.STATE_SIZE, np.int64)
         self._run = new_columns(max(run_rows, k.BLOCK))

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numba.core import event
 
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
 from alphaqcm.pipeline.reading.aggtrades.model import Thresholds

@@ -17,8 +17,9 @@ from alphaqcm.data_collection.archive.archive import (
 )
 from alphaqcm.data_collection.archive.ledger import FileState
 from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
-from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
-from alphaqcm.pipeline.domain.archive_file import Period, Series
+from alphaqcm.data_collection.simulation.mirror import KeyTree, Mirror, TreeEntry
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from tests.helpers.archive_tree import (
     KLINES,
@@ -256,7 +257,7 @@ def test_symbols_and_periods_come_from_the_listing(tmp_path: Path) -> None:
 
 
 def listed_tree(keys: list[str]) -> KeyTree:
-    return KeyTree(Entry(key, 100, "e" * 32, datetime(2024, 1, 1, tzinfo=UTC)) for key in keys)
+    return KeyTree(TreeEntry(key, 100, "e" * 32, datetime(2024, 1, 1, tzinfo=UTC)) for key in keys)
 
 
 def test_more_symbols_and_files_than_a_page_are_all_listed(tmp_path: Path) -> None:

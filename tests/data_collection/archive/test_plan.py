@@ -13,8 +13,9 @@ import pytest
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
 from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
-from alphaqcm.data_collection.simulation.mirror import Entry, KeyTree, Mirror
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.data_collection.simulation.mirror import KeyTree, Mirror, TreeEntry
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.helpers.archive_tree import KLINES, day_file
 
@@ -144,8 +145,12 @@ def inventory(real: Path) -> list[ArchiveFile]:
 def test_the_real_inventory_is_listed_and_planned_whole(real: Path, tmp_path: Path) -> None:
     files = inventory(real)
     moment = datetime(2026, 6, 28, tzinfo=UTC)
-    entries = [Entry(file.key, len(file.key), f"{n:032x}", moment) for n, file in enumerate(files)]
-    entries += [Entry(file.checksum_key, 90, f"{n:032x}", moment) for n, file in enumerate(files)]
+    entries = [
+        TreeEntry(file.key, len(file.key), f"{n:032x}", moment) for n, file in enumerate(files)
+    ]
+    entries += [
+        TreeEntry(file.checksum_key, 90, f"{n:032x}", moment) for n, file in enumerate(files)
+    ]
     with (
         Mirror(KeyTree(entries)) as mirror,
         Archive.open(mirror.url, cache=tmp_path / "cache") as archive,

@@ -12,9 +12,9 @@ from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.helpers.archive_tree import KLINES, days, digests, publish_all
 
 FILES = days(KLINES, "2024-02-01", 3)

@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.verify import (
-    is_object_of,
-    read_checksum,
-    sha256_of,
-    zip_defect,
-)
+from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, zip_defect
+from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.archive_tree import KLINES, day_file, zip_bytes
 
 FILE = day_file(KLINES, "2024-01-01")

@@ -15,11 +15,12 @@ from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
-from alphaqcm.pipeline.storage.layout import read_fingerprint
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.helpers.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")

@@ -15,9 +15,9 @@ from alphaqcm.data_collection.build.settings import RunSettings, types_of
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.tables.hourly import DateRange
 from tests.conftest import PROJECT
 
 

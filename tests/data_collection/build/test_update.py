@@ -12,7 +12,6 @@ import orjson
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.build.manifest import disagreements, manifest_path, read_manifest
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.symbol_jobs import SymbolJob, perform
@@ -24,9 +23,11 @@ from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Symbol
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import settings_of, walk
 
 FIRST = date(2024, 1, 24)

@@ -10,7 +10,6 @@ import orjson
 import polars as pl
 import pytest
 
-from alphaqcm.data_collection.archive.verify import sha256_of
 from alphaqcm.data_collection.build.manifest import (
     Verdict,
     add_verdict,
@@ -25,10 +24,11 @@ from alphaqcm.data_collection.reporting.quality.month_files import SeriesLook, m
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample import defects as traps
 from alphaqcm.data_collection.simulation.sample.defects import Where
-from alphaqcm.pipeline.checks.finding import DAY_US, Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
-from alphaqcm.pipeline.storage.layout import read_fingerprint, write_parquet
+from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
+from alphaqcm.pipeline.storage.artifact import read_fingerprint, write_parquet
+from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import checked, settings_of, walk
 
 DAY = date(2024, 2, 28)

@@ -14,7 +14,8 @@ import requests
 
 from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.conftest import PROJECT
 from tests.helpers.archive_tree import KLINES, days, digests, publish, publish_all, zip_bytes
@@ -264,7 +265,7 @@ def test_the_mirror_command_prints_its_address_and_ends_cleanly(tree: Path) -> N
     words = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         "mirror",
         str(tree),
         "--port",

@@ -14,7 +14,7 @@ from alphaqcm.data_collection.queue.options import CommitStep, workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.pipeline.storage.layout import clean_temps
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.data_collection.queue.test_state_file import fill, small_disk
 from tests.data_collection.queue.test_storms import commits, until
 from tests.helpers import queue_workers as workers

@@ -18,7 +18,7 @@ from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged
 from alphaqcm.data_collection.queue.task import TaskKind
-from alphaqcm.pipeline.storage.layout import clean_temps
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.conftest import SOAK
 from tests.helpers import queue_workers as workers
 

@@ -17,11 +17,12 @@ from rich.console import Console
 from alphaqcm.data_collection.queue.liveness import Heartbeat
 from alphaqcm.data_collection.queue.merge import merge_plan
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import Limits, Planned, QueueState, TaskState, to_stamp
+from alphaqcm.data_collection.queue.state import Limits, Planned, QueueState, TaskState
 from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
 from alphaqcm.data_collection.queue.transitions import claim, complete, fail
 from alphaqcm.data_collection.reporting.monitor.snapshot import Snapshot, WorkerView, take_picture
 from alphaqcm.data_collection.reporting.monitor.view import duration_text, render, size_text
+from alphaqcm.pipeline.domain.time import to_stamp
 from tests.conftest import PROJECT, need_tool
 from tests.data_collection.queue.test_storms import until
 from tests.helpers import queue_workers as workers

@@ -36,7 +36,7 @@ from alphaqcm.data_collection.reporting.quality.page import (
     render,
 )
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.archive_file import epoch_us
+from alphaqcm.pipeline.domain.time import epoch_us
 from tests.conftest import need_tool
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")

@@ -14,12 +14,12 @@ import requests
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.mirror import (
-    Entry,
     Fault,
     FaultKind,
     FaultPlan,
     KeyTree,
     Mirror,
+    TreeEntry,
 )
 from tests.conftest import PROJECT
 
@@ -42,7 +42,7 @@ def page(mirror: Mirror, **words: str) -> ElementTree.Element:
 
 
 def tree_of(names: list[str]) -> KeyTree:
-    return KeyTree(Entry(name, len(name), "e" * 32, NOON) for name in names)
+    return KeyTree(TreeEntry(name, len(name), "e" * 32, NOON) for name in names)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_the_same_spec_gives_the_same_bytes_in_another_process(small: Path, tmp_
     command = [
         sys.executable,
         "-m",
-        "alphaqcm.data_collection.commands.main",
+        "alphaqcm",
         "sample",
         str(tmp_path),
         *words,

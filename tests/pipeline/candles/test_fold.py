@@ -353,6 +353,12 @@ def test_windows_that_their_parts_do_not_fill_are_refused(
         WindowGrid.of(part, window, offset)
 
 
+def test_a_window_of_no_part_is_refused() -> None:
+    for fold in (fold_windows, fold_offsets):
+        with pytest.raises(TableError, match="one part or more"):
+            fold({"volume": np.ones(3)}, 0)
+
+
 def test_no_candles_make_no_windows() -> None:
     frame = candles([])
     for holes in ("strict", "partial"):

@@ -9,9 +9,9 @@ import pytest
 
 from alphaqcm.pipeline.checks import cross
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import HOUR_US
 from alphaqcm.pipeline.checks.reconcile import reconcile_month, reconciliation_findings
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.time import HOUR_US
 from tests.helpers.check_frames import MONTH, START, minutes, trades_of, us
 
 

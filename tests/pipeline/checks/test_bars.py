@@ -14,18 +14,11 @@ from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.bars.findings import bar_findings
 from alphaqcm.pipeline.checks.bars.gaps import Life, gap_findings
 from alphaqcm.pipeline.checks.files import file_findings
-from alphaqcm.pipeline.checks.finding import (
-    DAY_US,
-    HOUR_US,
-    Finding,
-    Severity,
-    TimeRange,
-    utc,
-    worst_first,
-)
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, utc, worst_first
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.reading.month_file import month_frame
 from tests.helpers.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us

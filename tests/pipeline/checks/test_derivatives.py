@@ -8,7 +8,8 @@ import polars as pl
 
 from alphaqcm.pipeline.checks import openinterest, settlements
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import DAY_US, HOUR_US, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 from tests.helpers.check_frames import MONTH, START, us
 
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import HOUR_US
 from alphaqcm.pipeline.checks.table import examine_table, table_findings
+from alphaqcm.pipeline.domain.time import HOUR_US
 from tests.helpers.check_frames import START, at, us
 
 

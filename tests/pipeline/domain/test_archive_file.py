@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.domain.archive_file import (
-    ArchiveFile,
-    Period,
-    Series,
-    Symbol,
-    months_between,
-    quote_key,
-)
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series, quote_key
+from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import INTERVALS, REGISTRY, DataType, Market, Partition
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import BadName
 
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.domain.archive_file import Symbol
-from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.registry import METRICS, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import Undefined
 from alphaqcm.pipeline.features.columns import REGISTRY, SYMBOL_COLUMNS, schema
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.features.factors.funding import hourly_funding
-from alphaqcm.pipeline.features.factors.metrics import METRICS, hourly_metrics
+from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.segments import TIME
 from alphaqcm.pipeline.features.factors.windows import gap_flags, quantile99, running_quantile99
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests.helpers import factor_data as data
 

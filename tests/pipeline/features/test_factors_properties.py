@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, TAIL_ROWS
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import LOOKBACK_COLUMNS, Lookback, with_volume_clean
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from alphaqcm.pipeline.tables.wide_table import wide_frames
 from tests.conftest import PROJECT, SOAK

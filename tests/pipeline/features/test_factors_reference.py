@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.features.columns import REGISTRY, Group, Source
 from alphaqcm.pipeline.features.factors.orderflow import ORDERFLOW
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from tests.conftest import SOAK
 from tests.helpers import factor_data as data

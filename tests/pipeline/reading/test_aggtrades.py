@@ -18,7 +18,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Period, Series
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Thresholds, aggregate_file, merge
@@ -29,7 +30,7 @@ from alphaqcm.pipeline.reading.aggtrades.reader import read_rows
 from alphaqcm.pipeline.reading.aggtrades.sorted_path import RowSink, sum_sorted
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.reading.zip_member import open_member
-from alphaqcm.pipeline.storage.layout import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
 from tests.helpers.aggtrades_oracle import (
     HEADER,
     as_text,

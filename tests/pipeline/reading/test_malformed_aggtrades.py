@@ -18,7 +18,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import BadHeader, BadRow, BadZip, LayerError, PipelineError, RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file
-from tests.conftest import SHARED, SOAK
+from tests.conftest import REAL, SOAK
 from tests.helpers.aggtrades_oracle import (
     Rejected,
     as_text,
@@ -34,8 +34,8 @@ FILE = trades_file()
 LINES = make_lines(FILE, 30)
 CASES = 8 if SOAK else 2  # seeds, 250 cases each
 REAL_DAY = (
-    SHARED
-    / "real/archive/data/futures/cm/daily/aggTrades/BTCUSD_PERP"
+    REAL
+    / "archive/data/futures/cm/daily/aggTrades/BTCUSD_PERP"
     / "BTCUSD_PERP-aggTrades-2026-05-08.zip"
 )
 

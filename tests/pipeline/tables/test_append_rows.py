@@ -20,7 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaqcm.pipeline.domain.archive_file import Period, epoch_us
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import (
     COLUMNS,
@@ -32,7 +34,8 @@ from alphaqcm.pipeline.features.columns import (
 )
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.rolling import with_volume_clean
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, Layout
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_footer import read_footer_of
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Splice
 from alphaqcm.pipeline.tables.append_rows import (
@@ -42,7 +45,6 @@ from alphaqcm.pipeline.tables.append_rows import (
     first_change,
     write_appended,
 )
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.table_file import TableOptions, open_writer, write_table
 from alphaqcm.pipeline.tables.wide_table import LAYER, wide_frames
 

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.commands.main import main
-from alphaqcm.pipeline.domain.archive_file import Period, Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
-from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, write_parquet
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import read_stage, stage_frames
 from alphaqcm.pipeline.tables.training_set import (
     LABEL,

@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from alphaqcm.pipeline.domain.archive_file import Period
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.factors.assemble import NEEDED
-from alphaqcm.pipeline.storage.layout import Fingerprint, Layout, is_current, write_parquet
-from alphaqcm.pipeline.tables.hourly import DateRange
+from alphaqcm.pipeline.storage.artifact import Fingerprint, is_current, write_parquet
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import (
     INPUT_TYPES,
     build_symbol_table,

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.commands.main import main
-from alphaqcm.pipeline.domain.archive_file import Symbol
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
 from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, schema
-from alphaqcm.pipeline.storage.layout import Fingerprint, Layout
+from alphaqcm.pipeline.storage.artifact import Fingerprint
+from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.final_csv import read_final_csvs, write_final_csvs
-from alphaqcm.pipeline.tables.hourly import DateRange
 from alphaqcm.pipeline.tables.symbol_table import SymbolTable, write_symbol_table
 from alphaqcm.pipeline.tables.table_file import TableOptions, held_symbols, read_table, write_table
 from alphaqcm.pipeline.tables.wide_table import build_complete, build_final

@@ -8,7 +8,8 @@ import numpy as np
 
 from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
-from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints
+from alphaqcm.pipeline.kernel import kernel
 
 CORRELATIONS = ("corr_prv", "corr_prvr", "corr_pv", "corr_pvd", "corr_pvl", "corr_pvr")
 MIN_PAIRS = 10

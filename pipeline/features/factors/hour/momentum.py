@@ -7,15 +7,10 @@ import math
 import numpy as np
 import polars as pl
 
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 from alphaqcm.pipeline.features.factors.minutes import EPS, Minutes, logs
-from alphaqcm.pipeline.features.factors.segments import (
-    HOUR_US,
-    MINUTE_US,
-    Floats,
-    Ints,
-    kernel,
-    times_us,
-)
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints, times_us
+from alphaqcm.pipeline.kernel import kernel
 
 SEGMENTS = ("seg_head_logret", "seg_tail_logret", "seg_tail_minus_head", "seg_tail_share")
 BUSIEST = ("vol_top20_frac", "vol_top20_logret_sum", "amihud_signed", "amihud_abs")
@@ -29,7 +24,6 @@ MOMENTUM = (*SEGMENTS, US_OPEN, *BUSIEST, *TRENDS)
 """Columns of the momentum stage, in order."""
 
 HEAD_MINUTES = 45
-_DAY_US = 24 * HOUR_US
 
 
 def momentum(minutes: Minutes) -> dict[str, Floats]:
@@ -147,10 +141,10 @@ def _us_open(minutes: Minutes) -> Floats:
     out = np.full(minutes.hours.size, np.nan)
     if minutes.time.size == 0:
         return out
-    days = np.arange(minutes.time[0] // _DAY_US, minutes.time[-1] // _DAY_US + 1)
+    days = np.arange(minutes.time[0] // DAY_US, minutes.time[-1] // DAY_US + 1)
     ends = times_us(
         pl.select(
-            (pl.Series(days, dtype=pl.Int64) * _DAY_US + (10 * 60 + 29) * MINUTE_US)
+            (pl.Series(days, dtype=pl.Int64) * DAY_US + (10 * 60 + 29) * MINUTE_US)
             .cast(pl.Datetime("us"))
             .dt.replace_time_zone("America/New_York")
             .dt.convert_time_zone("UTC")

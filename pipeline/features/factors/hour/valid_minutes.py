@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphaqcm.pipeline.features.factors.minutes import EPS, Minutes
-from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints
+from alphaqcm.pipeline.kernel import kernel
 
 MAX_RANGE_RATIO = 1.2
 MIN_ROWS = 10

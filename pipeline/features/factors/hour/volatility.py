@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from alphaqcm.pipeline.domain.time import HOUR_US
 from alphaqcm.pipeline.features.factors.hour.valid_minutes import MIN_ROWS, ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
-from alphaqcm.pipeline.features.factors.segments import HOUR_US, Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints
+from alphaqcm.pipeline.kernel import kernel
 
 COUNTS = ("n_minutes", "n_minutes_kept")
 SPREADS = (

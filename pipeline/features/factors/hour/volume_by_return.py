@@ -8,7 +8,8 @@ import numpy as np
 
 from alphaqcm.pipeline.features.factors.hour.valid_minutes import ValidMinutes
 from alphaqcm.pipeline.features.factors.minutes import EPS
-from alphaqcm.pipeline.features.factors.segments import Floats, Ints, kernel
+from alphaqcm.pipeline.features.factors.segments import Floats, Ints
+from alphaqcm.pipeline.kernel import kernel
 
 QUANTILES = (0.60, 0.70, 0.80, 0.90, 0.95)
 VOLUME_BY_RETURN = (
