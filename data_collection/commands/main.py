@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "docs": Command("use", "print a page of the documentation"),
     "sample": Command("lab", "write a simulated archive"),
     "mirror": Command("lab", "serve an archive tree over HTTP as the archive does"),
+    "exchange": Command("lab", "serve a simulated exchange: REST, WebSockets, faults"),
 }
 
 

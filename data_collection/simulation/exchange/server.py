@@ -11,6 +11,9 @@ from aiohttp import web
 
 from alphaqcm.data_collection.simulation.exchange.admin import AdminDesk
 from alphaqcm.data_collection.simulation.exchange.rest.desk import RestDesk
+from alphaqcm.data_collection.simulation.exchange.sockets.door import BASES, SocketDoor
+from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub
+from alphaqcm.data_collection.simulation.exchange.sockets.pump import Pump
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeSpec, ExchangeState
 
 
@@ -20,6 +23,10 @@ class ExchangeServer:
     def __init__(self, state: ExchangeState, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._admin, self._rest = AdminDesk(state), RestDesk(state)
+        hub = Hub(state)
+        self._door, self._pump = SocketDoor(state, hub), Pump(state, hub)
+        self._hub = hub
+        self._pumping: asyncio.Task[None] | None = None
         self._runner = web.ServerRunner(web.Server(self._answer, access_log=None))
         self.url = ""
 
@@ -30,14 +37,30 @@ class ExchangeServer:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
+        self._pumping = asyncio.create_task(self._pump.run())
+        self._pumping.add_done_callback(self._ended)
+
+    @staticmethod
+    def _ended(pumping: asyncio.Task[None]) -> None:
+        """A pump that fails ends the server: silence would look like a fault of the exchange."""
+        if not pumping.cancelled() and (error := pumping.exception()):
+            pumping.get_loop().call_exception_handler(
+                {"message": "the exchange's pump failed", "exception": error}
+            )
 
     async def stop(self) -> None:
         """Close every connection."""
+        if self._pumping is not None:
+            self._pumping.cancel()
+        for wire in list(self._hub.wires):
+            wire.transport.abort()
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/__"):
             return await self._admin.answer(request)
+        if request.path.partition("/")[2].partition("/")[0] in BASES:
+            return await self._door.answer(request)
         return await self._rest.answer(request)
 
 

@@ -12,8 +12,10 @@ from alphaqcm.data_collection.simulation.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.stats import Stats
 from alphaqcm.data_collection.simulation.exchange.tape.generated import GeneratedTape
+from alphaqcm.data_collection.simulation.exchange.tape.intervals import DAY_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
 from alphaqcm.data_collection.simulation.exchange.tape.protocol import Tape
+from alphaqcm.data_collection.simulation.exchange.tape.recorded import RecordedTape
 from alphaqcm.data_collection.simulation.exchange.tape.universe import (
     UniverseSize,
     generated_universe,
@@ -42,6 +44,7 @@ class ExchangeSpec:
     size: UniverseSize = field(default_factory=UniverseSize)
     trades_per_minute: int = 3  # of every generated symbol, on average
     kline_push: KlinePush = KlinePush.FULL
+    cm_routed: bool = False  # cm streams need their route, as um's do
     patience: int = 80  # 429 answers in a minute before an address is banned
     scenario: Scenario = field(default_factory=Scenario)
 
@@ -98,7 +101,15 @@ class ExchangeState:
 
 def _tape_of(spec: ExchangeSpec) -> tuple[Tape, tuple[Listing, ...], int]:
     if spec.tape is not None:
-        raise UsageError(spec.tape, expected="no tape yet")
+        if not spec.tape.is_dir():
+            raise UsageError(
+                spec.tape,
+                expected="a directory that holds data/…",
+                next_step="write one with: alphaqcm sample DIR",
+            )
+        recorded = RecordedTape(spec.tape)
+        start_ms = recorded.end_ms - DAY_MS if spec.start_ms is None else spec.start_ms
+        return recorded, recorded.listings(), start_ms
     start_ms = int(time.time() * 1000) if spec.start_ms is None else spec.start_ms
     tape = GeneratedTape(spec.seed, spec.trades_per_minute)
     return tape, generated_universe(spec.size, start_ms), start_ms

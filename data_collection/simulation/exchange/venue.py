@@ -29,7 +29,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.trades import (
     fold,
 )
 
-_LOOK_BACK_MS = 10 * MINUTE_MS  # how far a close is looked for before a quiet window
+_LOOK_BACK_MS = 10 * MINUTE_MS  # how far a close is looked for before a quiet window at first
 _SPAN_MS = 30 * DAY_MS  # most of a tape that is held at once
 _ENDED = {Market.SPOT: "BREAK", Market.UM: "SETTLING", Market.CM: "SETTLING"}
 
@@ -67,6 +67,10 @@ class Venue:
     def listings(self, market: Market) -> list[Listing]:
         """The market's symbols in order."""
         return [one for one in self._listings.values() if one.market is market]
+
+    def everything(self) -> list[Listing]:
+        """The symbols of all markets."""
+        return list(self._listings.values())
 
     def find(self, market: Market, symbol: str) -> Listing | None:
         """A symbol, or None."""
@@ -131,6 +135,17 @@ class Venue:
                 return found.take(slice(0, count))
             span *= 4
 
+    def close_before(self, listing: Listing, moment_ms: int) -> int | None:
+        """The price of the last trade before a moment; None where there was none yet."""
+        span = _LOOK_BACK_MS
+        while True:
+            earlier = self.trades(listing, moment_ms - span, moment_ms)
+            if len(earlier):
+                return int(earlier.price[-1])
+            if moment_ms - span <= listing.onboard_ms:
+                return None
+            span *= 6
+
     def window_range(self, listing: Listing, interval: str) -> tuple[int, int]:
         """Numbers [first, stop) of the windows in which the symbol can have traded so far."""
         end = min(listing.end_ms, self.clock.now_ms())
@@ -138,11 +153,14 @@ class Venue:
             return 0, 0
         return window_number(interval, listing.onboard_ms), window_number(interval, end - 1) + 1
 
-    def bars(self, listing: Listing, interval: str, first: int, stop: int) -> Bars:
-        """Candles of the windows numbered [first, stop), the running one as far as it has come.
+    def bars(
+        self, listing: Listing, interval: str, first: int, stop: int, until_ms: int | None = None
+    ) -> Bars:
+        """Candles of the windows numbered [first, stop), the running one as it is at `until_ms`.
 
         A window without trades is flat; one that lies in a gap is absent.
         """
+        until_ms = self.clock.now_ms() if until_ms is None else until_ms
         lowest, highest = self.window_range(listing, interval)
         first, stop = max(first, lowest), min(stop, highest)
         if stop <= first:
@@ -151,23 +169,31 @@ class Venue:
         step = max(1, _SPAN_MS // width)
         return Bars.joined(
             [
-                self._bars(listing, interval, at, min(at + step, stop))
+                self._bars(listing, windows(interval, at, min(at + step, stop)), until_ms)
                 for at in range(first, stop, step)
             ]
         )
 
-    def _bars(self, listing: Listing, interval: str, first: int, stop: int) -> Bars:
-        starts, ends = windows(interval, first, stop)
-        minutes = self.tape.minutes(listing, int(starts[0]), int(ends[-1]))
-        if minutes is not None:
-            known = minutes.start < self.clock.now_ms()
-            return fold(minutes.take(known & ~self._in_gap(listing, minutes.start)), starts, ends)
-        trades = self.trades(listing, int(starts[0]), int(ends[-1]))
+    def _bars(self, listing: Listing, edges: tuple[Ints, Ints], until_ms: int) -> Bars:
+        starts, ends = edges
+        held = self.tape.minutes(listing, int(starts[0]), int(ends[-1]))
+        if held is not None:
+            known = held.start < until_ms
+            return fold(held.take(known & ~self._in_gap(listing, held.start)), starts, ends)
+        trades = self.trades(listing, int(starts[0]), min(int(ends[-1]), until_ms))
         before = None
-        if not len(trades) or trades.time[0] >= ends[0]:
-            earlier = self.trades(listing, int(starts[0]) - _LOOK_BACK_MS, int(starts[0]))
-            before = int(earlier.price[-1]) if len(earlier) else None
-        bars = bars_of_trades(trades, starts, ends, before)
+        if not len(trades) or trades.time[0] >= min(int(ends[0]), int(starts[0]) + MINUTE_MS):
+            before = self.close_before(listing, int(starts[0]))
+        if ends[0] - starts[0] <= MINUTE_MS:
+            return self._present(listing, bars_of_trades(trades, starts, ends, before))
+        # wider candles are of the minutes: one that begins with a flat minute opens at its price
+        first, stop = (window_number("1m", int(edge)) for edge in (starts[0], ends[-1]))
+        minutes = bars_of_trades(trades, *windows("1m", first, stop), before)
+        minutes = minutes.take(minutes.start < min(until_ms, listing.end_ms))
+        return fold(self._present(listing, minutes), starts, ends)
+
+    def _present(self, listing: Listing, bars: Bars) -> Bars:
+        """The bars without those that lie in a gap."""
         absent = np.zeros(len(bars), dtype=np.bool_)
         for start, end in self.quiet(listing):
             absent |= (bars.start >= start) & (bars.end <= end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import orjson
 
 from alphaqcm.data_collection.simulation.exchange.facts import (
@@ -21,7 +20,6 @@ from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
 from alphaqcm.data_collection.simulation.exchange.tape.protocol import (
     Metrics,
-    Reference,
     Settlement,
 )
 from alphaqcm.data_collection.simulation.exchange.text import scales_of, writer
@@ -106,9 +104,9 @@ def premium_index(ask: Ask) -> bytes:
 
 def premium_of(ask: Ask, listing: Listing) -> dict[str, object]:
     """One row of `premiumIndex`."""
-    tape, now = ask.venue.tape, np.array([ask.now_ms], dtype=np.int64)
-    mark, index = (int(tape.reference(listing, kind, now)[0]) for kind in
-                   (Reference.MARK, Reference.INDEX))  # fmt: skip
+    tape = ask.venue.tape
+    marks, indices = tape.marks([listing], ask.now_ms)
+    mark, index = int(marks[0]), int(indices[0])
     row: dict[str, object] = {
         "symbol": listing.symbol,
         "markPrice": _EIGHT(mark),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import orjson
 from aiohttp import web
 
+from alphaqcm.data_collection.errors import CollectionError
 from alphaqcm.data_collection.simulation.exchange.facts import (
     POOLS,
     WEIGHT_POOL,
@@ -95,6 +96,8 @@ class RestDesk:
             body = _HANDLERS[endpoint.handler](ask)
         except ApiError as error:
             return _error(error.status, error.code, error.text, headers)
+        except CollectionError as error:  # a tape that cannot be read
+            return _error(500, -1000, str(error), headers)
         return await self._fault_after(request, ask, body, headers)
 
     def _headers(self, endpoint: Endpoint, address: str, now_ms: int) -> dict[str, str]:

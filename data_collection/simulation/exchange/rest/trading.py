@@ -70,17 +70,23 @@ def update_id(now_ms: int) -> int:
 
 
 def book(
-    venue: Venue, listing: Listing, now_ms: int, levels: int
+    venue: Venue, listing: Listing, now_ms: int, count: int
 ) -> tuple[list[list[str]], list[list[str]]]:
     """Levels of price and quantity, best first: bids below the last price, asks above it."""
     last = venue.last_trades(listing, now_ms, 1)
     if not len(last):
         return [], []
-    scales, price = scales_of(listing), int(last.price[0])
-    salt = now_ms // 250
+    return levels(listing, int(last.price[0]), now_ms, count)
+
+
+def levels(
+    listing: Listing, price: int, now_ms: int, count: int
+) -> tuple[list[list[str]], list[list[str]]]:
+    """`count` levels on either side of a price; the quantities change every 250 ms."""
+    scales, salt = scales_of(listing), now_ms // 250
 
     def side(step: int) -> list[list[str]]:
-        prices = (price + step * listing.tick * (level + 1) for level in range(levels))
+        prices = (price + step * listing.tick * (level + 1) for level in range(count))
         return [
             [scales.price(value), scales.quantity(1 + (value * 2654435761 + salt * 40503) % 9973)]
             for value in prices

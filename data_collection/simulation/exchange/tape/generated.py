@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS, MINUTE_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
@@ -16,7 +15,6 @@ from alphaqcm.data_collection.simulation.exchange.tape.protocol import (
 )
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Bars, Ints
 
-_PREMIUM_MS = 15 * MINUTE_MS  # between the values that the premium passes through
 _SPECIAL_EVERY = 37  # one settlement in so many of a stock perpetual is a special one
 
 
@@ -30,12 +28,6 @@ class GeneratedTape(TradeProcess):
     def absent(self, listing: Listing) -> tuple[tuple[int, int], ...]:
         """Nothing is absent of itself."""
         return ()
-
-    def premium(self, listing: Listing, moments: Ints) -> NDArray[np.float64]:
-        """The premium of the last price over the index, as a share."""
-        number, within = moments // _PREMIUM_MS, moments % _PREMIUM_MS
-        left, right = self.unit(listing, number, 40), self.unit(listing, number + 1, 40)
-        return 1e-4 + 4e-4 * (left + (right - left) * (within / _PREMIUM_MS))
 
     def reference(self, listing: Listing, kind: Reference, moments: Ints) -> Ints:
         """A reference price at moments (ms), in 1e-8."""

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import MINUTE_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
+from alphaqcm.data_collection.simulation.exchange.tape.protocol import Liquidation
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Ints, Trades
 
 _WAVES = (3, 15, 60, 240, 1440, 10_080, 43_200)  # periods in minutes
 _CHUNK = 20_000  # minutes made at once: bounds the memory of a long range
+_PREMIUM_MS = 15 * MINUTE_MS  # between the values that the premium passes through
 _FILLS = (1, 1, 2, 1, 3, 1, 1, 4)  # trades behind one aggregated trade
 _NOTIONAL = 2_000.0  # of an ordinary trade, in quote currency
 
@@ -42,6 +44,13 @@ def _unit(seeds: Hash, numbers: Ints, purpose: int) -> NDArray[np.float64]:
     """Uniform in [-1, 1)."""
     top = (_hashed(seeds, numbers, purpose) >> np.uint64(11)).astype(np.float64)
     return top * (2.0 / 2**53) - 1.0
+
+
+def _premium(keys: Hash, moments: Ints) -> NDArray[np.float64]:
+    number, within = moments // _PREMIUM_MS, moments % _PREMIUM_MS
+    left, right = _unit(keys, number, 40), _unit(keys, number + 1, 40)
+    share: NDArray[np.float64] = 1e-4 + 4e-4 * (left + (right - left) * (within / _PREMIUM_MS))
+    return share
 
 
 class TradeProcess:
@@ -105,6 +114,40 @@ class TradeProcess:
         """The logarithm of the price over its level at moments (ms)."""
         seeds = np.full(len(moments), self.key(listing), dtype=np.uint64)
         return self._wave(seeds, moments / MINUTE_MS) * listing.volatility
+
+    def marks(self, listings: Sequence[Listing], moment_ms: int) -> tuple[Ints, Ints]:
+        """Mark and index price of many listings at one moment, in 1e-8."""
+        keys = np.array([self.key(one) for one in listings], dtype=np.uint64)
+        swing = np.array([one.volatility for one in listings])
+        level = np.array([one.price for one in listings])
+        moments = np.full(len(listings), moment_ms, dtype=np.int64)
+        index = level * np.exp(self._wave(keys, moments / MINUTE_MS) * swing)
+        mark = index * (1 + _premium(keys, moments) / 2)
+        return np.rint(mark * 1e8).astype(np.int64), np.rint(index * 1e8).astype(np.int64)
+
+    def premium(self, listing: Listing, moments: Ints) -> NDArray[np.float64]:
+        """The premium of the last price over the index at moments (ms), as a share."""
+        return _premium(np.full(len(moments), self.key(listing), dtype=np.uint64), moments)
+
+    def liquidations(
+        self, listings: Sequence[Listing], start_ms: int, end_ms: int
+    ) -> list[Liquidation]:
+        """Forced orders in [start, end), by time; about one in twenty minutes of a listing."""
+        keys = np.array([self.key(one) for one in listings], dtype=np.uint64)[:, None]
+        seconds = np.arange(start_ms // 1000, -(-end_ms // 1000), dtype=np.int64)[None, :]
+        draw = _hashed(keys, seconds, 60)
+        rows = []
+        for row, column in np.argwhere(draw % np.uint64(1200) == 0).tolist():
+            listing, bits = listings[row], int(draw[row, column]) >> 16
+            time = int(seconds[0, column]) * 1000 + bits % 1000
+            if not max(start_ms, listing.onboard_ms) <= time < min(end_ms, listing.end_ms):
+                continue
+            moment = np.array([time], dtype=np.int64)
+            price = listing.price * float(np.exp(self.wave(listing, moment)[0]))
+            ticks = round(price * 10**listing.price_decimals / listing.tick)
+            lots = 1 + bits // 1000 % 5000
+            rows.append(Liquidation(listing, time, bits >> 40 & 1 == 1, ticks * listing.tick, lots))
+        return sorted(rows, key=lambda one: (one.time_ms, one.listing.symbol))
 
     def unit(self, listing: Listing, numbers: Ints, purpose: int) -> NDArray[np.float64]:
         """Hashed values in [-1, 1), for whatever else a listing needs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -47,6 +47,17 @@ class Metrics:
     sell_volume: int
 
 
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """The last forced order of a symbol in a second; amounts in smallest units."""
+
+    listing: Listing
+    time_ms: int
+    sells: bool  # a long is liquidated
+    price: int
+    quantity: int
+
+
 class Tape(Protocol):
     """Where the simulated exchange's trades come from."""
 
@@ -68,6 +79,16 @@ class Tape(Protocol):
 
     def reference(self, listing: Listing, kind: Reference, moments: Ints) -> Ints:
         """A reference price at moments (ms), in 1e-8; -1 where it is not known (premium: 0)."""
+        ...
+
+    def marks(self, listings: Sequence[Listing], moment_ms: int) -> tuple[Ints, Ints]:
+        """Mark and index price of many listings at one moment, in 1e-8."""
+        ...
+
+    def liquidations(
+        self, listings: Sequence[Listing], start_ms: int, end_ms: int
+    ) -> list[Liquidation]:
+        """Forced orders in [start, end), by time."""
         ...
 
     def settlements(self, listing: Listing, start_ms: int, end_ms: int) -> list[Settlement]:

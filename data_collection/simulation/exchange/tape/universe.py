@@ -20,6 +20,9 @@ _LEVELS = {
     "SUI": 0.92, "APT": 7.1, "ARB": 0.81, "OP": 1.7, "INJ": 24.0, "PEPE": 0.0000118,
     "SHIB": 0.0000172, "WIF": 2.1, "ORDI": 38.0, "TIA": 7.4, "SEI": 0.36, "RUNE": 4.2,
 }  # fmt: skip
+QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+"""Quote assets that a symbol's name can end in."""
+
 NON_ASCII = "币安人生"
 """A base asset whose name is not ASCII; the real exchange lists it."""
 
@@ -46,7 +49,7 @@ def generated_universe(size: UniverseSize, start_ms: int) -> tuple[Listing, ...]
 
 def new_listing(market: Market, symbol: str, onboard_ms: int) -> Listing:
     """A symbol that trades from a moment on; its quote asset is read from its name."""
-    quote = next((q for q in ("USDT", "USDC", "FDUSD", "BTC") if symbol.endswith(q)), "USDT")
+    quote = next((q for q in QUOTES if symbol.endswith(q)), "USDT")
     row = _listing(market, symbol.removesuffix(quote) or symbol, quote, onboard_ms)
     return replace(row, symbol=symbol)
 
