@@ -48,7 +48,6 @@ COMMANDS: dict[str, Command] = {
     "sql": Command("use", "query all layers with DuckDB, read-only"),
     "export": Command("build", "write CSV stages from the parquet layers"),
     "training-set": Command("build", "features and labels as training files"),
-    "exchange": Command("lab", "a simulated exchange on loopback: REST and WebSocket"),
     "docs": Command("use", "print a page of the documentation"),
     "sample": Command("lab", "write a simulated archive"),
     "mirror": Command("lab", "serve an archive tree over HTTP as the archive does"),

@@ -35,11 +35,12 @@ from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.pipeline.candles.calendar import complete_minutes, split_epochs
 from alphaqcm.pipeline.candles.fold import Values
 from alphaqcm.pipeline.candles.schema import PRICES, QUANTITIES
-from alphaqcm.pipeline.domain.archive_file import Series, epoch_us
+from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.csv_reader import read_archive
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, read_fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, write_parquet
 
 INTERVAL = "1m"
 VERSION = 1

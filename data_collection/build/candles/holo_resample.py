@@ -21,7 +21,7 @@ from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.pipeline.candles.resample import Windows, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.storage.layout import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
 
 VERSION = 1
 

@@ -32,7 +32,7 @@ from alphaqcm.data_collection.exchange.endpoints import POOL_OF_MARKET, TRADE_TY
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.pages import shortest_seconds
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 OpenArchive = Callable[[], Archive]
 

@@ -30,7 +30,8 @@ from alphaqcm.pipeline.candles.resample import WindowRule, Windows, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.layout import AtomicBatch, Fingerprint, read_footer
+from alphaqcm.pipeline.storage.artifact import Fingerprint, read_footer
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
 
 VERSION = 1

@@ -22,7 +22,8 @@ from alphaqcm.data_collection.exchange.answers import Rejected
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.layout import Fingerprint, read_footer, write_bytes, write_parquet
+from alphaqcm.pipeline.storage.artifact import Fingerprint, read_footer, write_parquet
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 VERSION = 1
 FOLDER = "candles"

@@ -45,7 +45,7 @@ from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher, Quantclass
 from alphaqcm.data_collection.process.root_lock import require_folder
 from alphaqcm.pipeline.candles.compare import Comparison, compare_candles, default_max_ulp
 from alphaqcm.pipeline.domain.registry import Market
-from alphaqcm.pipeline.storage.layout import write_bytes
+from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 _TIMEOUT = 10.0
 _NAMED = 10
