@@ -190,7 +190,7 @@ def test_a_killed_fetch_goes_on_and_asks_again_for_nothing_that_was_stored(
     tmp_path: Path,
 ) -> None:
     with exchange(spot=12, um=12, speed=2.0) as server:
-        words = candle_words(server, tmp_path, "fetch", "--days", "20")
+        words = candle_words(server, tmp_path, "fetch", "--days", "40")
         seen = Counter(kline_pages(server))
         held: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for kill in range(10):
@@ -199,7 +199,7 @@ def test_a_killed_fetch_goes_on_and_asks_again_for_nothing_that_was_stored(
                 words, env=environment(server.url), stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            while sum(kline_pages(server).values()) < before + 8 + 3 * kill:
+            while sum(kline_pages(server).values()) < before + 20 + 4 * kill:
                 if running.poll() is not None:
                     break
                 time.sleep(0.01)  # until the exchange has answered some pages
@@ -208,7 +208,7 @@ def test_a_killed_fetch_goes_on_and_asks_again_for_nothing_that_was_stored(
             asked = Counter(kline_pages(server)) - seen
             assert_not_held(asked, held)
             seen, held = Counter(kline_pages(server)), all_held(tmp_path)
-        done = candles(server, tmp_path, "fetch", "--days", "20")
+        done = candles(server, tmp_path, "fetch", "--days", "40")
         assert done.returncode == 0, done.stderr
         assert held  # the kills came in the middle
         assert_not_held(Counter(kline_pages(server)) - seen, held)
