@@ -120,7 +120,9 @@ class BinanceFetcher:
         """
         asked: dict[str, str | int] = {"symbol": symbol, "interval": interval, "limit": limit}
         asked |= {name: value for name, value in parameters.items() if value is not None}
-        rows = await self.client.ask(self.market, Endpoint.KLINES, KLINES, asked, group=self.trade_type.name)
+        rows = await self.client.ask(
+            self.market, Endpoint.KLINES, KLINES, asked, group=self.trade_type.name
+        )
         every = np.iinfo(np.int64).max
         page = read_klines(rows, interval_us(interval) // 1000, 0, every)
         frame = page.candles.to_pandas().set_index("candle_end_time")
@@ -142,7 +144,12 @@ class BinanceFetcher:
             "limit": page.candles,
         }
         rows = await self.client.ask(
-            self.market, Endpoint.KLINES, KLINES, asked, priority=priority, group=self.trade_type.name
+            self.market,
+            Endpoint.KLINES,
+            KLINES,
+            asked,
+            priority=priority,
+            group=self.trade_type.name,
         )
         return read_klines(rows, page.interval_ms, page.begin_ms, page.end_ms)
 

@@ -1,4 +1,4 @@
-"""Fetch, resample, compare: the commands in a row, and every way in which they find a difference."""
+"""Fetch, resample, compare: the commands in a row, and how each of them finds a difference."""
 
 from __future__ import annotations
 
