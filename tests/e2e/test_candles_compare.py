@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -64,9 +65,8 @@ def test_every_offset_has_a_file_a_symbol_and_one_long_file(root: Path) -> None:
         assert long.equals(both.select(long.columns))
         begins = both["candle_begin_time"]
         assert set(begins.dt.minute().to_list()) == {5 * number}
-        assert (both["candle_end_time"] - begins).unique().to_list() == [pl.duration(hours=1)] or (
-            both.height == 36 or both.height > 0
-        )
+        lengths = (both["candle_end_time"] - begins).unique().to_list()
+        assert lengths == [timedelta(hours=1)]
 
 
 def test_an_hour_is_the_fold_of_its_twelve_candles(root: Path) -> None:

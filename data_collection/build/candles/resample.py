@@ -30,7 +30,7 @@ from alphaqcm.pipeline.candles.resample import WindowRule, Windows, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.artifact import Fingerprint, read_footer
+from alphaqcm.pipeline.storage.artifact import Fingerprint, footer_in
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
 
@@ -96,15 +96,16 @@ class StoreSource:
     def load(self, symbol: str) -> tuple[npt.NDArray[np.int64], dict[str, Values], str]:
         """The candles; raises `LayerError` for a damaged file."""
         path = self.store.path(symbol)
-        footer = read_footer(path)
         try:
-            frame = pl.read_parquet(path, use_pyarrow=False).select(list(CANDLE_SCHEMA))
-        except (OSError, pl.exceptions.PolarsError) as error:
+            with pq.ParquetFile(path) as file:
+                footer = footer_in(file.metadata)
+                table = file.read(list(CANDLE_SCHEMA), use_threads=False)
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
         if footer is None:
             raise _damaged(path, ValueError("a file without its footer"))
-        begins = frame["candle_begin_time"].to_physical().to_numpy()
-        columns = {name: frame[name].to_numpy() for name in (*PRICES, *QUANTITIES)}
+        begins = table["candle_begin_time"].cast(pa.int64()).to_numpy()
+        columns = {name: table[name].to_numpy() for name in (*PRICES, *QUANTITIES)}
         return begins, columns, str(footer["report"]["checksum"])
 
 
