@@ -31,9 +31,9 @@ demo-candles: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
-# the tests that start no process of their own
+# the tests that start no process and take no second
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process and not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.sampled_root import alphaqcm
+from tests.helpers.command import alphaqcm
 
 
 @pytest.fixture(scope="session")

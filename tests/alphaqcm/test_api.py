@@ -128,6 +128,17 @@ def test_bars_are_those_of_a_plain_loop_over_the_minutes(
     assert bar == by_loop(minutes(running, "BTCUSDT"), begin, length, until)
 
 
+@pytest.mark.parametrize(("interval", "offset"), [("4h", "25m"), ("1d", "8h"), ("1w", "1d")])
+def test_bars_of_a_range_are_those_of_all_that_start_in_it(
+    running: Path, interval: str, offset: str
+) -> None:
+    first, last = datetime(2024, 2, 24, 7, 31, tzinfo=UTC), datetime(2024, 3, 1, 11, tzinfo=UTC)
+    part = alphaqcm.bars(running, None, first, last, interval, offset).collect()
+    whole = alphaqcm.bars(running, interval=interval, offset=offset).collect()
+    assert part.height > 0
+    assert part.equals(whole.filter(pl.col("datetime").is_between(first, last, closed="left")))
+
+
 def test_a_bar_with_a_hole_tells_how_many_minutes_it_has(running: Path) -> None:
     found = alphaqcm.bars(running, start="2024-03-02", end="2024-03-02", interval="1h").collect()
     holed = found.filter(pl.col("n_minutes") != 60)

@@ -40,7 +40,7 @@ from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.csv_reader import read_archive
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, read_fingerprint
 
 INTERVAL = "1m"
 VERSION = 1
@@ -188,7 +188,7 @@ async def _make_market(
                 filled = int(frame["is_filled"].sum())
                 fingerprint = Fingerprint(f"{FOLDER}/holo_{INTERVAL}", VERSION, (made_of,))
                 report = {"symbol": symbol, "rows": frame.height, "filled": filled}
-                await asyncio.to_thread(write_parquet, frame, path, fingerprint, report)
+                await asyncio.to_thread(Artifact(path, fingerprint).write, frame, report)
                 result.minutes += frame.height
                 result.filled += filled
             result.symbols += 1

@@ -21,7 +21,7 @@ from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.pipeline.candles.resample import Windows, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 
 VERSION = 1
 
@@ -52,7 +52,7 @@ def resample_holo(job: HoloResampleJob, progress: Callable[[str], object]) -> Re
         fingerprint = Fingerprint(f"{FOLDER}/holo_resample", VERSION, (Input(symbol, digest),))
         for offset, (first, last) in zip(windows.offsets, windows.bounds, strict=True):
             path = job.folder / offset_name(offset) / f"{symbol}.parquet"
-            write_parquet(frame[first:last], path, fingerprint, {"rows": last - first})
+            Artifact(path, fingerprint).write(frame[first:last], {"rows": last - first})
             result.files += 1
         result.symbols += 1
         result.windows += frame.height

@@ -30,7 +30,7 @@ from alphaqcm.pipeline.candles.resample import WindowRule, Windows, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.artifact import Fingerprint, footer_in
+from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
 
@@ -98,15 +98,15 @@ class StoreSource:
         path = self.store.path(symbol)
         try:
             with pq.ParquetFile(path) as file:
-                footer = footer_in(file.metadata)
+                record = record_in(file.metadata)
                 table = file.read(list(CANDLE_SCHEMA), use_threads=False)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
-        if footer is None:
+        if record is None:
             raise _damaged(path, ValueError("a file without its footer"))
         begins = table["candle_begin_time"].cast(pa.int64()).to_numpy()
         columns = {name: table[name].to_numpy() for name in (*PRICES, *QUANTITIES)}
-        return begins, columns, str(footer["report"]["checksum"])
+        return begins, columns, str(record.report["checksum"])
 
 
 @dataclass(frozen=True, slots=True)

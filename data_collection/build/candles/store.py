@@ -22,7 +22,7 @@ from alphaqcm.data_collection.exchange.answers import Rejected
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.artifact import Fingerprint, read_footer, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_record
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 VERSION = 1
@@ -82,30 +82,30 @@ class CandleStore:
 
     def covered(self, symbol: str) -> tuple[Covered, ...]:
         """What was asked for so far; empty where there is no file that can be trusted."""
-        footer = read_footer(self.path(symbol))
+        record = read_record(self.path(symbol))
         try:
-            if footer is None or footer["fingerprint"]["version"] != VERSION:
+            if record is None or record.fingerprint.version != VERSION:
                 return ()
-            return tuple(Covered(**one) for one in footer["report"]["covered"])
+            return tuple(Covered(**one) for one in record.report["covered"])
         except (KeyError, TypeError):
             return ()
 
     def checksum(self, symbol: str) -> str:
         """SHA-256 of the symbol's rows as the footer has it; empty without a file."""
-        footer = read_footer(self.path(symbol))
-        return str(footer["report"]["checksum"]) if footer else ""
+        record = read_record(self.path(symbol))
+        return str(record.report["checksum"]) if record else ""
 
     def read(self, symbol: str) -> StoredCandles | None:
         """The symbol's candles, None without a file; raises `LayerError` for a damaged one."""
         path = self.path(symbol)
         if not path.exists():
             return None
-        footer = read_footer(path)
+        record = read_record(path)
         try:
-            if footer is None:
+            if record is None:
                 raise ValueError("cut short, or not of this store")
             frame = pl.read_parquet(path).select(list(CANDLE_SCHEMA))
-            if rows_checksum(frame) != footer["report"]["checksum"]:
+            if rows_checksum(frame) != record.report["checksum"]:
                 raise ValueError("rows that are not those that were written")
             return StoredCandles(frame, self.covered(symbol))
         except (ValueError, KeyError, OSError, pl.exceptions.PolarsError) as error:
@@ -160,7 +160,7 @@ class CandleStore:
         fingerprint = Fingerprint(
             f"{FOLDER}/{self.trade_type}", VERSION, (), (("interval", self.interval),)
         )
-        write_parquet(rows, self.path(symbol), fingerprint, report)
+        Artifact(self.path(symbol), fingerprint).write(rows, report)
         return report
 
     def quarantine(self, symbol: str, rejected: Sequence[Rejected], seen_at: str) -> Path:

@@ -1,12 +1,4 @@
-"""Hold resampled candles against an independent source, cell by cell.
-
-exchange-1h and archive-1h are compared at offset 0 with the exchange's or the archive's own candles
-of the interval, FILE.parquet (symbol, candle_begin_time, prices and quantities) at the offsets that
-occur in it, quantclass at every offset.
-
-Exit code 0 only where no candle is missing on either side, prices and counts are equal and sums lie
-within --max-ulp.
-"""
+"""Hold resampled candles against an independent source, cell by cell."""
 
 from __future__ import annotations
 
@@ -30,14 +22,10 @@ from alphaqcm.data_collection.build.candles.references import (
 from alphaqcm.data_collection.build.candles.request import parse_markets
 from alphaqcm.data_collection.build.candles.store import FOLDER, CandleStore
 from alphaqcm.data_collection.commands.data.candles_options import (
-    add_archive_options,
-    add_exchange_option,
-    add_market_options,
     archive_opener,
     read_bases,
 )
 from alphaqcm.data_collection.commands.data.candles_resample import BASE_INTERVAL, make_job
-from alphaqcm.data_collection.commands.options import positive
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
 from alphaqcm.data_collection.exchange.endpoints import TRADE_TYPE_OF_MARKET
@@ -51,33 +39,11 @@ _TIMEOUT = 10.0
 _NAMED = 10
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_options(parser)
-    parser.add_argument(
-        "--reference",
-        required=True,
-        metavar="R",
-        help="exchange-1h, archive-1h, quantclass, or a parquet file",
-    )
-    parser.add_argument("--interval", default="1h", metavar="I", help="(default: %(default)s)")
-    parser.add_argument("--offsets", default="all", metavar="all|0m,5m", help="of quantclass")
-    parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the findings")
-    parser.add_argument(
-        "--max-ulp",
-        type=positive,
-        metavar="N",
-        help="how far sums may lie apart (default: 4, or half the candles of a window)",
-    )
-    add_exchange_option(parser)
-    add_archive_options(parser)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Compare; 0 only where everything is equal."""
     require_folder(arguments.data_root / FOLDER, "a candle store")
     reference = str(arguments.reference)
-    markets = parse_markets(arguments.market)
+    markets = parse_markets(arguments.markets)
     if reference not in ("exchange-1h", "archive-1h", "quantclass"):
         if not reference.endswith(".parquet"):
             raise UsageError(
@@ -88,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"--reference {reference}",
                 expected="the one --market that the file is of",
-                found=arguments.market,
+                found=arguments.markets,
             )
     return asyncio.run(_compare(arguments, reference, markets))
 

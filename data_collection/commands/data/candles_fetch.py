@@ -1,9 +1,4 @@
-"""Fetch candles of whole markets over REST, as fast as the weight limit allows.
-
-Every traded symbol of the quote asset (of futures: perpetual contracts), or those that are named.
-What the store holds is not asked for again; however the fetch ends, what was answered is kept and
-the same command goes on.
-"""
+"""Fetch candles of whole markets over REST, as fast as the weight limit allows."""
 
 from __future__ import annotations
 
@@ -25,11 +20,6 @@ from alphaqcm.data_collection.build.candles.markets import (
 from alphaqcm.data_collection.build.candles.request import CandleRequest
 from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.data_collection.commands.data.candles_options import (
-    add_archive_options,
-    add_exchange_option,
-    add_market_options,
-    add_range_options,
-    add_symbol_names,
     archive_opener,
     read_bases,
     read_request,
@@ -43,32 +33,9 @@ _TIMEOUT = 10.0  # seconds a request may take
 _NAMED = 20
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_options(parser)
-    parser.add_argument(
-        "--quote", default="USDT", metavar="ASSET", help="quote asset (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--interval", default="5m", metavar="I", help="of the candles (default: %(default)s)"
-    )
-    add_range_options(parser)
-    add_symbol_names(parser)
-    add_exchange_option(parser)
-    parser.add_argument(
-        "--seed-from-archive",
-        action="store_true",
-        help="take whole days from the archive first, REST for the rest",
-    )
-    add_archive_options(parser)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="tell what would be asked for, ask for no candle"
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Fetch; 0 when everything that the exchange has is there."""
-    request = read_request(arguments)
+    request = read_request(arguments, arguments.interval)
     if arguments.dry_run:
         return asyncio.run(_fetch(arguments, request))
     with hold_root(arguments.data_root / FOLDER / "_tmp", exclusive=True):

@@ -1,9 +1,4 @@
-"""Make the complete calendar of minutes: the archive's 1m candles with the REST tail.
-
-Every minute from a symbol's first to its last candle; holes hold the last close, have no volume and
-are marked. --split-gaps starts a new epoch (SP0_SYM, SP1_SYM, …) at a hole above two days, or above
-one day with a price more than 10 % away. `candles resample --from holo` folds the result.
-"""
+"""Make the complete calendar of minutes: the archive's 1m candles with the REST tail."""
 
 from __future__ import annotations
 
@@ -15,11 +10,6 @@ from alphaqcm.data_collection.build.candles.markets import BanRecord
 from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.data_collection.commands.data.candles_fetch import Meter
 from alphaqcm.data_collection.commands.data.candles_options import (
-    add_archive_options,
-    add_exchange_option,
-    add_market_options,
-    add_range_options,
-    add_symbol_names,
     archive_opener,
     read_bases,
     read_request,
@@ -29,22 +19,6 @@ from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_
 from alphaqcm.data_collection.process.root_lock import hold_root
 
 _TIMEOUT = 10.0
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_options(parser)
-    parser.add_argument(
-        "--quote", default="USDT", metavar="ASSET", help="quote asset (default: %(default)s)"
-    )
-    add_range_options(parser, days=None)
-    add_symbol_names(parser)
-    parser.add_argument(
-        "--split-gaps", action="store_true", help="cut a symbol into epochs at its long holes"
-    )
-    add_exchange_option(parser)
-    add_archive_options(parser)
-    parser.set_defaults(interval=INTERVAL)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _make(arguments: argparse.Namespace) -> dict[str, HoloResult]:
-    request, root = read_request(arguments), arguments.data_root
+    request, root = read_request(arguments, INTERVAL), arguments.data_root
     meter = Meter()
     async with create_aiohttp_session(_TIMEOUT) as session:
         client = RestClient(session, read_bases(arguments), notify=meter.say)

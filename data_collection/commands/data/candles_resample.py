@@ -1,8 +1,4 @@
-"""Fold stored candles to hours (or other intervals) at every offset.
-
-strict keeps windows that have every candle; seed keeps those that the published pandas program
-keeps (holes inside pass). One file an offset and symbol, and one long file an offset.
-"""
+"""Fold stored candles to hours (or other intervals) at every offset."""
 
 from __future__ import annotations
 
@@ -22,7 +18,6 @@ from alphaqcm.data_collection.build.candles.resample import (
     resample_store,
 )
 from alphaqcm.data_collection.build.candles.store import FOLDER, CandleStore
-from alphaqcm.data_collection.commands.data.candles_options import add_market_options
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.endpoints import TRADE_TYPE_OF_MARKET
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
@@ -35,35 +30,11 @@ BASE_INTERVAL = "5m"
 Make = Callable[[Callable[[str], object]], ResampleResult]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_options(parser)
-    parser.add_argument(
-        "--from",
-        dest="base",
-        default="store",
-        choices=("store", "holo"),
-        help="the fetched 5m candles, or the calendars of `candles holo` (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--interval", default="1h", metavar="I", help="of the windows (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--offsets", default="all", metavar="all|0m,5m", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--holes",
-        default=WindowRule.STRICT.value,
-        choices=[rule.value for rule in WindowRule],
-        help="which windows are kept (default: %(default)s)",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Resample every market that has candles; 0 when all were made."""
     root = arguments.data_root
     require_folder(root / FOLDER, "a candle store")
-    makers = [_maker(arguments, market) for market in parse_markets(arguments.market)]
+    makers = [_maker(arguments, market) for market in parse_markets(arguments.markets)]
     there = [(source, make) for source, make in makers if source.symbols()]
     if not there:
         raise UsageError(
