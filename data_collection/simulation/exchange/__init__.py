@@ -5,8 +5,9 @@
     with Exchange(ExchangeSpec(speed=60, size=UniverseSize(spot=380, um=300))) as exchange:
         exchange.url        # REST at the real paths; WebSockets below /spot-ws, /um-ws, /cm-ws
 
-Beside the exchange's own paths: `GET /__clock__`, `GET /__truth__/klines` and
-`/__truth__/aggTrades` (market, symbol, interval, startTime, endTime; no limit),
+Beside the exchange's own paths: `GET /__clock__` (`POST {"advance_ms": …}` moves it),
+`GET /__truth__/klines` and `/__truth__/aggTrades` (market, symbol, interval, startTime, endTime;
+no limit),
 `GET /__stats__[?pages=1]`, `DELETE /__stats__`, `GET|POST|DELETE /__fault__`, `GET /__faults__`.
 """
 

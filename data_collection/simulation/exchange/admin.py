@@ -30,6 +30,10 @@ class AdminDesk:
             match request.method, request.path:
                 case "GET", "/__clock__":
                     return _json(state.clock.picture())
+                case "POST", "/__clock__":
+                    words = orjson.loads(await request.read())
+                    state.clock.advance(float(words["advance_ms"]))
+                    return _json(state.clock.picture())
                 case "GET", "/__stats__":
                     pages = request.query.get("pages") == "1"
                     return _json(state.stats.picture(state.weights, pages=pages))
@@ -54,7 +58,7 @@ class AdminDesk:
                     return _json({"error": f"no such path: {request.path}"}, 404)
         except ApiError as error:
             return _json({"code": error.code, "msg": error.text}, error.status)
-        except (UsageError, ValueError) as error:
+        except (UsageError, ValueError, KeyError, TypeError) as error:
             return _json({"error": str(error)}, 400)
 
     def _ask(self, request: web.BaseRequest) -> Ask:

@@ -16,6 +16,8 @@ from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub
 from alphaqcm.data_collection.simulation.exchange.sockets.pump import Pump
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeSpec, ExchangeState
 
+_PATIENCE_S = 0.5  # with requests that are still being answered when it stops
+
 
 class ExchangeServer:
     """Serves one exchange on the running event loop, from `start` to `stop`."""
@@ -24,10 +26,12 @@ class ExchangeServer:
         self._host, self._port = host, port
         self._admin, self._rest = AdminDesk(state), RestDesk(state)
         hub = Hub(state)
-        self._door, self._pump = SocketDoor(state, hub), Pump(state, hub)
+        self._door, self.pump = SocketDoor(state, hub), Pump(state, hub)
         self._hub = hub
         self._pumping: asyncio.Task[None] | None = None
-        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None))
+        self._runner = web.ServerRunner(
+            web.Server(self._answer, access_log=None), shutdown_timeout=_PATIENCE_S
+        )
         self.url = ""
 
     async def start(self) -> None:
@@ -37,16 +41,17 @@ class ExchangeServer:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-        self._pumping = asyncio.create_task(self._pump.run())
-        self._pumping.add_done_callback(self._ended)
+        self._pumping = asyncio.create_task(self.pump.run())
 
-    @staticmethod
-    def _ended(pumping: asyncio.Task[None]) -> None:
-        """A pump that fails ends the server: silence would look like a fault of the exchange."""
-        if not pumping.cancelled() and (error := pumping.exception()):
-            pumping.get_loop().call_exception_handler(
-                {"message": "the exchange's pump failed", "exception": error}
-            )
+    async def serve_until(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`; what makes the streams fail is raised."""
+        if self._pumping is None:
+            return
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({waiting, self._pumping}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._pumping.done():
+            self._pumping.result()
 
     async def stop(self) -> None:
         """Close every connection."""
@@ -79,7 +84,8 @@ class Exchange:
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
         self._ready = threading.Event()
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
+        self.pump: Pump
         self.url = ""
 
     def start(self) -> None:
@@ -90,9 +96,12 @@ class Exchange:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop serving; open connections are closed."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        """Stop serving; open connections are closed. Raises what made the streams fail."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def __enter__(self) -> Self:
         self.start()
@@ -109,14 +118,14 @@ class Exchange:
         server = ExchangeServer(self.state, *self._address)
         try:
             await server.start()
-        except OSError as error:
-            self._failure = error
+            self.url, self.pump = server.url, server.pump
             self._ready.set()
-            return
-        self.url = server.url
-        self._ready.set()
-        await self._stopping.wait()
-        await server.stop()
+            await server.serve_until(self._stopping)
+        except Exception as error:  # noqa: BLE001 (told to the thread that starts or stops)
+            self._failure = error
+        finally:
+            self._ready.set()
+            await server.stop()
 
 
 async def serve_until(
@@ -130,6 +139,6 @@ async def serve_until(
     await server.start()
     try:
         told(server.url)
-        await stopping.wait()
+        await server.serve_until(stopping)
     finally:
         await server.stop()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
-from alphaqcm.data_collection.simulation.exchange.tape.trades import Bars, Trades
+from alphaqcm.data_collection.simulation.exchange.tape.trades import Bars, Ints, Trades
 
 
 def writer(decimals: int, places: int | None = None) -> Callable[[int], str]:
@@ -56,29 +58,53 @@ def scales_of(listing: Listing) -> Scales:
     return found
 
 
+def decimal_column(values: Ints, decimals: int, places: int) -> pa.Array:
+    """Whole numbers from 0 on as text with `places` decimals, all at once."""
+    padding = "0" * (places - decimals)
+    if decimals == 0:
+        whole = pc.cast(pa.array(values), pa.string())
+        return pc.binary_join_element_wise(whole, padding, ".") if padding else whole
+    scale = 10**decimals
+    # one in front keeps the leading zeros of the fraction; it is cut off again
+    fraction = pc.cast(pa.array(values % scale + scale), pa.string())
+    fraction = pc.utf8_slice_codeunits(fraction, 1)
+    text = pc.binary_join_element_wise(
+        pc.cast(pa.array(values // scale), pa.string()), fraction, "."
+    )
+    return pc.binary_join_element_wise(text, padding, "") if padding else text
+
+
 def kline_rows(bars: Bars, listing: Listing, unit: int = 1) -> list[str]:
     """Candles as the rows of `klines`; `unit` 1000 gives microseconds."""
-    scales = scales_of(listing)
-    price, quantity, amount = scales.price, scales.quantity, scales.amount
-    starts, ends = (bars.start * unit).tolist(), (bars.end * unit - 1).tolist()
-    columns = zip(
-        starts,
-        map(price, bars.open.tolist()),
-        map(price, bars.high.tolist()),
-        map(price, bars.low.tolist()),
-        map(price, bars.close.tolist()),
-        map(quantity, bars.volume.tolist()),
-        ends,
-        map(amount, bars.amount.tolist()),
-        bars.count.tolist(),
-        map(quantity, bars.buy_volume.tolist()),
-        map(amount, bars.buy_amount.tolist()),
-        strict=True,
+    if not len(bars):
+        return []
+    spot = listing.market is Market.SPOT
+
+    def column(values: Ints, decimals: int) -> pa.Array:
+        return decimal_column(values, decimals, 8 if spot else decimals)
+
+    def whole(values: Ints) -> pa.Array:
+        return pc.cast(pa.array(values), pa.string())
+
+    price, quantity = listing.price_decimals, listing.quantity_decimals
+    amount = listing.quote_decimals
+    cells = pc.binary_join_element_wise(
+        column(bars.open, price),
+        column(bars.high, price),
+        column(bars.low, price),
+        column(bars.close, price),
+        column(bars.volume, quantity),
+        '","',
     )
-    return [
-        f'[{t},"{o}","{h}","{l}","{c}","{v}",{T},"{q}",{n},"{V}","{Q}","0"]'
-        for t, o, h, l, c, v, T, q, n, V, Q in columns  # noqa: E741
-    ]
+    takers = pc.binary_join_element_wise(
+        column(bars.buy_volume, quantity), column(bars.buy_amount, amount), '","'
+    )
+    rows = pc.binary_join_element_wise(
+        "[", whole(bars.start * unit), ',"', cells, '",', whole(bars.end * unit - 1), ',"',
+        column(bars.amount, amount), '",', whole(bars.count), ',"', takers, '","0"]', "",
+    )  # fmt: skip
+    texts: list[str] = rows.to_pylist()
+    return texts
 
 
 def array(rows: list[str]) -> bytes:

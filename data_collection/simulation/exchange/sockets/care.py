@@ -25,7 +25,6 @@ class WireCare:
 
     def __init__(self, state: ExchangeState, hub: Hub) -> None:
         self._state, self._hub = state, hub
-        self._closing: set[asyncio.Task[bool]] = set()
 
     def step(self, now_ms: int) -> None:
         """Ping, end, strike and flush."""
@@ -42,9 +41,7 @@ class WireCare:
         self._state.stats.cut_off[why] += 1
         wire.flush(self._state.stats, self._state.clock.now())
         self._hub.remove(wire)
-        task = asyncio.ensure_future(wire.socket.close(code=code, message=why.encode()))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        wire.closing = asyncio.ensure_future(wire.socket.close(code=code, message=why.encode()))
 
     def _abort(self, wire: Wire, why: str, *, reset: bool = False) -> None:
         self._state.stats.cut_off[why] += 1

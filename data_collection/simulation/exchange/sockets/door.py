@@ -68,6 +68,8 @@ class SocketDoor:
             await self._converse(wire, [name for name in names if name])
         finally:
             self._hub.remove(wire)
+            if wire.closing is not None:
+                await wire.closing
         return socket
 
     def _may_connect(self, address: str, now_ms: int) -> bool:

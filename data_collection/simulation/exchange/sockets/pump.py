@@ -26,7 +26,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, M
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Trades
 
 _STEP_MS = 100.0  # of the exchange's clock
-_SHORTEST_S = 0.005  # of real time
+_SHORTEST_S, _LONGEST_S = 0.005, 0.05  # of real time
 _PREPARE_MS = 20_000  # between two looks whether the next minutes' trades are made
 _REPLAYED_MS = 2 * HOUR_MS  # a longer window is brought up to now from the truth
 
@@ -55,9 +55,14 @@ class Pump:
         self._seen = -1
         self._last_ms = state.clock.now_ms()
 
+    @property
+    def played_ms(self) -> int:
+        """Up to when everything has been sent."""
+        return self._last_ms
+
     async def run(self) -> None:
         """Step until cancelled."""
-        real = max(_SHORTEST_S, _STEP_MS / 1000 / self._state.clock.speed)
+        real = min(_LONGEST_S, max(_SHORTEST_S, _STEP_MS / 1000 / self._state.clock.speed))
         loop = asyncio.get_running_loop()
         due = loop.time()
         prepared_ms = self._last_ms

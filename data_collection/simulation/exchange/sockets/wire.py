@@ -59,6 +59,7 @@ class Wire:
     held_until_ms: float = 0  # a stall
     half_open: bool = False
     cut_at_ms: float | None = None  # a planned shutdown
+    closing: asyncio.Task[bool] | None = None
 
     def flush(self, stats: Stats, now_ms: float) -> None:
         """Write what waits, in one piece."""

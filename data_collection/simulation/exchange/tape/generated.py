@@ -15,6 +15,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.protocol import (
 )
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Bars, Ints
 
+_LATEST_MS = 13  # after its hour, at most, a settlement comes
 _SPECIAL_EVERY = 37  # one settlement in so many of a stock perpetual is a special one
 
 
@@ -44,11 +45,12 @@ class GeneratedTape(TradeProcess):
         if not listing.has_funding:
             return []
         step = listing.funding_hours * HOUR_MS
-        start_ms, end_ms = max(start_ms - 13, listing.onboard_ms), min(end_ms, listing.end_ms)
-        numbers = np.arange(-(-start_ms // step), max(0, -(-end_ms // step)), dtype=np.int64)
+        start_ms, end_ms = max(start_ms, listing.onboard_ms), min(end_ms, listing.end_ms)
+        first = -(-(start_ms - _LATEST_MS) // step)
+        numbers = np.arange(first, max(first, -(-end_ms // step)), dtype=np.int64)
         if not len(numbers):
             return []
-        late = np.abs(self.unit(listing, numbers, 41) * 14).astype(np.int64)
+        late = np.abs(self.unit(listing, numbers, 41) * (_LATEST_MS + 1)).astype(np.int64)
         rates = np.rint((1e-4 + 3e-4 * self.unit(listing, numbers, 42)) * SCALE).astype(np.int64)
         marks = self.reference(listing, Reference.MARK, numbers * step)
         rows = [

@@ -1,8 +1,8 @@
 """Trades without end or memory: those of any block of minutes follow from seed and symbol.
 
 A block has a fixed number of trades, shuffled over its minutes by a hash, so that ids, which count
-from the epoch, need no history. The price is a sum of waves of hashed lattice values (periods from
-three minutes to a month), so that it is known at any moment alone.
+from the epoch, need no history. The price is a sum of waves of hashed values (periods from three
+minutes to a month), so that it is known at any moment alone.
 """
 
 from __future__ import annotations
@@ -17,38 +17,23 @@ from alphaqcm.data_collection.simulation.exchange.tape.intervals import MINUTE_M
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
 from alphaqcm.data_collection.simulation.exchange.tape.protocol import Liquidation
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Ints, Trades
+from alphaqcm.data_collection.simulation.exchange.tape.waves import (
+    Hash,
+    hashed,
+    unit,
+    wave,
+    wave_of_blocks,
+)
 
-_WAVES = (3, 15, 60, 240, 1440, 10_080, 43_200)  # periods in minutes
 _CHUNK = 20_000  # minutes made at once: bounds the memory of a long range
 _PREMIUM_MS = 15 * MINUTE_MS  # between the values that the premium passes through
 _FILLS = (1, 1, 2, 1, 3, 1, 1, 4)  # trades behind one aggregated trade
 _NOTIONAL = 2_000.0  # of an ordinary trade, in quote currency
 
-Hash = NDArray[np.uint64]
-
-
-def _mixed(values: Hash) -> Hash:
-    """Bits spread over the whole word (the finaliser of splitmix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-def _hashed(seeds: Hash, numbers: Ints, purpose: int) -> Hash:
-    """A hash for each number; seeds and numbers broadcast."""
-    salt = np.uint64((purpose * 0x9E3779B97F4A7C15) & (2**64 - 1))
-    return _mixed(_mixed(numbers.astype(np.uint64) + salt) ^ seeds)
-
-
-def _unit(seeds: Hash, numbers: Ints, purpose: int) -> NDArray[np.float64]:
-    """Uniform in [-1, 1)."""
-    top = (_hashed(seeds, numbers, purpose) >> np.uint64(11)).astype(np.float64)
-    return top * (2.0 / 2**53) - 1.0
-
 
 def _premium(keys: Hash, moments: Ints) -> NDArray[np.float64]:
     number, within = moments // _PREMIUM_MS, moments % _PREMIUM_MS
-    left, right = _unit(keys, number, 40), _unit(keys, number + 1, 40)
+    left, right = unit(keys, number, 40), unit(keys, number + 1, 40)
     share: NDArray[np.float64] = 1e-4 + 4e-4 * (left + (right - left) * (within / _PREMIUM_MS))
     return share
 
@@ -113,7 +98,7 @@ class TradeProcess:
     def wave(self, listing: Listing, moments: Ints) -> NDArray[np.float64]:
         """The logarithm of the price over its level at moments (ms)."""
         seeds = np.full(len(moments), self.key(listing), dtype=np.uint64)
-        return self._wave(seeds, moments / MINUTE_MS) * listing.volatility
+        return wave(seeds, moments / MINUTE_MS) * listing.volatility
 
     def marks(self, listings: Sequence[Listing], moment_ms: int) -> tuple[Ints, Ints]:
         """Mark and index price of many listings at one moment, in 1e-8."""
@@ -121,7 +106,7 @@ class TradeProcess:
         swing = np.array([one.volatility for one in listings])
         level = np.array([one.price for one in listings])
         moments = np.full(len(listings), moment_ms, dtype=np.int64)
-        index = level * np.exp(self._wave(keys, moments / MINUTE_MS) * swing)
+        index = level * np.exp(wave(keys, moments / MINUTE_MS) * swing)
         mark = index * (1 + _premium(keys, moments) / 2)
         return np.rint(mark * 1e8).astype(np.int64), np.rint(index * 1e8).astype(np.int64)
 
@@ -135,7 +120,7 @@ class TradeProcess:
         """Forced orders in [start, end), by time; about one in twenty minutes of a listing."""
         keys = np.array([self.key(one) for one in listings], dtype=np.uint64)[:, None]
         seconds = np.arange(start_ms // 1000, -(-end_ms // 1000), dtype=np.int64)[None, :]
-        draw = _hashed(keys, seconds, 60)
+        draw = hashed(keys, seconds, 60)
         rows = []
         for row, column in np.argwhere(draw % np.uint64(1200) == 0).tolist():
             listing, bits = listings[row], int(draw[row, column]) >> 16
@@ -152,7 +137,7 @@ class TradeProcess:
     def unit(self, listing: Listing, numbers: Ints, purpose: int) -> NDArray[np.float64]:
         """Hashed values in [-1, 1), for whatever else a listing needs."""
         seeds = np.full(len(numbers), self.key(listing), dtype=np.uint64)
-        return _unit(seeds, numbers, purpose)
+        return unit(seeds, numbers, purpose)
 
     def _flat(self, listing: Listing, numbers: Ints) -> Trades:
         return self.rows([listing] * len(numbers), numbers).take(slice(None))
@@ -163,32 +148,32 @@ class TradeProcess:
         keys = np.array([self.key(one) for one in listings], dtype=np.uint64)[:, None]
         number = numbers[:, None]
         slots = number * self._minutes + np.arange(self._minutes)
-        order = np.argsort(_hashed(keys, slots, 1), axis=1, kind="stable")
+        order = np.argsort(hashed(keys, slots, 1), axis=1, kind="stable")
         minute = np.repeat(slots.ravel(), self._share[order].ravel()).reshape(rows, size)
         ids = number * size + np.arange(size)
-        offset = (_hashed(keys, ids, 2) % np.uint64(MINUTE_MS)).astype(np.int64)
+        draw = hashed(keys, ids, 2)  # all of a trade comes from its bits
+        offset = ((draw & np.uint64(0xFFFFFF)) % np.uint64(MINUTE_MS)).astype(np.int64)
         time = np.sort(minute * MINUTE_MS + offset, axis=1)
-        order = np.argsort(_hashed(keys, ids, 3), axis=1, kind="stable")
+        order = np.argsort(draw, axis=1, kind="stable")
         fills = self._fills[order]
         last_id = number * self._fill_total + np.cumsum(fills, axis=1) - 1
-        price = self._prices(listings, keys, minute, time, ids)
-        quantity = self._quantities(listings, keys, ids)
+        price = self._prices(listings, keys, minute, time, draw)
+        quantity = self._quantities(listings, draw)
         size_of = np.array([one.contract_size for one in listings], dtype=np.int64)[:, None]
         amount = price * quantity
         if size_of.any():
             scale = 10.0 ** np.array([one.price_decimals for one in listings])[:, None]
             in_base = np.rint(quantity * size_of * 1e8 * scale / price).astype(np.int64)
             amount = np.where(size_of > 0, in_base, amount)
-        maker = (_hashed(keys, ids, 5) & np.uint64(1)).astype(np.int64)
+        maker = (draw >> np.uint64(24) & np.uint64(1)).astype(np.int64)
         columns = (time, ids, price, quantity, amount, last_id - fills + 1, last_id, maker)
         return Trades(*(column.ravel() for column in columns))
 
     def _prices(
-        self, listings: Sequence[Listing], keys: Hash, minute: Ints, time: Ints, ids: Ints
+        self, listings: Sequence[Listing], keys: Hash, minute: Ints, time: Ints, draw: Hash
     ) -> Ints:
         first = minute[:, :1] - minute[:, :1] % self._minutes
-        edges = first + np.arange(self._minutes + 1)
-        at_edges = self._wave(keys, edges.astype(np.float64))
+        at_edges = wave_of_blocks(keys, first, self._minutes)
         row = np.arange(len(minute))[:, None]
         left = at_edges[row, minute - first]
         right = at_edges[row, minute - first + 1]
@@ -196,13 +181,13 @@ class TradeProcess:
         swing = np.array([one.volatility for one in listings])[:, None]
         level = np.array([one.price * 10**one.price_decimals / one.tick for one in listings])
         ticks = np.rint(level[:, None] * np.exp(swing * (left + (right - left) * share)))
-        jitter = (_hashed(keys, ids, 6) % np.uint64(5)).astype(np.int64) - 2
+        jitter = ((draw >> np.uint64(25) & np.uint64(0xFFFF)) % np.uint64(5)).astype(np.int64) - 2
         tick = np.array([one.tick for one in listings], dtype=np.int64)[:, None]
         prices: Ints = np.maximum(1, ticks.astype(np.int64) + jitter) * tick
         return prices
 
     @staticmethod
-    def _quantities(listings: Sequence[Listing], keys: Hash, ids: Ints) -> Ints:
+    def _quantities(listings: Sequence[Listing], draw: Hash) -> Ints:
         ordinary = [
             _NOTIONAL / one.contract_size
             if one.contract_size
@@ -210,18 +195,6 @@ class TradeProcess:
             for one in listings
         ]
         most = np.array([max(2, int(2 * lots)) for lots in ordinary], dtype=np.uint64)[:, None]
-        draw = _hashed(keys, ids, 4)
-        lots = (draw % most).astype(np.int64) + 1
-        big = ((draw >> np.uint64(50)) & np.uint64(31)) == 0
+        lots = ((draw >> np.uint64(20)) % most).astype(np.int64) + 1
+        big = (draw >> np.uint64(59)) == 0
         return np.where(big, lots * 20, lots)
-
-    @staticmethod
-    def _wave(seeds: Hash, minutes: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = np.zeros(minutes.shape)
-        for purpose, period in enumerate(_WAVES, start=16):
-            place = minutes / period
-            below = np.floor(place)
-            left = _unit(seeds, below.astype(np.int64), purpose)
-            right = _unit(seeds, below.astype(np.int64) + 1, purpose)
-            total += np.sqrt(period / 1440) * 0.7 * (left + (right - left) * (place - below))
-        return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from alphaqcm.data_collection.simulation.exchange.tape.archive import (
     Part,
     Tree,
 )
+from alphaqcm.data_collection.simulation.exchange.tape.census import listings_of
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS, MINUTE_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import (
     FOREVER_MS,
-    ContractType,
     Listing,
     Market,
 )
@@ -31,7 +30,6 @@ from alphaqcm.data_collection.simulation.exchange.tape.protocol import (
     Settlement,
 )
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Bars, Ints, Trades
-from alphaqcm.data_collection.simulation.exchange.tape.universe import QUOTES
 
 _REFERENCE_FILES = {
     Reference.MARK: "markPriceKlines",
@@ -56,53 +54,7 @@ class RecordedTape:
 
     def listings(self) -> tuple[Listing, ...]:
         """Every symbol of the tree; decimals and life are those of its rows."""
-        return tuple(
-            listing
-            for market in Market
-            for symbol in self.tree.by_symbol(market)
-            if (listing := self._listing(market, symbol)) is not None
-        )
-
-    def _listing(self, market: Market, symbol: str) -> Listing | None:
-        traded = bool(self.tree.parts(market, "aggTrades", symbol))
-        kind, names = ("aggTrades", TRADE_COLUMNS) if traded else ("klines", KLINE_COLUMNS)
-        price, quantity, amount, first, last, level = 0, 0, 0, FOREVER_MS, 0, 1
-        for _, columns in self.tree.rows(market, kind, symbol, names):
-            time = columns["time" if traded else "start"]
-            if not len(time):
-                continue
-            price = max(price, _decimals(columns["price" if traded else "open"]))
-            quantity = max(quantity, _decimals(columns["quantity" if traded else "volume"]))
-            if not traded:
-                price = max(price, *(_decimals(columns[name]) for name in _SAMPLES))
-                amount = max(amount, _decimals(columns["amount"]), _decimals(columns["buy_amount"]))
-            first, last = min(first, int(time.min())), max(last, int(time.max()))
-            level = int(columns["price" if traded else "close"][-1])
-        if not last:
-            return None
-        base, quote = _assets(market, symbol)
-        ends = self.tree.parts(market, kind, symbol)[-1].end_ms < self.end_ms
-        return Listing(
-            market=market,
-            symbol=symbol,
-            base=base,
-            quote=quote,
-            price=level / 10**DECIMALS,
-            price_decimals=max(price, amount - quantity),
-            tick=1,
-            quantity_decimals=quantity,
-            onboard_ms=first - first % MINUTE_MS,
-            end_ms=last - last % MINUTE_MS + MINUTE_MS if ends else FOREVER_MS,
-            contract_type=_contract(market, symbol),
-            contract_size=(100 if base == "BTC" else 10) if market is Market.CM else 0,
-            funding_hours=self._hours(market, symbol),
-        )
-
-    def _hours(self, market: Market, symbol: str) -> int:
-        for _, columns in self.tree.rows(market, "fundingRate", symbol, FUNDING_COLUMNS):
-            if len(columns["hours"]):
-                return int(columns["hours"][-1])
-        return 8
+        return listings_of(self.tree, self.end_ms)
 
     def trades(self, listing: Listing, start_ms: int, end_ms: int) -> Trades:
         """The trades of [start, end)."""
@@ -300,26 +252,3 @@ class RecordedTape:
 
 def _falls(values: Ints) -> bool:
     return bool(len(values) > 1 and (np.diff(values) <= 0).any())
-
-
-def _decimals(values: Ints) -> int:
-    """How many decimals numbers in 1e-8 need."""
-    for decimals in range(DECIMALS):
-        if not (values % 10 ** (DECIMALS - decimals)).any():
-            return decimals
-    return DECIMALS
-
-
-def _assets(market: Market, symbol: str) -> tuple[str, str]:
-    name = re.sub(r"_.*", "", symbol)
-    if market is Market.CM:
-        return name.removesuffix("USD"), "USD"
-    quote = next((quote for quote in QUOTES if name.endswith(quote)), "USDT")
-    return name.removesuffix(quote) or name, quote
-
-
-def _contract(market: Market, symbol: str) -> ContractType:
-    if market is Market.SPOT:
-        return ContractType.NONE
-    dated = "_" in symbol and not symbol.endswith("_PERP")
-    return ContractType.CURRENT_QUARTER if dated else ContractType.PERPETUAL
