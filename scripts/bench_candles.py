@@ -167,10 +167,8 @@ def bench_memory(folder: Path) -> None:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             resample_store(job_of(store, folder / f"made{symbols}"), lambda _: None)
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            print(
-                f"resample of {symbols} symbols: {after / 1024:.0f} MB, {(after - before) / 1024:.0f} more",
-                flush=True,
-            )
+            told = f"{after / 1024:.0f} MB, {(after - before) / 1024:.0f} of it by resample"
+            print(f"{symbols} symbols: {told}", flush=True)
             os._exit(0)
         os.waitpid(pid, 0)
 

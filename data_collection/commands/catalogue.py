@@ -17,7 +17,7 @@ _ORDER = (
     "run", "build", "update", "symbols", "plan", "fetch", "candles fetch", "candles resample",
     "candles compare", "candles holo", "ledger", "verify", "minutes", "worker", "workers",
     "monitor", "columns", "check", "info", "sql", "export", "training-set", "config",
-    "completion", "docs", "sample", "mirror",
+    "completion", "docs", "sample", "mirror", "exchange",
 )  # fmt: skip
 
 

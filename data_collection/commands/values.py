@@ -49,6 +49,15 @@ def day(text: str) -> date:
     return found
 
 
+def instant_ms(text: str) -> int:
+    """A date or an ISO instant (UTC where no zone is said), in milliseconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("a date or an ISO instant such as 2024-02-29T12:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number from `least` to `most`."""
 

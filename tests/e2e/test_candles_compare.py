@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -30,12 +31,18 @@ def fetched(server: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def root(server: Exchange, fetched: Path) -> Path:
-    """Resampled anew for each test: some change a file."""
+@pytest.fixture(scope="module")
+def resampled(server: Exchange, fetched: Path) -> Path:
     done = candles(server, fetched, "resample", "--market", "um")
     assert done.returncode == 0, done.stderr
     return fetched
+
+
+@pytest.fixture
+def root(resampled: Path, tmp_path: Path) -> Path:
+    """A copy for each test: some change a file."""
+    shutil.copytree(resampled, tmp_path / "root")
+    return tmp_path / "root"
 
 
 def rewrite(path: Path, frame: pl.DataFrame) -> None:
