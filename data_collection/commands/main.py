@@ -29,10 +29,10 @@ examples:
   alphaqcm run --symbols BTCUSDT,ETHUSDT --start -90d --end yesterday"""
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The parser of the command's first word."""
+def command_line(family: str = "") -> argparse.ArgumentParser:
+    """The parser of the command's first word, or of the second of a family such as `candles`."""
     parser = argparse.ArgumentParser(
-        prog="alphaqcm",
+        prog=f"alphaqcm {family}".strip(),
         description="Binance's public archive, turned into research-ready hourly data.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -40,7 +40,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"alphaqcm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.text, description=command.text, add_help=False)
+        if name.startswith(family):
+            word = name.removeprefix(family).strip()
+            commands.add_parser(word, help=command.text, description=command.text, add_help=False)
     return parser
 
 
@@ -49,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if " ".join(words[:2]) in COMMANDS:  # a command of two words: `candles fetch`
         words = [" ".join(words[:2]), *words[2:]]
+    if words and any(name.startswith(f"{words[0]} ") for name in COMMANDS):
+        command_line(f"{words[0]} ").parse_args(words[1:])  # exits, as no second word fits
     if not words or words[0] not in COMMANDS:
         command_line().parse_args(words)  # help, version or a usage error: exits
     return run_command(COMMANDS[words[0]], words[1:], prog=f"alphaqcm {words[0]}")
