@@ -49,13 +49,16 @@ def day(text: str) -> date:
     return found
 
 
-def instant_ms(text: str) -> int:
-    """A date or an ISO instant (UTC where no zone is said), in milliseconds since the epoch."""
+def instant(text: str) -> datetime:
+    """A moment: an ISO instant, in UTC where no zone is said, or a day's first."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError("a date or an ISO instant such as 2024-02-29T12:00:00Z") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        raise ValueError("an instant such as 2026-05-20T12:00 or a day, in UTC") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.date() < EARLIEST:
+        raise ValueError(f"an instant from {EARLIEST} on")
+    return found
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

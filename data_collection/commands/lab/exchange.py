@@ -1,4 +1,4 @@
-"""Serve a simulated exchange: Binance's REST and WebSocket interface over simulated trades."""
+"""Serves a simulated exchange: Binance's REST and WebSockets over simulated trades."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import asyncio
 import signal
 
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.simulation.exchange import (
+    ExchangeSpec,
+    ExchangeState,
+    KlinePush,
+    Scenario,
+    UniverseSize,
+    serve_until,
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from alphaqcm.data_collection.simulation.exchange import (
-        ExchangeSpec,
-        ExchangeState,
-        KlinePush,
-        Scenario,
-        UniverseSize,
-        serve_until,
-    )
-
-    if not 0 <= arguments.port < 65536:
-        raise UsageError("--port", expected="a port from 0 to 65535", found=str(arguments.port))
     scenario = Scenario.load(arguments.scenario) if arguments.scenario else Scenario()
     state = ExchangeState(
         ExchangeSpec(
             tape=arguments.tape,
-            start_ms=arguments.start,
+            start_ms=int(arguments.start.timestamp() * 1000) if arguments.start else None,
             speed=arguments.speed,
             seed=arguments.seed,
             size=UniverseSize(arguments.spot, arguments.um, arguments.cm),
