@@ -10,9 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
-from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.build.candles.resample import ResampleJob
-from alphaqcm.data_collection.build.candles.seed import to_candles
+from alphaqcm.data_collection.build.candles.seed import listed_files, to_candles
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.pages import plan_pages
@@ -90,16 +89,12 @@ def archive_pair(hours: Hours, archive: Archive, market: Market, symbol: str) ->
     """
     ours = hours.read(0, symbol)
     series = Series(market, DataType.KLINES, symbol, hours.job.interval)
-    listed = archive.periods(series)
-    if not ours.height or not listed:
+    if not ours.height:
         return None
-    first = max(ours["candle_begin_time"][0].date(), min(period.start for period in listed))
-    last = min(ours["candle_begin_time"][-1].date(), max(period.end for period in listed))
-    if first > last:
+    begins = ours["candle_begin_time"]
+    files = list(listed_files(archive, series, begins[0].date(), begins[-1].date()))
+    if not files:
         return None
-    files = [
-        file for file in wanted_files(series, (first, last), listed, {}) if file.period in listed
-    ]
     interval_ms = interval_us(hours.job.interval) // 1000
     frames = [
         to_candles(read_archive(item.path, file).frame, interval_ms)

@@ -13,12 +13,14 @@ from datetime import date
 import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
-from alphaqcm.data_collection.archive.plan import wanted_files
+from alphaqcm.data_collection.archive.plan import known_gaps, wanted_files
 from alphaqcm.data_collection.build.candles.spans import Stretch, subtract, union
 from alphaqcm.data_collection.build.candles.store import CandleStore, Covered
 from alphaqcm.data_collection.exchange.clock import utc
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.csv_reader import read_archive
@@ -102,20 +104,26 @@ def _seed_symbol(
 
 
 def _files(archive: Archive, series: Series, missing: Sequence[Stretch]) -> Iterator[ArchiveFile]:
+    for begin, end in missing:
+        yield from listed_files(archive, series, _day(begin), _day(end - 1))
+
+
+def listed_files(
+    archive: Archive, series: Series, first: date, last: date
+) -> Iterator[ArchiveFile]:
+    """The files of a series that the archive lists and that cover the days of first..last."""
     listed = archive.periods(series)
     if not listed:
         return
-    records = {record.key: record for record in archive.ledger.of_series(series)}
-    first = min(period.start for period in listed)
-    last = max(period.end for period in listed)
-    for begin, end in missing:
-        days = (max(_day(begin), first), min(_day(end - 1), last))
-        if days[0] <= days[1]:
-            yield from (
-                file
-                for file in wanted_files(series, days, listed, records)
-                if file.period in listed
-            )
+    first = max(first, min(period.start for period in listed))
+    last = min(last, max(period.end for period in listed))
+    if first > last:
+        return
+    gaps = known_gaps(archive.ledger.of_series(series))
+    months = list(months_between(first, last))
+    for file in wanted_files(series, months, listed, gaps, DateRange(first, last)):
+        if file.period in listed:
+            yield file
 
 
 def _day(moment_ms: int) -> date:
