@@ -30,7 +30,7 @@ class View:
 
 
 def views(layout: Layout) -> Iterator[View]:
-    """The views of every layer that has files, in the order of the road."""
+    """The views of every layer that has files, in the order they are made."""
     for layer in layers(layout):
         yield from _view(layer)
     for name, table in final_tables(layout):
