@@ -12,7 +12,10 @@ import duckdb
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
 from alphaqcm.pipeline.features.columns import REGISTRY, DType
-from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.layout import LAYERS, Layout
+from alphaqcm.pipeline.storage.proof import damaged
+from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.tables.audit import audit_layers
 
 _SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
 
@@ -101,6 +104,24 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def require_whole(layout: Layout, connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Prove the files of the layers that a query names; raises `DamagedFile` for the first damaged.
+
+    DuckDB itself verifies nothing that it reads.
+    """
+    try:
+        named = connection.get_table_names(text)
+    except duckdb.Error:
+        return  # told by `query`
+    views_of = {each.view: each.name for each in LAYERS if each.view}
+    wanted = {views_of[name] for name in named if name in views_of}
+    if any(name.startswith("final") for name in named):
+        wanted.add("final")
+    for found in audit_layers(layout, wanted):
+        if found.proof is Proof.DAMAGED:
+            raise damaged(found.path)
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRelation:
