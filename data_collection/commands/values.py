@@ -50,6 +50,18 @@ def day(text: str) -> date:
     return found
 
 
+def instant(text: str) -> datetime:
+    """A moment: an ISO instant, in UTC where no zone is said, or a day's first."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("an instant such as 2026-05-20T12:00 or a day, in UTC") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.date() < EARLIEST:
+        raise ValueError(f"an instant from {EARLIEST} on")
+    return found
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number from `least` to `most`."""
 

@@ -103,6 +103,10 @@ class TaskRunner:
             return self._current_hourly(task)
         return self._current_factors(task)
 
+    def is_damaged(self, task: Task) -> bool:
+        """Whether a month file of a MONTH task lies there and is not what was written."""
+        return any(examine(one.path).proof is Proof.DAMAGED for one in self._months(task))
+
     def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
         """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
         series = {task: task.series(self.settings.market) for task in tasks}
@@ -119,10 +123,6 @@ class TaskRunner:
             )
             for task, one in series.items()
         }
-
-    def is_damaged(self, task: Task) -> bool:
-        """Whether a month file of a MONTH task lies there and is not what was written."""
-        return any(examine(month.path).proof is Proof.DAMAGED for month in self._months(task))
 
     def find_files(self) -> list[ArchiveFile]:
         """Every archive file of the run; raises `UsageError` for symbols of which there is none."""
@@ -179,13 +179,8 @@ class TaskRunner:
         months = [read_frame(file) for _, file in self.month_files(task.series_type, task.symbol)]
         frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
         notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
-        outcome = Outcome(
-            TaskResult.DONE,
-            built=1,
-            rows=frame.height,
-            output=str(artifact.path),
-            notes=notes,
-        )
+        output = str(artifact.path)
+        outcome = Outcome(TaskResult.DONE, built=1, rows=frame.height, output=output, notes=notes)
         hourly.write_hourly(
             frame,
             artifact,

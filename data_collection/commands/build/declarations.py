@@ -104,7 +104,8 @@ UPDATE_COMMAND = Command(
 Lists the source, fetches and rebuilds only the months that are new or changed there, computes only
 the new rows, and writes the table in the old one's place at once: who reads the old one keeps it.
 The result is the table that a full run would give, byte for byte. CSVs are not written: the final
-ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
+ones follow with `alphaqcm export final`, all others with `alphaqcm build`. Spot and coin-margined
+markets have no table: their 1-minute and hourly layers are brought up to date.""",
     (
         END.but(
             required=False, also=("--through",), help="last day, included (default: yesterday)"
@@ -112,6 +113,7 @@ ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
         WORKERS,
         SOURCE.but(default=None, help="another source than the last run's, from now on"),
         LISTING.but(help="where that source is listed"),
+        MARKET,
         DATA_ROOT,
         ACCEPT_CORRUPT,
         JSON,
