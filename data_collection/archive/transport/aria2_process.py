@@ -19,6 +19,7 @@ from urllib.request import getproxies
 import aria2p
 import requests
 
+from alphaqcm.data_collection.archive.transport.paced_http import LEAST_RATE
 from alphaqcm.data_collection.archive.transport.retry_policy import RetrySettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.errors import LayerError
@@ -89,6 +90,9 @@ class Aria2Process:
 
     def _options(self, port: int) -> list[str]:
         settings = self._manners
+        rate = settings.rate_limit
+        # aria2 cannot tell a slow source from its own limit
+        is_fast = rate is None or rate > 4 * LEAST_RATE * settings.connections
         return [
             "enable-rpc=true",
             "rpc-listen-all=false",
@@ -96,7 +100,8 @@ class Aria2Process:
             "rpc-max-request-size=16M",
             f"stop-with-process={os.getpid()}",
             f"max-concurrent-downloads={settings.connections}",
-            f"max-overall-download-limit={settings.rate_limit or 0}",
+            f"max-overall-download-limit={rate or 0}",
+            f"lowest-speed-limit={LEAST_RATE if is_fast else 0}",
             # one attempt, one connection, front to back: the part is always a beginning of the file
             "max-tries=1",
             "split=1",
