@@ -1,6 +1,6 @@
 """One page of an S3 (v1) listing, read from XML that nobody vouches for.
 
-The page is parsed piece by piece and left at the first thing that no bucket says: depth, number of
+The page is parsed piece by piece and left at the first thing that no bucket says: the number of its
 elements, lengths of keys and sizes of objects are all bounded, so that a page costs what it weighs.
 """
 
@@ -11,9 +11,6 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 from alphaqcm.data_collection.errors import BadListing
-
-MAX_DEPTH = 8
-"""ListBucketResult/Contents/Owner/ID is the deepest there is."""
 
 MAX_ELEMENTS = 20_000
 """Of a page: at most 1,000 keys of at most ten elements each."""
@@ -72,17 +69,16 @@ def parse_page(url: str, text: str, prefix: str) -> Page:
 
 def _parse(url: str, text: str) -> ElementTree.Element:
     """The page's tree, of a bounded shape."""
-    parser = ElementTree.XMLPullParser(["start", "end"])
-    root, depth, count = None, 0, 0
+    parser = ElementTree.XMLPullParser(["start"])
+    root, count = None, 0
     try:
         for at in range(0, len(text), _PIECE):
             parser.feed(text[at : at + _PIECE])
-            for event, node in parser.read_events():
-                depth += 1 if event == "start" else -1
-                count += event == "start"
+            for _, node in parser.read_events():
                 root = node if root is None else root
-                if depth > MAX_DEPTH or count > MAX_ELEMENTS:
-                    raise not_listing(url, f"{count} elements, {depth} deep: no page of a bucket")
+                count += 1
+                if count > MAX_ELEMENTS:
+                    raise not_listing(url, f"more than {MAX_ELEMENTS} elements, of one page")
         parser.close()
     except ElementTree.ParseError as error:
         raise not_listing(url, f"{text[:80]!r} ({error})") from error
