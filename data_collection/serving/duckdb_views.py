@@ -31,7 +31,7 @@ def views(layout: Layout) -> Iterator[View]:
     for layer in layers(layout):
         yield from _view(layer)
     for name, table in final_tables(layout):
-        query = f"SELECT * FROM read_parquet({_text(str(table))})"  # noqa: S608 - our own path
+        query = f"SELECT * FROM read_parquet({_text(_literal(table))})"  # noqa: S608 - our own path
         yield View(name, str(table), query)
 
 
@@ -46,9 +46,9 @@ def _view(layer: LayerFiles) -> Iterator[View]:
     yield View(layer.name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
 
 
-def _literal(folder: Path) -> str:
-    """The folder in a glob: its own `[`, `*` and `?` as themselves."""
-    return re.sub(r"[\[*?]", r"[\g<0>]", str(folder))
+def _literal(path: Path) -> str:
+    """The path in a glob: its own `[`, `*` and `?` as themselves."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path))
 
 
 def _read_csv(files: str, one: Path) -> str:
@@ -73,6 +73,10 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
 def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the views; it can read below the data root and nowhere else.
 
@@ -84,7 +88,7 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     made = 0
     for view in views(layout):
-        connection.execute(f'CREATE VIEW "{view.name}" AS {view.query}')
+        connection.execute(f"CREATE VIEW {_name(view.name)} AS {view.query}")
         made += 1
     if not made:
         raise UsageError(

@@ -109,7 +109,7 @@ def _write(target: Path, files: Sequence[Path], span: DateRange) -> tuple[int, s
         for path in files:
             try:
                 frame = (
-                    pl.read_parquet(path, columns=["minute", *COLUMNS[1:]])
+                    pl.read_parquet(path, columns=["minute", *COLUMNS[1:]], glob=False)
                     .filter(inside("minute", span))
                     .rename({"minute": "datetime"})
                     .select(COLUMNS)

@@ -172,7 +172,7 @@ def _read(field: str, paths: Sequence[Path]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=needed)]
     for path in paths:
         try:
-            part = pl.read_parquet(path, columns=list(needed))
+            part = pl.read_parquet(path, columns=list(needed), glob=False)
             parts.append(part.cast(pl.Schema(needed)))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise LayerError(
@@ -243,7 +243,7 @@ def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
 def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     """Columns of a symbol's table on disk; raises `LayerError`."""
     try:
-        return pl.read_parquet(path, columns=list(columns))
+        return pl.read_parquet(path, columns=list(columns), glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LayerError(
             path,

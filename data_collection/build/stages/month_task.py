@@ -171,7 +171,7 @@ class MonthTask:
             files.unreadable.clear()
             return None
         try:
-            frame = pl.read_parquet(self.path)
+            frame = pl.read_parquet(self.path, glob=False)
         except (OSError, pl.exceptions.PolarsError):
             return None  # torn: it is made anew from its files
         made = append_days(frame, report, self.series, parts)

@@ -44,7 +44,11 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])
     try:
-        told = reconcile_month(pl.read_parquet(trades), pl.read_parquet(klines), layout.market)
+        told = reconcile_month(
+            pl.read_parquet(trades, glob=False),
+            pl.read_parquet(klines, glob=False),
+            layout.market,
+        )
     except OSError as error:
         raise layer_error(trades, error) from error
     try:

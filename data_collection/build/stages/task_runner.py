@@ -203,7 +203,7 @@ class TaskRunner:
 def read_layer(path: Path) -> pl.DataFrame:
     """A layer's parquet as a frame; raises `LayerError`."""
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except OSError as error:
         raise layer_error(path, error) from error
 
