@@ -27,9 +27,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
-# the tests that start no process of their own
+# the tests that start no process and take no second
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process and not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -13,8 +13,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 NEEDED = (
     "aiohttp", "aria2p", "duckdb", "filelock", "isal", "jinja2", "msgpack", "msgspec", "numba",
-    "numpy", "orjson", "pandas", "polars", "pyarrow", "requests", "rich", "tenacity", "tqdm",
-    "yaml",
+    "numpy", "orjson", "pandas", "polars", "pyarrow", "requests", "rich", "shtab", "tenacity",
+    "tqdm", "xxhash", "yaml",
 )  # fmt: skip
 
 
@@ -28,15 +28,12 @@ def use_one_thread() -> None:
         os.environ.setdefault(name, value)
 
 
-def start(*, one_thread: bool = False) -> None:
-    """Put the project's root, not this folder, on the module path; exit 2 without packages.
-
-    `one_thread`: polars gets one thread, as suits a worker beside others.
-    """
-    if one_thread:
-        use_one_thread()
+def start() -> None:
+    """Put the project's root, not this folder, on the module path; exit 2 without packages."""
     here = os.path.join(ROOT, "data_collection")  # noqa: PTH118
-    sys.path[:] = [ROOT] + [p for p in sys.path if os.path.abspath(p or ".") != here]  # noqa: PTH100
+    # in site-packages this folder is alphaqcm/data_collection, in a checkout beside alphaqcm/
+    root = os.path.dirname(ROOT) if os.path.basename(ROOT) == "alphaqcm" else ROOT  # noqa: PTH119, PTH120
+    sys.path[:] = [root] + [p for p in sys.path if os.path.abspath(p or ".") != here]  # noqa: PTH100
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         again = " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])

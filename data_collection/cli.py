@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    import sys
+
     import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
 
     _bootstrap.start()
+    from alphaqcm.data_collection.commands.main import main
 
-import sys
-
-from alphaqcm.data_collection.commands.main import main
-
-if __name__ == "__main__":
     sys.exit(main())

@@ -1,22 +1,13 @@
-"""The whole road, from the archive to the final table: `alphaqcm run` under its older name.
-
-Takes the same options.
-"""
+"""The whole pipeline, from the archive to the final table: `alphaqcm run` by its older name."""
 
 from __future__ import annotations
 
 if __name__ == "__main__":
+    import sys
+
     import _bootstrap  # type: ignore[import-not-found]  # beside this file, before any package
 
     _bootstrap.start()
+    from alphaqcm.data_collection.commands.script_actions import main
 
-import sys
-
-from alphaqcm.data_collection.commands.build.run import configure, run
-from alphaqcm.data_collection.commands.main import run_module
-
-__all__ = ["configure", "run"]
-
-
-if __name__ == "__main__":
-    sys.exit(run_module(sys.modules[__name__], sys.argv[1:], "run_full_pipeline"))
+    sys.exit(main("run_full_pipeline"))

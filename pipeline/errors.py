@@ -9,6 +9,7 @@
         OutsidePeriod    too many rows lie outside the file's own period
       LayerError       a file of the data root that cannot be read or written
         DiskFull         no space left while writing; the old file is still there
+        Conflict         a file that another process changed first
       TableError       a table that cannot be built from its parts
         Undefined        asked for something the project does not define (a wide table for spot)
 
@@ -91,6 +92,10 @@ class LayerError(PipelineError):
 
 class DiskFull(LayerError):
     """No space left while writing; what was there before is still there."""
+
+
+class Conflict(LayerError):
+    """A file that was to be written only as the one it was, and is another by now."""
 
 
 class TableError(PipelineError):

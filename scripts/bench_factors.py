@@ -32,7 +32,7 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -72,7 +72,7 @@ def simulate(layout: Layout) -> None:
     for month in months_between(YEAR.start, YEAR.end):
         rows = year.filter(pl.col("minute").dt.month() == month.start.month)
         path = layout.month_file(DataType.KLINES, "1m", SYMBOL.exchange, month)
-        write_parquet(rows, path, Fingerprint("klines:1m", 1, ()), {})
+        Artifact(path, Fingerprint("klines:1m", 1, ())).write(rows, {})
 
 
 def build(layout: Layout, span: DateRange) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import REGISTRY, SYMBOL_COLUMNS, DType
-from alphaqcm.pipeline.storage.artifact import FOOTER_KEY, Fingerprint, footer_of
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.symbol_table import SymbolReport
 from alphaqcm.pipeline.tables.wide_table import build_final
 
 FIRST_US = 1_577_836_800_000_000
@@ -61,8 +63,8 @@ def simulate(layout: Layout, count: int, hours: int) -> None:
         frame = pl.DataFrame([c.alias(n) for c, n in zip(columns, SYMBOL_COLUMNS, strict=True)])
         path = layout.symbol_table(symbol)
         path.parent.mkdir(parents=True, exist_ok=True)
-        footer = footer_of(Fingerprint("symbol_table", i, ()), {"metrics_last": None})
-        frame.write_parquet(path, row_group_size=rows, metadata={FOOTER_KEY: footer})
+        report = SymbolReport(f"{i}", frame.height, None)
+        Artifact(path, Fingerprint("symbol_table", i, ())).write(frame, asdict(report))
 
 
 def build(root: Path, count: int) -> None:

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
 from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
-from alphaqcm.data_collection.build.stages.reconciliation_cache import kept_path, reconciled
+from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.change_index import (
     ChangeIndex,
@@ -54,7 +54,7 @@ from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as AGG_MINUTES
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import write_table
@@ -163,10 +163,9 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
     )
     write_table(
         noise_table(settings),
-        settings.layout.final_table(),
-        Fingerprint(LAYER, VERSION, inputs, parameters),
+        Artifact(settings.layout.final_table(), Fingerprint(LAYER, VERSION, inputs, parameters)),
         DEFAULTS,
-        {"metrics_last": dict.fromkeys(prints)},
+        dict.fromkeys(prints),
     )
     ChangeIndex(
         {task.id: mark_of(mark, month_file(settings, task)) for task, mark in marks.items()},
@@ -198,15 +197,15 @@ def years_before(settings: RunSettings) -> None:
         fingerprint = Fingerprint(f"month/{series.type}", 1, (Input(key, "0" * 64),))
         frame = noise_month(task.type, Period.parse(task.month))
         report = {"counters": {}} if series.type is DataType.AGGTRADES else {"files": {}}
-        write_parquet(frame, path, fingerprint, report)
+        Artifact(path, fingerprint).write(frame, report)
         for other in others:
             share(path, month_file(settings, replace(task, symbol=other)))
     for month in sorted({task.month for task in settings.tasks(first) if task.month}):
         if Period.parse(month).start < MONTH:
             reconciled(settings.layout, first, Period.parse(month))
-            path = kept_path(settings.layout, first, Period.parse(month))
+            path = settings.layout.reconciled_file(first, Period.parse(month))
             for other in others:
-                share(path, kept_path(settings.layout, other, Period.parse(month)))
+                share(path, settings.layout.reconciled_file(other, Period.parse(month)))
 
 
 def share(path: Path, target: Path) -> None:
@@ -327,7 +326,8 @@ def report(options: argparse.Namespace, settings: RunSettings, source: Path) -> 
     size = layout.final_table().stat().st_size / 1e9
     print(f"{options.symbols} symbols, {options.years} years: {size:.2f} GB of parquet")
     began = time.perf_counter()
-    write_table(noise_table(settings), layout.root / "again.parquet", None, DEFAULTS)
+    again = Artifact(layout.root / "again.parquet", Fingerprint("again", 1, ()))
+    write_table(noise_table(settings), again, DEFAULTS)
     anew = time.perf_counter() - began
     (layout.root / "again.parquet").unlink()
     runs: list[Run] = []

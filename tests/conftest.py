@@ -34,6 +34,13 @@ def _children() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a browser starts one."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.process)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember what processes there were before the test and its fixtures."""

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing
 from alphaqcm.data_collection.archive.plan import Action, Plan
+from alphaqcm.data_collection.process.event_log import is_quiet
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 _LINES = 20
@@ -24,8 +25,10 @@ def print_plan(plan: Plan) -> None:
         print(f"{action:<10}{count:>10,} files" + (f"{size / 1e6:>14,.1f} MB" if size else ""))
 
 
-def fetch_with_progress(archive: Archive, files: Sequence[ArchiveFile]) -> int:
-    """Fetch the files, tell how it goes, print what came of it; returns the exit code.
+def fetch_with_progress(
+    archive: Archive, files: Sequence[ArchiveFile]
+) -> dict[ArchiveFile, Fetched | Missing]:
+    """Fetch the files, tell how it goes, print what came of it; returns that.
 
     Raises what `Archive.fetch` raises.
     """
@@ -47,7 +50,7 @@ def fetch_with_progress(archive: Archive, files: Sequence[ArchiveFile]) -> int:
         f"{len(ok):,} of {len(found):,} files verified in {archive.cache}; {new:,} downloaded, "
         f"{size / 1e6:,.1f} MB, {time.monotonic() - began:,.1f} s"
     )
-    return 0
+    return found
 
 
 class _Meter:
@@ -61,7 +64,7 @@ class _Meter:
             total=sum(moving.values()),
             unit="B",
             unit_scale=True,
-            disable=None,
+            disable=is_quiet() or None,
             dynamic_ncols=True,
         )
 

@@ -1,8 +1,7 @@
-"""From the words of a command to the archive files it is about: symbols, types and days."""
+"""The archive files that symbols, types and days stand for."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,11 @@ from alphaqcm.data_collection.build.settings import (
     RunSettings,
     parse_typed,
     series_of,
-    typed,
-    types_of,
 )
-from alphaqcm.data_collection.commands.options import parse_span
-from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
-from alphaqcm.pipeline.domain.registry import Market, parse_market
+from alphaqcm.pipeline.domain.registry import Market
 
 _FEW = 5  # unknown symbols that are named one by one
 
@@ -51,29 +46,6 @@ class Selection:
                 for name in self.types
             )
         )
-
-
-def add_types_option(parser: argparse.ArgumentParser, name: str = "--types") -> None:
-    """`--types`."""
-    parser.add_argument(
-        name,
-        dest="types",
-        metavar="T,T",
-        help="data types such as klines:1m,metrics; bars without an interval are 1h "
-        "(default: every type a run of the market takes)",
-    )
-
-
-def read_selection(arguments: argparse.Namespace) -> Selection:
-    """What symbol, type, span and market options ask for; raises `UsageError`, `BadName`."""
-    market = parse_market(arguments.market)
-    names = arguments.types.split(",") if arguments.types else types_of(market)
-    return Selection(
-        market=market,
-        symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
-        types=tuple(typed(*parse_typed(name)) for name in names),
-        span=parse_span(arguments.start, arguments.end),
-    )
 
 
 def find_files(archive: Archive, wish: Selection) -> list[ArchiveFile]:

@@ -1,70 +1,41 @@
-"""The `alphaqcm` command: finds the command's module, runs it, turns errors into exit codes.
+"""The `alphaqcm` command: finds the command, reads its options, runs it, gives its exit code.
 
-Exit codes: 0 all done, 1 something failed, 2 the command's words are wrong, 130 interrupted.
+Exit codes are those of `exit_codes`. A command's libraries are imported when it runs, so that help
+and wrong words cost no more than the interpreter's start.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from alphaqcm._version import __version__
 from alphaqcm.data_collection._bootstrap import use_one_thread
+from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
+from alphaqcm.data_collection.commands.command import Command
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
+from alphaqcm.data_collection.commands.parser import build_parser, parse
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.errors import BadName, PipelineError
 
+_EPILOG = """`alphaqcm COMMAND --help` explains a command.
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command: the folder its module lies in, and what it does in a line."""
-
-    folder: str
-    text: str
+examples:
+  alphaqcm sample archive --symbols 3 --days 5
+  alphaqcm run --symbols BTCUSDT,ETHUSDT --start -90d --end yesterday"""
 
 
-COMMANDS: dict[str, Command] = {
-    "run": Command("build", "the whole road: download, layers, factors, final table"),
-    "build": Command(
-        "build", "layers and tables from the month files at hand, nothing is downloaded"
-    ),
-    "update": Command("build", "add what is new or changed at the source, publish the new table"),
-    "symbols": Command("data", "the universe a market ever had, with first and last date"),
-    "plan": Command("data", "what a download would keep, fetch, replace and find absent"),
-    "fetch": Command("data", "download and verify archive files into the cache"),
-    "ledger": Command("data", "what is known of every archive file"),
-    "verify": Command("data", "compare ledger, disk, listing and published checksums; repair"),
-    "minutes": Command("lab", "one aggTrades ZIP to its 1-minute frame"),
-    "worker": Command("build", "work on the shared queue"),
-    "monitor": Command("build", "watch the shared queue"),
-    "columns": Command("use", "every column of the wide table: definition, unit, inputs"),
-    "check": Command("use", "look for what is missing, doubled, impossible or leaking; report"),
-    "info": Command("use", "print and verify the manifest beside a table"),
-    "sql": Command("use", "query all layers with DuckDB, read-only"),
-    "export": Command("build", "write CSV stages from the parquet layers"),
-    "training-set": Command("build", "features and labels as training files"),
-    "docs": Command("use", "print a page of the documentation"),
-    "sample": Command("lab", "write a simulated archive"),
-    "mirror": Command("lab", "serve an archive tree over HTTP as the archive does"),
-}
-
-
-def load_command(name: str) -> ModuleType:
-    """The module of a command."""
-    module = f"{COMMANDS[name].folder}.{name.replace('-', '_')}"
-    return importlib.import_module(f"alphaqcm.data_collection.commands.{module}")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command's first word; each command adds its own options."""
+def command_line() -> argparse.ArgumentParser:
+    """The parser of the command's first word."""
     parser = argparse.ArgumentParser(
         prog="alphaqcm",
         description="Binance's public archive, turned into research-ready hourly data.",
-        epilog="`alphaqcm COMMAND --help` explains a command.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"alphaqcm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -77,34 +48,66 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in COMMANDS:
-        build_parser().parse_args(words)  # help, version or a usage error: exits
-    if words[0] == "worker":
+        command_line().parse_args(words)  # help, version or a usage error: exits
+    return run_command(COMMANDS[words[0]], words[1:], prog=f"alphaqcm {words[0]}")
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of a command."""
+    return build_parser(COMMANDS[name], f"alphaqcm {name}")
+
+
+def run_command(command: Command, words: Sequence[str], prog: str, **more: Any) -> int:
+    """Read a command's words, run it, turn errors into exit codes; `more` goes to its `run`."""
+    if command.one_thread:
         use_one_thread()
-    return run_module(load_command(words[0]), words[1:], prog=f"alphaqcm {words[0]}")
-
-
-def run_module(module: ModuleType, words: Sequence[str], prog: str) -> int:
-    """Parse `words` with a command's own parser, run it, map errors to exit codes."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.configure(parser)
-    arguments = parser.parse_args(words)
     try:
-        return int(module.run(arguments))
-    except (UsageError, BadName) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return 2
-    except PipelineError as error:
-        print(f"{prog}: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+        arguments = parse(command, words, prog, known_keys())
+        tell_settings(prog, arguments)
+        with told(command, arguments) as sink:
+            try:
+                return _run(command, arguments, sink, more)
+            except (PipelineError, KeyboardInterrupt) as error:
+                if sink.asked:
+                    sink.write({"exit_code": int(_code(error)), "error": _told(error)})
+                raise
+    except KeyboardInterrupt as error:
         print(f"{prog}: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return _code(error)
+    except PipelineError as error:
+        code = _code(error)
+        kind = "" if code is ExitCode.USAGE else f"{type(error).__name__}: "
+        print(f"{prog}: {kind}{error}", file=sys.stderr)
+        return code
     except BrokenPipeError:
         # the reader of our output went away (`| head`): not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return ExitCode.DONE
+
+
+def _run(
+    command: Command, arguments: argparse.Namespace, sink: JsonSink, more: Mapping[str, Any]
+) -> int:
+    result = command.load().run(arguments, **more)
+    if isinstance(result, Answer):
+        sink.write(result.document)
+        return int(result.code)
+    return int(result)
+
+
+def _code(error: BaseException) -> ExitCode:
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return ExitCode.USAGE if isinstance(error, UsageError | BadName) else ExitCode.FAILED
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    """An error for programs: its kind and its four parts."""
+    if not isinstance(error, PipelineError):
+        return {"kind": "interrupted", "message": "the same command goes on from here"}
+    parts = {name: getattr(error, name) for name in ("subject", "expected", "found", "next_step")}
+    return {"kind": type(error).__name__, "message": f"{error}", **parts}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,148 +1,231 @@
-"""Options that several commands share: which market, symbols, days, source and data root."""
+"""The options of the command line, as data; what several commands share is declared here.
+
+An option has one name everywhere. Its default may come from an environment variable
+(`ALPHAQCM_DATA_ROOT`) or a configuration file (`data-root = "…"`), see `configuration`.
+"""
 
 from __future__ import annotations
 
-import argparse
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.build.settings import RunSettings, types_of
-from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
-from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.domain.date_range import DateRange
-from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import Market, Partition, parse_market
-from alphaqcm.pipeline.errors import BadName
+from alphaqcm.data_collection.commands import values
 
+PREFIX = "ALPHAQCM_"
 DEFAULT_ROOT = Path("AlphaQCM_data")
+DEFAULT_UNIVERSE = "top100_perp_symbols.txt"
+OFFICIAL_SOURCE = "https://data.binance.vision"
+MOST_PROCESSES = 1024
+MARKETS = ("spot", "um", "cm")
 
 
-def add_root_option(parser: argparse.ArgumentParser) -> None:
-    """`--data-root`."""
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="D",
-        help="where everything is kept (default: %(default)s)",
-    )
+class Kind(StrEnum):
+    """How many words an option takes."""
+
+    VALUE = "value"
+    SWITCH = "switch"  # none: it is there or not
+    REPEATED = "repeated"  # may be given several times
+    OPTIONAL = "optional"  # its value may be left out: `const` then stands for it
+    MANY = "many"  # a positional of any number of words
 
 
-def add_market_option(parser: argparse.ArgumentParser) -> None:
-    """`--market`."""
-    parser.add_argument(
-        "--market",
-        default=Market.UM.value,
-        choices=[market.value for market in Market],
-        help="spot, um: USDT-margined, cm: coin-margined futures (default: %(default)s)",
-    )
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option (`--name`) or positional word (`name`) of a command."""
+
+    name: str
+    help: str
+    parse: Callable[[str], Any] = str
+    default: Any = None
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    kind: Kind = Kind.VALUE
+    const: Any = None
+    required: bool = False
+    also: tuple[str, ...] = ()  # further spellings that the help shows
+    hidden: tuple[str, ...] = ()  # older spellings, still accepted
+    to: str = ""  # the attribute that holds it, where that is not the name
+    configurable: bool = False  # may come from a variable or a configuration file
+    in_root: bool = False  # may come from a file inside a data root
+    group: str = ""
+
+    @property
+    def positional(self) -> bool:
+        """Whether it is a word without dashes."""
+        return not self.name.startswith("-")
+
+    @property
+    def dest(self) -> str:
+        """The attribute of the parsed arguments."""
+        return self.to or self.key.replace("-", "_")
+
+    @property
+    def key(self) -> str:
+        """Its name in a configuration file."""
+        return self.name.lstrip("-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.key.replace("-", "_").upper()
+
+    def but(self, **changes: Any) -> Option:
+        """The same option with something else about it."""
+        return replace(self, **changes)
 
 
-def add_source_options(parser: argparse.ArgumentParser, *, of_root: bool = False) -> None:
-    """`--source` and `--listing`; `of_root`: by default those that the data root was made from.
-
-    Their default is then None, and `fetch_options.open_source` reads what it stands for.
-    """
-    default = "the source of the data root's last run or fetch, else " if of_root else ""
-    parser.add_argument(
-        "--source",
-        default=None if of_root else OFFICIAL_SOURCE,
-        metavar="URL|DIR",
-        help=f"the archive, a mirror of it, or a directory (default: {default}{OFFICIAL_SOURCE})",
-    )
-    parser.add_argument(
-        "--listing",
-        metavar="URL",
-        help="where the source is listed (default: the official bucket, or the source itself)",
-    )
+def option(name: str, text: str, parse: Callable[[str], Any] = str, **more: Any) -> Option:
+    """An option whose default may come from variables and files."""
+    return Option(name, text, parse, configurable=True, **more)
 
 
-def add_span_options(parser: argparse.ArgumentParser) -> None:
-    """`--start` and `--end`."""
-    parser.add_argument("--start", required=True, metavar="D", help="first day, YYYY-MM-DD (UTC)")
-    parser.add_argument("--end", required=True, metavar="D", help="last day, included")
+def switch(name: str, text: str, **more: Any) -> Option:
+    """An option without a value, of one command's action: given on the command line or not."""
+    return Option(name, text, default=False, kind=Kind.SWITCH, **more)
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that makes up the settings of a run."""
-    add_symbol_options(parser)
-    add_span_options(parser)
-    add_market_option(parser)
-    add_source_options(parser)
-    add_root_option(parser)
+DATA_ROOT = option(
+    "--data-root", "where everything is kept", values.path, default=DEFAULT_ROOT, metavar="D",
+    hidden=("--root",),
+)  # fmt: skip
+MARKET = option(
+    "--market", "spot, um: USDT-margined, cm: coin-margined futures",
+    default="um", choices=MARKETS, in_root=True,
+)  # fmt: skip
+SYMBOLS = option(
+    "--symbols", "symbols in any notation, comma separated", metavar="A,B", in_root=True
+)
+SYMBOLS_FILE = option(
+    "--symbols-file",
+    "one symbol a line, `#` starts a comment; also looked up by its name in symbols/, or read from "
+    f"a pipe such as <(…) (default: {DEFAULT_UNIVERSE})",
+    values.path, metavar="F",
+)  # fmt: skip
+START = option(
+    "--start", "first day (UTC): YYYY-MM-DD, yesterday, or -30d for thirty days ago", values.day,
+    metavar="D", required=True, in_root=True,
+)  # fmt: skip
+END = option(
+    "--end", "last day, included; written as --start is", values.day,
+    metavar="D", required=True, in_root=True,
+)  # fmt: skip
+TYPES = option(
+    "--types",
+    "data types such as klines:1m,metrics; bars without an interval are 1h "
+    "(default: every type a run of the market takes)",
+    values.words, metavar="T,T", hidden=("--data-types",),
+)  # fmt: skip
+SOURCE = option(
+    "--source", "the archive, a mirror of it, or a directory", values.source,
+    default=OFFICIAL_SOURCE, metavar="URL|DIR",
+)  # fmt: skip
+SOURCE_OF_ROOT = SOURCE.but(
+    default=None,
+    help="the archive, a mirror of it, or a directory (default: the source of the data root's last "
+    f"run or fetch, else {OFFICIAL_SOURCE})",
+)
+LISTING = option(
+    "--listing",
+    "where the source is listed (default: the official bucket, or the source itself)",
+    values.source, metavar="URL",
+)  # fmt: skip
+WORKERS = option(
+    "--workers", "processes", values.whole(1, MOST_PROCESSES), default=2, metavar="N", in_root=True
+)
+COMPLETE = option(
+    "--complete", "also the table of only those symbols that have metrics on the last day",
+    choices=("metrics",),
+)  # fmt: skip
+NAME = option(
+    "--name", "name of that table: final_dataset_NAME (default: complete_metrics)", values.name,
+    metavar="NAME",
+)  # fmt: skip
+ACCEPT_CORRUPT = option(
+    "--accept-corrupt",
+    "archive files that are known to be corrupt at the source, by name or pattern: without others "
+    "the exit code is 0, not 3",
+    values.words, metavar="FILE,…",
+)  # fmt: skip
+REFRESH = switch("--refresh", "list the source anew, not from what was listed within the last day")
+SKIP_EXISTING = switch(
+    "--skip-existing",
+    "believe the queue's state that done tasks are done (without it each is held against its layer "
+    "again; nothing that is current is rebuilt either way)",
+)
 
+_DOWNLOAD = "download"
+FETCHING = (
+    option(
+        "--downloader", "requests needs nothing installed, aria2 needs aria2c",
+        default="requests", choices=("requests", "aria2"), group=_DOWNLOAD,
+    ),
+    option(
+        "--connections", "requests at once", values.whole(1, 1024),
+        default=16, metavar="N", group=_DOWNLOAD,
+    ),
+    option(
+        "--rate-limit", "bytes a second of all together, such as 20M", values.size,
+        metavar="SIZE", group=_DOWNLOAD,
+    ),
+    option(
+        "--max-disk",
+        "stop before the cache holds more, such as 500G (verified files count, not what other "
+        "processes are just bringing)",
+        values.size, metavar="SIZE", group=_DOWNLOAD,
+    ),
+    option(
+        "--recheck", "ask again for a listed file that was a 404 this long ago",
+        values.real(0, 876_000), default=24.0, metavar="HOURS", group=_DOWNLOAD,
+    ),
+    option(
+        "--stall", "give an attempt up after this long without a byte",
+        values.real(0, 86_400, open_below=True), default=30.0, metavar="SECONDS", group=_DOWNLOAD,
+    ),
+    option(
+        "--retries", "fruitless attempts after the first, for each file", values.whole(0, 1000),
+        default=8, metavar="N", group=_DOWNLOAD,
+    ),
+)  # fmt: skip
+"""How many at once, how fast, how patient, with what; the defaults are those of `FetchOptions`."""
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """How many processes, and which tables beside the full one."""
-    parser.add_argument(
-        "--workers", type=positive, default=2, metavar="N", help="processes (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--complete",
-        choices=["metrics"],
-        help="also the table of only those symbols that have metrics on the last day",
-    )
-    parser.add_argument(
-        "--name",
-        metavar="NAME",
-        help="name of that table: final_dataset_NAME (default: complete_metrics)",
-    )
+_TELLING = "what is told"
+JSON = Option(
+    "--json",
+    "write the answer as JSON to FILE; without FILE, or as -, to standard output",
+    metavar="FILE|-", kind=Kind.OPTIONAL, const="-", group=_TELLING,
+)  # fmt: skip
+COMMON = (
+    option(
+        "--quiet", "only errors and what was asked for", default=False, kind=Kind.SWITCH,
+        also=("-q",), group=_TELLING,
+    ),
+    option(
+        "--verbose", "also what is decided on the way", default=False, kind=Kind.SWITCH,
+        also=("-v",), group=_TELLING,
+    ),
+    option(
+        "--log-level", "least weight of what is logged (default: info; with -q warning, -v debug)",
+        choices=("debug", "info", "warning", "error"), group=_TELLING,
+    ),
+    option("--log-json", "log lines as JSON", default=False, kind=Kind.SWITCH, group=_TELLING),
+    option(
+        "--no-color", "no colours; the variable NO_COLOR does the same", default=False,
+        kind=Kind.SWITCH, group=_TELLING,
+    ),
+    Option(
+        "--config", "read defaults from FILE (default: alphaqcm.toml of the working directory)",
+        values.path, metavar="FILE", group=_TELLING,
+    ),
+)  # fmt: skip
+"""Options of every command and script."""
 
-
-def positive(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
-
-
-def parse_span(start: str, end: str) -> DateRange:
-    """The days of a run; raises `UsageError` for a start after the end or an end to come."""
-    first, last = _day(start, "--start"), _day(end, "--end")
-    if first > last:
-        raise UsageError(
-            f"--start {first} --end {last}",
-            expected="a start that is not after the end",
-            next_step="swap them",
-        )
-    today = datetime.now(UTC).date()
-    if last > today:
-        raise UsageError(
-            f"--end {last}",
-            expected=f"a day that has begun (today is {today}, UTC)",
-            next_step="the archive has a day's files on the day after it",
-        )
-    return DateRange(first, last)
-
-
-def source_word(text: str) -> str:
-    """A `--source` as settings keep it: a directory by its whole path."""
-    return text if "://" in text else str(Path(text).resolve())
-
-
-def run_settings(arguments: argparse.Namespace) -> RunSettings:
-    """The settings that the options of `add_run_options` make up; raises `UsageError`."""
-    market = parse_market(arguments.market)
-    return RunSettings(
-        market=market,
-        symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
-        span=parse_span(arguments.start, arguments.end),
-        root=arguments.data_root.resolve(),
-        source=source_word(arguments.source),
-        listing=arguments.listing,
-        types=types_of(market),
-    )
-
-
-def _day(text: str, option: str) -> date:
-    try:
-        period = Period.parse(text)
-    except BadName:
-        period = None
-    if period is None or period.partition is not Partition.DAILY:
-        raise UsageError(
-            f"{option} {text}", expected="a day as YYYY-MM-DD", next_step="write it so: 2024-02-29"
-        )
-    return period.start
+CHOSEN = (SYMBOLS, SYMBOLS_FILE)
+DAYS = (START, END)
+ANY_DAYS = (START.but(required=False), END.but(required=False))
+FROM_SOURCE = (SOURCE, LISTING)
+FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
+RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
+"""Everything that makes up the settings of a run."""

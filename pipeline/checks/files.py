@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Partition
+from alphaqcm.pipeline.reading.month_report import MonthReport
 
 _KEY = re.compile(r"data/(spot|futures/\w+)/\S+?\.zip")
 
 
 def file_findings(
-    series: str, symbol: str, span: TimeRange, inputs: Sequence[str], report: Mapping[str, Any]
+    series: str, symbol: str, span: TimeRange, inputs: Sequence[str], report: MonthReport
 ) -> Iterator[Finding]:
     """Files that cannot be used, days taken from daily files, doubled, unusable and outside rows.
 
     `inputs` are the archive keys the month file was made from, `report` is its footer's.
     """
-    for problem in report.get("problems", ()):
-        key = _KEY.search(problem)
-        period = ArchiveFile.parse(key[0]).period if key else None
+    for problem in report.problems:
+        found_key = _KEY.search(problem)
+        period = ArchiveFile.parse(found_key[0]).period if found_key else None
         yield Finding(
             Severity.ERROR,
             "file-unusable",
@@ -30,13 +30,13 @@ def file_findings(
             symbol,
             span if period is None else TimeRange(period.start_us, period.end_us),
             "a file that holds what its checksum and its type promise",
-            problem[key.end() :].lstrip(":; ") if key else problem,
-            (key[0],) if key else (),
+            problem[found_key.end() :].lstrip(":; ") if found_key else problem,
+            (found_key[0],) if found_key else (),
         )
     patches = list(_patched(series, symbol, inputs))
     yield from patches
-    for key, told in report.get("files", {}).items():
-        if told.get("outside") and series != "metrics":  # metrics judges its own labels
+    for key, told in (report.files or {}).items():
+        if told.outside and series != "metrics":  # metrics judges its own labels
             period = ArchiveFile.parse(key).period
             yield Finding(
                 Severity.WARNING,
@@ -45,7 +45,7 @@ def file_findings(
                 symbol,
                 TimeRange(period.start_us, period.end_us),
                 "rows of the file's own period",
-                f"{told['outside']} rows outside it, left out",
+                f"{told.outside} rows outside it, left out",
                 (key,),
             )
     for name, severity, check, expected, found in (
@@ -65,7 +65,7 @@ def file_findings(
         ),
         ("unsorted", Severity.INFO, "rows-unsorted", "rows in order of time", "sorted on reading"),
     ):
-        count = report.get(name, 0)
+        count = getattr(report, name)
         if name == "unsorted" and patches:
             continue  # the daily file's rows come after the monthly file's
         if count:

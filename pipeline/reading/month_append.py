@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType
-from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Counters, merge
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, merge
 from alphaqcm.pipeline.reading.csv_reader import ArchiveTable
 from alphaqcm.pipeline.reading.month_file import FileRows, MonthFrame, month_frame
+from alphaqcm.pipeline.reading.month_report import MonthReport
 
 
 def append_days(
-    held: pl.DataFrame, report: Mapping[str, Any], series: Series, parts: Sequence[FileRows]
+    held: pl.DataFrame, report: MonthReport, series: Series, parts: Sequence[FileRows]
 ) -> MonthFrame | None:
     """The month of `held` and of `parts`, files of later days than any that `held` was made of.
 
@@ -33,30 +34,33 @@ def append_days(
     new = month_frame(series.type, series.interval, readings)
     if new.frame.is_empty():
         return None
-    told = {
-        **report,
-        "files": {**report["files"], **new.report["files"]},
-        "rows": held.height + new.frame.height,
-    }
+    told = replace(
+        new.report,
+        files={**(report.files or {}), **(new.report.files or {})},
+        rows=held.height + new.frame.height,
+    )
     if series.type not in (DataType.FUNDING, DataType.METRICS):
         time = held.columns[0]
-        for name in ("unusable", "duplicates"):
-            told[name] = report[name] + new.report[name]
         in_order = bool(held[time][-1] <= new.frame[time][0])
-        told["unsorted"] = report["unsorted"] or new.report["unsorted"] or not in_order
-    names = new.report.keys()
-    return MonthFrame(pl.concat([held, new.frame]), {name: told[name] for name in names})
+        told = replace(
+            told,
+            unusable=(report.unusable or 0) + (new.report.unusable or 0),
+            duplicates=(report.duplicates or 0) + (new.report.duplicates or 0),
+            unsorted=bool(report.unsorted or new.report.unsorted or not in_order),
+        )
+    return MonthFrame(pl.concat([held, new.frame]), told)
 
 
 def _grow_trades(
-    held: pl.DataFrame, report: Mapping[str, Any], trades: Sequence[AggMinutes]
+    held: pl.DataFrame, report: MonthReport, trades: Sequence[AggMinutes]
 ) -> MonthFrame | None:
-    counters = Counters(**report["counters"])
-    if counters.id_gaps or counters.shared_ids:
+    counters = report.counters
+    if counters is None or counters.id_gaps or counters.shared_ids:
         return None  # the ids that are there cannot be told from the minutes
     ends = [[held["first_agg_trade_id"].min(), held["last_agg_trade_id"].max()]]
     minutes = merge([AggMinutes(held, counters, np.array(ends, np.int64)), *trades])
-    return MonthFrame(minutes.frame, {"counters": minutes.counters.to_dict()})
+    told = MonthReport(rows=minutes.frame.height, counters=minutes.counters)
+    return MonthFrame(minutes.frame, told)
 
 
 def days_held(held: pl.DataFrame, series: Series) -> set[date]:

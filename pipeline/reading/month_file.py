@@ -7,11 +7,10 @@ month without a monthly file is made of its daily files. aggTrades go the same w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -22,6 +21,7 @@ from alphaqcm.pipeline.domain.registry import METRICS, DataType, Partition, spec
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
+from alphaqcm.pipeline.reading.month_report import FileCount, MonthReport
 
 VERSION = 1
 """Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
@@ -88,10 +88,10 @@ class FileRows:
 
 @dataclass(frozen=True, slots=True)
 class MonthFrame:
-    """A month of a series; `report` is small and JSON-able and goes into the file's footer."""
+    """A month of a series, and what was met while its files were read."""
 
     frame: pl.DataFrame
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: MonthReport = field(default_factory=MonthReport)
 
 
 def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
@@ -124,7 +124,8 @@ def assemble(parts: Sequence[FileRows]) -> MonthFrame:
     trades = [part.content for part in parts if isinstance(part.content, AggMinutes)]
     if trades:
         minutes = merge(trades)
-        return MonthFrame(minutes.frame, {"counters": minutes.counters.to_dict()})
+        report = MonthReport(rows=minutes.frame.height, counters=minutes.counters)
+        return MonthFrame(minutes.frame, report)
     readings = [part.content for part in parts if isinstance(part.content, ArchiveTable)]
     return month_frame(series.type, series.interval, readings)
 
@@ -156,23 +157,19 @@ def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTa
     make = _MAKERS.get(data_type, _bars)
     parts = [make(reading, data_type, interval) for reading in readings]
     frame = pl.concat(parts) if parts else pl.DataFrame()
-    report: dict[str, Any] = {
-        "files": {
-            reading.file.key: {"rows": reading.rows, "outside": reading.outside}
-            for reading in readings
-        }
-    }
+    files = {reading.file.key: FileCount(reading.rows, reading.outside) for reading in readings}
     if data_type in (DataType.FUNDING, DataType.METRICS) or frame.is_empty():
-        return MonthFrame(frame, {**report, "rows": frame.height})
+        return MonthFrame(frame, MonthReport(rows=frame.height, files=files))
     usable = frame.drop_nulls([*OHLC, "volume"] if data_type is DataType.KLINES else OHLC)
     time = usable.columns[0]
     unique = usable.sort(time, maintain_order=True).unique(time, keep="last", maintain_order=True)
-    report |= {
-        "rows": unique.height,
-        "unusable": frame.height - usable.height,
-        "duplicates": usable.height - unique.height,
-        "unsorted": not frame[time].is_sorted(),
-    }
+    report = MonthReport(
+        rows=unique.height,
+        files=files,
+        unusable=frame.height - usable.height,
+        duplicates=usable.height - unique.height,
+        unsorted=not frame[time].is_sorted(),
+    )
     return MonthFrame(unique, report)
 
 

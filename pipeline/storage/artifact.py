@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
+from alphaqcm.pipeline.storage.atomic_write import CommitHook
+from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 
 FOOTER_KEY = "alphaqcm"
+SIDECAR_SUFFIX = ".meta.json"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,60 +68,124 @@ class Fingerprint:
         return hashlib.sha256(orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def write_parquet(
-    frame: pl.DataFrame,
-    path: Path,
-    fingerprint: Fingerprint,
-    report: Mapping[str, Any],
-    gate: CommitHook = contextlib.nullcontext,
-) -> None:
-    """Write a layer's file: zstd, one row group, fingerprint and report in the footer."""
-    with atomic_write(path, gate) as temp:
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a file of a layer tells of itself: what it was made of, and what was met on the way."""
+
+    fingerprint: Fingerprint
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A layer's file as it should be: where it lies, and what it is made of.
+
+    A parquet carries its record in its footer, a CSV in a sidecar `{name}.meta.json` beside it: two
+    encodings of one thing. A file is current when the fingerprint that it carries is the one that
+    it should have, never because it exists.
+    """
+
+    path: Path
+    fingerprint: Fingerprint
+    store: FileStore = field(default=LOCAL, repr=False)
+
+    def current(self) -> Record | None:
+        """The record of the file that lies there, where it is this very one; else None."""
+        record = read_record(self.path, self.store)
+        return record if record is not None and record.fingerprint == self.fingerprint else None
+
+    def is_current(self) -> bool:
+        """Whether the file that lies there is this very one."""
+        return self.current() is not None
+
+    def footer(self, report: Mapping[str, Any]) -> dict[str, str]:
+        """The entries of a parquet's footer that say what it is: its record."""
+        told = {"fingerprint": self.fingerprint.to_dict(), "report": dict(report)}
+        return {FOOTER_KEY: orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()}
+
+    def write(
+        self,
+        frame: pl.DataFrame,
+        report: Mapping[str, Any],
+        hook: CommitHook = contextlib.nullcontext,
+    ) -> None:
+        """Write the file and its record; `hook` is entered around their appearance.
+
+        Raises `LayerError`, `DiskFull`.
+        """
+        with self.store.batch() as batch:
+            self.add_to(batch, frame, report)
+            batch.commit(hook)
+
+    def add_to(self, batch: Batch, frame: pl.DataFrame, report: Mapping[str, Any]) -> None:
+        """Write the file and its record into a batch: a parquet is zstd and one row group."""
+        temp = batch.add(self.path)
+        if self.path.suffix == ".csv":
+            write_csv(frame, temp)
+            self.add_sidecar(batch, temp, report)
+            return
         try:
             frame.write_parquet(
                 temp,
                 compression="zstd",
                 row_group_size=max(1, frame.height),
-                metadata={FOOTER_KEY: footer_of(fingerprint, report)},
+                metadata=dict(self.footer(report)),
             )
         except pl.exceptions.PolarsError as error:
-            raise layer_error(path, error, "a frame that parquet can hold") from error
+            raise layer_error(self.path, error, "a frame that parquet can hold") from error
+
+    def add_sidecar(self, batch: Batch, written: Path, report: Mapping[str, Any]) -> None:
+        """Add the record of a CSV, which lies in `written` for now, after it."""
+        told = {
+            **report,
+            "bytes": written.stat().st_size,
+            "fingerprint": self.fingerprint.to_dict(),
+        }
+        batch.add(sidecar_path(self.path)).write_bytes(
+            orjson.dumps(told, option=orjson.OPT_INDENT_2)
+        )
 
 
-def footer_of(fingerprint: Fingerprint, report: Mapping[str, Any]) -> str:
-    """The JSON text that a layer's file carries."""
-    return orjson.dumps(
-        {"fingerprint": fingerprint.to_dict(), "report": dict(report)},
-        option=orjson.OPT_SORT_KEYS,
-    ).decode()
+def read_record(path: Path, store: FileStore = LOCAL) -> Record | None:
+    """What the file at `path` tells of itself; None where it is absent, torn or none of ours."""
+    return _ENCODINGS.get(path.suffix, _read_footer)(path, store)
 
 
-def read_footer(path: Path) -> dict[str, Any] | None:
-    """`{"fingerprint": …, "report": …}` of a layer's parquet; None when it is none of ours."""
+def _read_footer(path: Path, store: FileStore) -> Record | None:
     try:
-        return footer_in(pq.read_metadata(path))
-    except (OSError, ValueError):
+        with store.open(path) as stream:
+            return record_in(pq.read_metadata(stream))
+    except (LayerError, OSError, ValueError):
         return None  # absent, torn or foreign: not current, so it is made again
 
 
-def footer_in(metadata: pq.FileMetaData) -> dict[str, Any] | None:
-    """`read_footer` of a file whose metadata are read; raises `ValueError` for a damaged one."""
-    text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
-    return None if text is None else dict(orjson.loads(text))
-
-
-def read_fingerprint(path: Path) -> Fingerprint | None:
-    """The fingerprint a layer's parquet carries, None when there is none."""
-    footer = read_footer(path)
+def _read_sidecar(path: Path, store: FileStore) -> Record | None:
     try:
-        return None if footer is None else Fingerprint.from_dict(footer["fingerprint"])
+        told = dict(orjson.loads(store.read(sidecar_path(path)) or b""))
+        found = store.stat(path)
+        if found is None or found.size != told["bytes"]:
+            return None
+        return Record(Fingerprint.from_dict(told["fingerprint"]), told)
+    except (LayerError, KeyError, TypeError, ValueError):
+        return None
+
+
+_ENCODINGS: dict[str, Callable[[Path, FileStore], Record | None]] = {".csv": _read_sidecar}
+
+
+def record_in(metadata: pq.FileMetaData) -> Record | None:
+    """The record in a parquet's footer that is read already; None where it has none of ours."""
+    try:
+        told = orjson.loads((metadata.metadata or {})[FOOTER_KEY.encode()])
+        return Record(Fingerprint.from_dict(told["fingerprint"]), dict(told["report"]))
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def is_current(path: Path, fingerprint: Fingerprint) -> bool:
-    """Whether `path` is the file that `fingerprint` describes."""
-    return read_fingerprint(path) == fingerprint
+def read_fingerprint(path: Path) -> Fingerprint | None:
+    """What the file at `path` says that it was made of, None when it says nothing."""
+    record = read_record(path)
+    return None if record is None else record.fingerprint
 
 
 def layer_inputs(paths: Iterable[tuple[str, Path]]) -> tuple[Input, ...]:
@@ -130,32 +197,21 @@ def layer_inputs(paths: Iterable[tuple[str, Path]]) -> tuple[Input, ...]:
             raise LayerError(
                 path,
                 expected="a layer's file with its fingerprint",
-                found="none" if not path.exists() else "a torn or foreign file",
+                found="none" if LOCAL.stat(path) is None else "a torn or foreign file",
                 next_step="run the same command again: it is rebuilt from the cache",
             )
         inputs.append(Input(key, fingerprint.digest))
     return tuple(inputs)
 
 
-def meta_path(path: Path) -> Path:
-    """The completion marker of an hourly CSV."""
-    return path.with_name(path.name + ".meta.json")
+def sidecar_path(path: Path) -> Path:
+    """Where the record of a CSV lies."""
+    return path.with_name(path.name + SIDECAR_SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What a completion marker says of its CSV."""
-
-    fingerprint: Fingerprint
-    rows: int
-
-
-def read_meta(path: Path) -> Meta | None:
-    """The completion marker of the CSV at `path`; None when marker or CSV are not whole."""
+def read_json(path: Path, store: FileStore = LOCAL) -> dict[str, Any] | None:
+    """A small JSON file of ours, None when it is not there or torn."""
     try:
-        meta = orjson.loads(meta_path(path).read_bytes())
-        if path.stat().st_size != meta["bytes"]:
-            return None
-        return Meta(Fingerprint.from_dict(meta["fingerprint"]), int(meta["rows"]))
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return None  # absent, torn or foreign: it is made again
+        return dict(orjson.loads(store.read(path) or b""))
+    except (LayerError, ValueError, TypeError):
+        return None

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -41,20 +41,14 @@ from alphaqcm.pipeline.features.factors.rolling import (
     with_volume_clean,
 )
 from alphaqcm.pipeline.features.factors.segments import floats
-from alphaqcm.pipeline.storage.artifact import (
-    FOOTER_KEY,
-    Fingerprint,
-    Input,
-    footer_of,
-    read_footer,
-)
-from alphaqcm.pipeline.storage.atomic_write import atomic_write
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, Record, read_record
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
     TableOptions,
+    TableReport,
     arrow_schema,
     open_writer,
     to_arrow,
@@ -81,19 +75,19 @@ class ExistingTable:
         return groups
 
     @cached_property
-    def _footer(self) -> dict[str, Any]:
-        return read_footer(self.path) or {}
+    def _record(self) -> Record | None:
+        return read_record(self.path)
 
     @property
     def fingerprint(self) -> Fingerprint | None:
         """What it was made of."""
-        told = self._footer.get("fingerprint")
-        return None if told is None else Fingerprint.from_dict(told)
+        return None if self._record is None else self._record.fingerprint
 
     @property
-    def metrics_last(self) -> dict[str, str | None]:
+    def metrics_last(self) -> Mapping[str, str | None]:
         """The last hour that has metrics, by symbol."""
-        return dict(self._footer.get("report", {}).get("metrics_last", {}))
+        record = self._record
+        return {} if record is None else TableReport.from_dict(record.report).metrics_last or {}
 
     def groups(self, symbol: str) -> list[int]:
         """Numbers of the symbol's row groups, in order."""
@@ -245,20 +239,21 @@ def write_appended(
     section = cross_section(parts)
     make = partial(open_writer, options=options)
     try:
-        with path.open("rb") as base_file, atomic_write(path) as temp, temp.open("wb") as out:
+        with layout.store.open(path) as base_file, layout.store.batch() as batch:
             base = EncodedFile.of_file(base_file, path) if old.encoded_as(options) else None
             ready = partial(_ready, base=base, section=section, options=options, make=make)
             held = []
-            with Splice(out) as splice:
+            with batch.add(path).open("wb") as out, Splice(out) as splice:
                 for rows, groups in in_turn(ready, parts):
                     held.append(rows)
                     for group in groups:
                         splice.add(*group)
                 last = {part.symbol: part.growth.metrics_last for part in parts}
-                report = {"metrics_last": last, "symbols": [asdict(rows) for rows in held]}
-                metadata = {FOOTER_KEY: footer_of(fingerprint, report)}
-                splice.finish(arrow_schema(), make, metadata)
+                report = TableReport(tuple(held), last)
+                artifact = Artifact(path, fingerprint, layout.store)
+                splice.finish(arrow_schema(), make, artifact.footer(report.to_dict()))
             sha256 = splice.sha256
+            batch.commit()
     except OSError as error:
         raise layer_error(path, error) from error
     return GrownTable(WideTable(path, tuple(held), built=True), sha256)

@@ -11,12 +11,14 @@ import polars as pl
 
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
+from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
-from alphaqcm.pipeline.storage.artifact import read_fingerprint
-from alphaqcm.pipeline.storage.atomic_write import atomic_write, write_bytes
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, read_json
+from alphaqcm.pipeline.storage.checksum import sha256_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.table_file import SymbolRows, held_symbols, read_json, read_table
+from alphaqcm.pipeline.tables.table_file import SymbolRows, TableOptions, held_symbols, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 
 SUFFIX = "_final.csv"
@@ -38,45 +40,45 @@ def write_final_csvs(
     held = held_symbols(table)
     made_of = read_fingerprint(table)
     digest = "" if made_of is None else made_of.digest
-    if _current(marker, digest, folder):
+    store = layout.store
+    if _current(store, marker, digest, folder):
         return False
-    marker.unlink(missing_ok=True)
+    store.delete(marker)
     sizes = {}
     for symbol, frame in read_table(table):
-        path = folder / f"{symbol}{SUFFIX}"
-        with atomic_write(path) as temp:
-            write_csv(csv_form(frame.drop("symbol")), temp)
-            sizes[path.name] = temp.stat().st_size
-    for path in folder.glob(f"*{SUFFIX}"):
+        name = f"{symbol}{SUFFIX}"
+        sizes[name] = _write(store, csv_form(frame.drop("symbol")), folder / name)
+    for path in store.list(folder, f"*{SUFFIX}"):
         if path.name not in sizes:
-            path.unlink()
-    with atomic_write(folder / SUMMARY) as temp:
-        write_csv(summary(held), temp)
-        sizes[SUMMARY] = temp.stat().st_size
+            store.delete(path)
+    sizes[SUMMARY] = _write(store, summary(held), folder / SUMMARY)
     if left_out is not None:
-        with atomic_write(folder / LEFT_OUT) as temp:
-            write_csv(
-                pl.DataFrame(
-                    [(item.symbol, item.reason) for item in left_out],
-                    schema={"symbol": pl.String, "reason": pl.String},
-                    orient="row",
-                ),
-                temp,
-            )
-    write_bytes(marker, orjson.dumps({"table": digest, "bytes": sizes}))
+        rows = [(item.symbol, item.reason) for item in left_out]
+        names = {"symbol": pl.String, "reason": pl.String}
+        _write(store, pl.DataFrame(rows, schema=names, orient="row"), folder / LEFT_OUT)
+    store.replace(marker, orjson.dumps({"table": digest, "bytes": sizes}))
     return True
 
 
-def _current(marker: Path, digest: str, folder: Path) -> bool:
-    written = read_json(marker)
+def _write(store: FileStore, frame: pl.DataFrame, path: Path) -> int:
+    """Write a CSV; gives its bytes."""
+    with store.batch() as batch:
+        temp = batch.add(path)
+        write_csv(frame, temp)
+        size = temp.stat().st_size
+        batch.commit()
+    return size
+
+
+def _current(store: FileStore, marker: Path, digest: str, folder: Path) -> bool:
+    written = read_json(marker, store)
     if written is None or not digest or written.get("table") != digest:
         return False
-    try:
-        return all(
-            (folder / name).stat().st_size == size for name, size in written["bytes"].items()
-        )
-    except (OSError, KeyError, AttributeError):
+    sizes = written.get("bytes")
+    if not isinstance(sizes, dict):
         return False
+    found = {name: store.stat(folder / name) for name in sizes}
+    return {name: stat.size for name, stat in found.items() if stat is not None} == sizes
 
 
 def summary(held: Sequence[SymbolRows]) -> pl.DataFrame:
@@ -96,12 +98,19 @@ def _day(moment: str) -> str:
     return datetime.fromisoformat(moment).date().isoformat()
 
 
+def fingerprint_of_csvs(folder: Path, options: TableOptions) -> Fingerprint:
+    """What a table read back from a folder's CSVs is made of; raises `LayerError`."""
+    files = LOCAL.list(folder, f"*{SUFFIX}")
+    inputs = tuple(Input(f"csv/{path.name}", sha256_of(path)) for path in files)
+    return Fingerprint("final_from_csv", COLUMNS_VERSION, inputs, options.parameters)
+
+
 def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     """The symbols of a folder of `{SYM}_final.csv`, in byte order, with all columns and types.
 
     Raises `TableError` for a folder without any, `LayerError` for one that is not as written here.
     """
-    paths = {path.name.removesuffix(SUFFIX): path for path in folder.glob(f"*{SUFFIX}")}
+    paths = {path.name.removesuffix(SUFFIX): path for path in LOCAL.list(folder, f"*{SUFFIX}")}
     if not paths:
         raise TableError(
             folder,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
-import orjson
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import Series
@@ -21,9 +19,8 @@ from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.orderflow import hourly_orderflow
 from alphaqcm.pipeline.reading.csv_reader import UTC_US
 from alphaqcm.pipeline.reading.month_file import inside
-from alphaqcm.pipeline.storage.artifact import Fingerprint, meta_path
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
-from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.artifact import Artifact
+from alphaqcm.pipeline.storage.atomic_write import CommitHook
 
 VERSION = 1
 """Raise it when an hourly CSV's content changes for the same month files."""
@@ -70,32 +67,25 @@ def _bars(data_type: DataType, rows: pl.DataFrame) -> pl.DataFrame:
 
 def write_hourly(
     frame: pl.DataFrame,
-    path: Path,
+    artifact: Artifact,
     series: Series,
     span: DateRange,
-    fingerprint: Fingerprint,
     created_at: str,
     gate: CommitHook = contextlib.nullcontext,
 ) -> None:
     """Write the CSV and its `.meta.json`; `created_at` is ISO 8601. Raises `LayerError`."""
-    with AtomicBatch() as batch:
-        temp = batch.add(path)
-        write_csv(frame, temp)
-        times = frame[frame.columns[0]] if frame.height else None
-        meta = {
-            "status": "ok",
-            "symbol": series.symbol,
-            "data_type": series.type.value,
-            "market": series.market.value,
-            "interval": series.interval or None,
-            "requested_start": span.start.isoformat(),
-            "requested_end": span.end.isoformat(),
-            "min_ts": times[0].isoformat() if times is not None else None,
-            "max_ts": times[-1].isoformat() if times is not None else None,
-            "rows": frame.height,
-            "created_at_utc": created_at,
-            "bytes": temp.stat().st_size,
-            "fingerprint": fingerprint.to_dict(),
-        }
-        batch.add(meta_path(path)).write_bytes(orjson.dumps(meta, option=orjson.OPT_INDENT_2))
-        batch.commit(gate)
+    times = frame[frame.columns[0]] if frame.height else None
+    report = {
+        "status": "ok",
+        "symbol": series.symbol,
+        "data_type": series.type.value,
+        "market": series.market.value,
+        "interval": series.interval or None,
+        "requested_start": span.start.isoformat(),
+        "requested_end": span.end.isoformat(),
+        "min_ts": times[0].isoformat() if times is not None else None,
+        "max_ts": times[-1].isoformat() if times is not None else None,
+        "rows": frame.height,
+        "created_at_utc": created_at,
+    }
+    artifact.write(frame, report, gate)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import polars as pl
@@ -16,11 +15,9 @@ from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.reading.month_file import inside
-from alphaqcm.pipeline.storage.artifact import Fingerprint, layer_inputs, meta_path
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, write_bytes
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, sidecar_path
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.table_file import read_json
 
 STAGE = "crypto_1min"
 VERSION = 1
@@ -38,17 +35,15 @@ class MinuteCsv:
 
 def symbols_with_minutes(layout: Layout) -> list[Symbol]:
     """The symbols that the 1m klines layer holds, sorted by the exchange's name."""
-    folder = layout.months(DataType.KLINES, "1m")
-    if not folder.is_dir():
-        return []
-    names = sorted(path.name for path in folder.iterdir() if any(path.glob("*.parquet")))
+    files = layout.store.list(layout.months(DataType.KLINES, "1m"), "*/*.parquet")
+    names = sorted({path.parent.name for path in files})
     return [Symbol(layout.market, name) for name in names]
 
 
 def minute_files(layout: Layout, symbol: Symbol) -> dict[str, Path]:
     """Month -> file of the symbol's 1m klines, months in order."""
     folder = layout.months(DataType.KLINES, "1m") / symbol.exchange
-    return {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    return {path.stem: path for path in layout.store.list(folder, "*.parquet")}
 
 
 def write_minute_csv(
@@ -70,12 +65,13 @@ def write_minute_csv(
         layer_inputs(files.items()),
         (("end", span.end.isoformat()), ("start", span.start.isoformat())),
     )
-    meta = read_json(meta_path(path))
-    if meta is not None and _current(meta, path, fingerprint):
-        told = {**meta, "status": "noop", "created_at_utc": created_at}
-        write_bytes(meta_path(path), orjson.dumps(told, option=orjson.OPT_INDENT_2))
-        return MinuteCsv(path, int(meta["rows"]), built=False)
-    with AtomicBatch() as batch:
+    artifact = Artifact(path, fingerprint, layout.store)
+    held = artifact.current()
+    if held is not None:
+        told = {**held.report, "status": "noop", "created_at_utc": created_at}
+        layout.store.replace(sidecar_path(path), orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        return MinuteCsv(path, int(held.report["rows"]), built=False)
+    with layout.store.batch() as batch:
         temp = batch.add(path)
         rows, last = _write(temp, list(files.values()), span)
         told = {
@@ -87,20 +83,10 @@ def write_minute_csv(
             "max_ts": last,
             "created_at_utc": created_at,
             "rows": rows,
-            "bytes": temp.stat().st_size,
-            "fingerprint": fingerprint.to_dict(),
         }
-        batch.add(meta_path(path)).write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        artifact.add_sidecar(batch, temp, told)
         batch.commit()
     return MinuteCsv(path, rows, built=True)
-
-
-def _current(meta: dict[str, Any], path: Path, fingerprint: Fingerprint) -> bool:
-    try:
-        made_of = Fingerprint.from_dict(meta["fingerprint"])
-        return made_of == fingerprint and path.stat().st_size == meta["bytes"]
-    except (OSError, KeyError, TypeError, ValueError):
-        return False
 
 
 def _write(target: Path, files: Sequence[Path], span: DateRange) -> tuple[int, str | None]:

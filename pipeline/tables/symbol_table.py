@@ -7,9 +7,8 @@ result depends on the rows alone, never on their order, on threads or on how the
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,13 @@ from alphaqcm.pipeline.features.columns import STAGE_COLUMNS, SYMBOL_COLUMNS, VE
 from alphaqcm.pipeline.features.columns.csv import read_csv
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
-from alphaqcm.pipeline.storage.artifact import (
-    FOOTER_KEY,
-    Fingerprint,
-    Input,
-    footer_of,
-    layer_inputs,
-)
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, layer_inputs
+from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_store import Batch
 from alphaqcm.pipeline.storage.layout import Layout, month_name
 
 LAYER = "symbol_table"
-STAGE_BYTES = "stage_bytes"
-"""Entry of a table's report: the size of each stage's CSV, written with it."""
 
 INPUT_TYPES: dict[str, tuple[DataType, str]] = {
     "klines": (DataType.KLINES, "1m"),
@@ -66,11 +58,28 @@ class MonthFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolReport:
+    """What a symbol table's footer tells of it."""
+
+    symbol: str  # the table's name
+    rows: int
+    metrics_last: str | None  # last hour that has metrics, ISO 8601
+    stage_bytes: Mapping[str, int] | None = None  # size of each stage's CSV written with it
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> SymbolReport:
+        """Read the JSON form; raises KeyError."""
+        return cls(
+            str(told["symbol"]), int(told["rows"]), told["metrics_last"], told.get("stage_bytes")
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolTable:
     """The own columns in the table's order and types, and what is to be told of them."""
 
     frame: pl.DataFrame
-    report: Mapping[str, Any]
+    report: SymbolReport
 
 
 def require_wide(market: Market) -> None:
@@ -90,10 +99,7 @@ def input_files(layout: Layout, symbol: Symbol, span: DateRange) -> dict[str, di
     found = {}
     for field, (kind, interval) in INPUT_TYPES.items():
         folder = layout.months(kind, interval) / symbol.exchange
-        try:
-            there = set(os.listdir(folder))  # noqa: PTH208  -- names, asked for once
-        except FileNotFoundError:
-            there = set()
+        there = {path.name for path in layout.store.list(folder)}
         found[field] = {stamp: folder / name for stamp, name in months if name in there}
     return found
 
@@ -163,7 +169,7 @@ def build_symbol_table(symbol: Symbol, inputs: Inputs, span: DateRange) -> Symbo
     require_wide(symbol.market)
     days = Days(span.start, span.end, span.start)
     frame, metrics_last = own_columns(symbol.table, inputs, days, NOTHING_BEFORE)
-    report = {"symbol": symbol.table, "rows": frame.height, "metrics_last": metrics_last}
+    report = SymbolReport(symbol.table, frame.height, metrics_last)
     return SymbolTable(with_volume_clean(frame), report)
 
 
@@ -208,27 +214,29 @@ def write_symbol_table(
     Raises `LayerError` or `DiskFull`.
     """
     path = layout.symbol_table(symbol)
-    with AtomicBatch() as batch:
+    with layout.store.batch() as batch:
         stages = _add_stages(table.frame, layout, symbol, batch)
-        report = {**table.report, STAGE_BYTES: stages}
-        temp = batch.add(path)
-        try:
-            table.frame.write_parquet(
-                temp,
-                compression="zstd",
-                row_group_size=max(1, table.frame.height),
-                metadata={FOOTER_KEY: footer_of(fingerprint, report)},
-            )
-        except pl.exceptions.PolarsError as error:
-            raise LayerError(path, expected="a table to write", found=str(error)) from error
+        report = replace(table.report, stage_bytes=stages)
+        Artifact(path, fingerprint, layout.store).add_to(batch, table.frame, asdict(report))
         batch.commit(gate)
     return path
+
+
+def current_table(layout: Layout, symbol: Symbol, span: DateRange) -> SymbolReport | None:
+    """What is told of the symbol's table where it and all its stages are current; else None."""
+    path = layout.symbol_table(symbol)
+    artifact = Artifact(path, table_fingerprint(layout, symbol, span), layout.store)
+    record = artifact.current()
+    if record is None:
+        return None
+    report = SymbolReport.from_dict(record.report)
+    return report if _stages_whole(layout, symbol, report) else None
 
 
 def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
     """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
     frame = read_symbol_table(layout.symbol_table(symbol), SYMBOL_COLUMNS)
-    with AtomicBatch() as batch:
+    with layout.store.batch() as batch:
         sizes = _add_stages(frame, layout, symbol, batch)
         batch.commit()
     return [layout.stage_file(stage, symbol) for stage in sizes]
@@ -254,7 +262,7 @@ def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _add_stages(
-    frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: AtomicBatch
+    frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch
 ) -> dict[str, int]:
     """Write the stages into the batch; returns the bytes of each."""
     sizes = {}
@@ -265,12 +273,10 @@ def _add_stages(
     return sizes
 
 
-def stages_whole(layout: Layout, symbol: Symbol, report: Mapping[str, Any]) -> bool:
+def _stages_whole(layout: Layout, symbol: Symbol, report: SymbolReport) -> bool:
     """Whether every stage's CSV is there with the size that the table's report tells."""
-    try:
-        return all(
-            layout.stage_file(stage, symbol).stat().st_size == size
-            for stage, size in report[STAGE_BYTES].items()
-        )
-    except (OSError, KeyError):
+    if report.stage_bytes is None:
         return False
+    found = {stage: layout.store.stat(layout.stage_file(stage, symbol)) for stage in STAGE_COLUMNS}
+    sizes = {stage: stat.size for stage, stat in found.items() if stat is not None}
+    return sizes == report.stage_bytes

@@ -14,15 +14,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
-from alphaqcm.pipeline.storage.artifact import FOOTER_KEY, Fingerprint, footer_of, read_footer
-from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
+from alphaqcm.pipeline.storage.artifact import Artifact, read_record
+from alphaqcm.pipeline.storage.atomic_write import CommitHook
+from alphaqcm.pipeline.storage.file_store import LOCAL
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),
@@ -75,38 +75,54 @@ def arrow_schema() -> pa.Schema:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What the table's footer tells of it."""
+
+    symbols: tuple[SymbolRows, ...]
+    metrics_last: Mapping[str, str | None] | None = None  # None in a table made of another table
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        told: dict[str, Any] = {"symbols": [asdict(rows) for rows in self.symbols]}
+        return told if self.metrics_last is None else {**told, "metrics_last": self.metrics_last}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> TableReport:
+        """Read the JSON form; raises KeyError, TypeError."""
+        return cls(tuple(SymbolRows(**one) for one in told["symbols"]), told.get("metrics_last"))
+
+
 def write_table(
     frames: Iterable[tuple[str, pl.DataFrame]],
-    path: Path,
-    fingerprint: Fingerprint | None,
+    artifact: Artifact,
     options: TableOptions,
-    report: Mapping[str, Any] | None = None,
+    metrics_last: Mapping[str, str | None] | None = None,
     gate: CommitHook = contextlib.nullcontext,
 ) -> tuple[SymbolRows, ...]:
-    """Write `frames`, (symbol, rows with all columns) in byte order of the symbols, to `path`.
+    """Write `frames`, (symbol, rows with all columns) in byte order of the symbols, as `artifact`.
 
     One frame is read ahead while the one before is written. The footer carries the fingerprint, and
-    in its report what the table holds of each symbol besides `report`. Raises `LayerError`,
-    `DiskFull`, and `TableError` when the symbols are not in order.
+    in its report what the table holds of each symbol. Raises `LayerError`, `DiskFull`, and
+    `TableError` when the symbols are not in order.
     """
+    path = artifact.path
     held: list[SymbolRows] = []
     try:
-        with (
-            atomic_write(path, gate) as temp,
-            open_writer(temp, arrow_schema(), options) as writer,
-        ):
-            for symbol, frame in _ahead(frames):
-                if held and symbol <= held[-1].symbol:
-                    raise TableError(
-                        path,
-                        expected=f"symbols in byte order, each once, after {held[-1].symbol}",
-                        found=symbol,
-                    )
-                writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
-                held.append(SymbolRows.of(symbol, frame))
-            told = {**(report or {}), "symbols": [asdict(rows) for rows in held]}
-            if fingerprint is not None:
-                writer.add_key_value_metadata({FOOTER_KEY: footer_of(fingerprint, told)})
+        with artifact.store.batch() as batch:
+            with open_writer(batch.add(path), arrow_schema(), options) as writer:
+                for symbol, frame in _ahead(frames):
+                    if held and symbol <= held[-1].symbol:
+                        raise TableError(
+                            path,
+                            expected=f"symbols in byte order, each once, after {held[-1].symbol}",
+                            found=symbol,
+                        )
+                    writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
+                    held.append(SymbolRows.of(symbol, frame))
+                report = TableReport(tuple(held), metrics_last)
+                writer.add_key_value_metadata(artifact.footer(report.to_dict()))
+            batch.commit(gate)
     except pa.ArrowException as error:
         raise LayerError(
             path, expected="a table that parquet can hold", found=str(error)
@@ -149,20 +165,25 @@ def _ahead(
                 yield item
 
 
-def held_symbols(path: Path) -> tuple[SymbolRows, ...]:
-    """What the table at `path` says it holds; raises `TableError` when it is none of ours."""
-    footer = read_footer(path)
+def table_report(path: Path) -> TableReport:
+    """What the table at `path` tells of itself; raises `TableError` when it is none of ours."""
+    record = read_record(path)
     try:
-        if footer is None:
-            raise KeyError(FOOTER_KEY)
-        return tuple(SymbolRows(**entry) for entry in footer["report"]["symbols"])
+        if record is None:
+            raise KeyError(path)
+        return TableReport.from_dict(record.report)
     except (KeyError, TypeError) as error:
         raise TableError(
             path,
             expected="a final table with its footer",
-            found="none" if not path.exists() else "a file without one",
+            found="none" if LOCAL.stat(path) is None else "a file without one",
             next_step="build it with: alphaqcm build",
         ) from error
+
+
+def held_symbols(path: Path) -> tuple[SymbolRows, ...]:
+    """What the table at `path` says it holds; raises `TableError` when it is none of ours."""
+    return table_report(path).symbols
 
 
 def read_table(
@@ -197,11 +218,3 @@ def _symbol_of(path: Path, metadata: pq.FileMetaData, group: int) -> str:
             next_step="build it with: alphaqcm build",
         )
     return str(statistics.min)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A small JSON file of ours, None when it is not there or torn."""
-    try:
-        return dict(orjson.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None

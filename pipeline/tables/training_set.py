@@ -20,6 +20,7 @@ from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DTyp
 from alphaqcm.pipeline.features.columns.csv import csv_form
 from alphaqcm.pipeline.storage.atomic_write import atomic_write
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.tables.table_file import arrow_schema, read_table
 
 LABEL = "y_logret_fwd_1h"
@@ -125,9 +126,9 @@ def write_training_set(table: Path, folder: Path, options: TrainingOptions) -> T
         raise LayerError(path, expected="a training set to write", found=str(error)) from error
     except OSError as error:
         raise layer_error(path, error) from error
-    for old in folder.glob(f"*{SUFFIX}"):
+    for old in LOCAL.list(folder, f"*{SUFFIX}"):
         if old.name not in names:
-            old.unlink()
+            LOCAL.delete(old)
     return TrainingSet(path, rows, labelled, len(names))
 
 

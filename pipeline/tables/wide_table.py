@@ -20,14 +20,15 @@ from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import BadName, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
-from alphaqcm.pipeline.storage.artifact import Fingerprint, is_current, layer_inputs, read_footer
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_record
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.symbol_table import read_symbol_table, require_wide
+from alphaqcm.pipeline.tables.symbol_table import SymbolReport, read_symbol_table, require_wide
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
     TableOptions,
-    held_symbols,
+    TableReport,
     read_table,
+    table_report,
     write_table,
 )
 
@@ -110,8 +111,10 @@ def build_final(
     path = layout.final_table()
     parts = symbol_parts(layout, symbols)
     fingerprint = final_fingerprint(parts, span, options)
-    if is_current(path, fingerprint):
-        return WideTable(path, held_symbols(path), built=False)
+    artifact = Artifact(path, fingerprint, layout.store)
+    held = artifact.current()
+    if held is not None:
+        return WideTable(path, TableReport.from_dict(held.report).symbols, built=False)
     section = cross_section(parts)
     if section.symbols == 0:
         raise TableError(
@@ -120,14 +123,14 @@ def build_final(
             found=f"none in {len(parts)} symbol tables",
             next_step="choose days on which the symbols were listed",
         )
-    report = {"metrics_last": {part.symbol: _metrics_last(part) for part in parts}}
-    held = write_table(wide_frames(parts, section), path, fingerprint, options, report)
-    return WideTable(path, held, built=True)
+    last = {part.symbol: _metrics_last(part) for part in parts}
+    rows = write_table(wide_frames(parts, section), artifact, options, last)
+    return WideTable(path, rows, built=True)
 
 
 def _metrics_last(part: FilePart) -> str | None:
-    footer = read_footer(part.path)
-    return None if footer is None else footer["report"].get("metrics_last")
+    record = read_record(part.path)
+    return None if record is None else SymbolReport.from_dict(record.report).metrics_last
 
 
 def build_complete(
@@ -145,9 +148,8 @@ def build_complete(
     if not re.fullmatch(r"\w+", name):
         raise BadName(f"table name {name!r}", expected="letters, digits and _ only")
     full = layout.final_table()
-    held = held_symbols(full)
-    footer = read_footer(full) or {}
-    last = footer["report"]["metrics_last"]
+    report = table_report(full)
+    held, last = report.symbols, report.metrics_last or {}
     left_out = tuple(
         LeftOut(rows.symbol, _why(last.get(rows.symbol), span))
         for rows in held
@@ -165,10 +167,13 @@ def build_complete(
     fingerprint = Fingerprint(
         f"{LAYER}_{name}", VERSION, layer_inputs([("final", full)]), options.parameters
     )
-    if is_current(path, fingerprint):
-        return WideTable(path, held_symbols(path), built=False), left_out
+    artifact = Artifact(path, fingerprint, layout.store)
+    current = artifact.current()
+    if current is not None:
+        rows = TableReport.from_dict(current.report).symbols
+        return WideTable(path, rows, built=False), left_out
     chosen = ((symbol, frame) for symbol, frame in read_table(full) if symbol not in missing)
-    return WideTable(path, write_table(chosen, path, fingerprint, options), built=True), left_out
+    return WideTable(path, write_table(chosen, artifact, options), built=True), left_out
 
 
 def _reaches(last: str | None, span: DateRange) -> bool:

@@ -27,6 +27,8 @@ import pytest
 
 from tests.helpers.command import alphaqcm
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "digests.json"
 PLANTED = HERE / "planted_traps.txt"

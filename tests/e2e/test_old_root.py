@@ -20,6 +20,8 @@ import pytest
 
 from tests.helpers.command import alphaqcm
 
+pytestmark = pytest.mark.process
+
 OLD = Path(__file__).with_name("root_0_1_0.tar.xz")
 SAMPLE = ("--symbols", 1, "--trades-per-day", 800, "--start", "2024-02-28")
 RUN = ("run", "--symbols", "BTCUSDT", "--start", "2024-02-28", "--workers", 1)

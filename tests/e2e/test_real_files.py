@@ -18,6 +18,8 @@ from alphaqcm.pipeline.features.columns import COLUMNS
 from tests.conftest import REAL
 from tests.helpers.command import alphaqcm
 
+pytestmark = pytest.mark.process
+
 SYMBOLS = ("FILUSDT", "NEARUSDT", "AVAXUSDT")
 
 

@@ -16,7 +16,7 @@ import alphaqcm
 from tests.conftest import PROJECT
 from tests.helpers.fresh_venv import FreshVenv, project_table
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
 FOREIGN = ("pipeline", "data_collection")
 """Names of folders of the checkout that other packages of the index have too."""
@@ -159,10 +159,10 @@ def test_the_wheel_prints_its_pages(from_wheel: FreshVenv) -> None:
 def test_every_command_explains_itself_in_a_plain_installation(from_wheel: FreshVenv) -> None:
     """No command needs an extra before it is asked for what the extra is for."""
     program = (
-        "from argparse import ArgumentParser\n"
-        "from alphaqcm.data_collection.commands.main import COMMANDS, load_command\n"
-        "for name in COMMANDS:\n"
-        "    load_command(name).configure(ArgumentParser())\n"
+        "from alphaqcm.data_collection.commands.main import COMMANDS, parser_of\n"
+        "for name, command in COMMANDS.items():\n"
+        "    parser_of(name).format_help()\n"
+        "    command.load()\n"
     )
     done = from_wheel.run("python", "-c", program)
     assert done.returncode == 0, done.stderr

@@ -29,6 +29,8 @@ from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.conftest import PROJECT
 from tests.helpers.command import alphaqcm
 
+pytestmark = pytest.mark.process
+
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 DAYS = ("2024-02-27", "2024-02-29")
 
@@ -352,7 +354,7 @@ def test_a_source_that_does_not_answer(tmp_path: Path) -> None:
     assert "next: check the network and --source" in done.stderr
 
 
-def test_a_wrong_checksum_fails_the_run_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_told_by_the_exit_code_and_keeps_the_rest(tmp_path: Path) -> None:
     source = tmp_path / "source"
     write_sample(source, SampleSpec(symbols=universe(2), trades_per_day=2_000))
     key = "data/futures/um/daily/metrics/ETHUSDT/ETHUSDT-metrics-2024-02-28.zip.CHECKSUM"
@@ -360,13 +362,16 @@ def test_a_wrong_checksum_fails_the_run_and_keeps_the_rest(tmp_path: Path) -> No
     words = ["run", "--symbols", "BTCUSDT,ETHUSDT", "--start", DAYS[0], "--end", DAYS[1]]
     words += ["--source", str(source), "--data-root", str(tmp_path / "root")]
     done = alphaqcm(*words)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "ETHUSDT-metrics-2024-02-28.zip" in done.stdout
     table = pl.read_parquet(tmp_path / "root" / "final_dataset_all.parquet")
     eth = table.filter(pl.col("symbol") == "ETH_USDT:USDT")
     unknown = eth.filter(pl.col("oi_open_interest").is_null())["datetime"].dt.date().unique()
     assert unknown.to_list() == [date(2024, 2, 28)]
-    assert alphaqcm(*words).returncode == 1  # it stays told, though nothing is built again
+    assert alphaqcm(*words).returncode == 3  # it stays told, though nothing is built again
+    for known in ("ETHUSDT-metrics-2024-02-28.zip", "*/ETHUSDT-metrics-2024-02-*"):
+        assert alphaqcm(*words, "--accept-corrupt", f"other.zip,{known}").returncode == 0
+    assert alphaqcm(*words, "--accept-corrupt", "BTCUSDT-*").returncode == 3
 
 
 @pytest.mark.parametrize("bad", ["aggTrades", "klines/BTCUSDT/1m"])
@@ -382,8 +387,9 @@ def test_a_file_that_cannot_be_read_is_named_and_fails_the_run(bad: str, tmp_pat
     words += ["--source", str(source), "--data-root", str(tmp_path / "root")]
     for _ in range(2):
         done = alphaqcm(*words)
-        assert done.returncode == 1
-        assert "second.csv" in done.stdout.partition("FAILED")[2]
+        # without its 1m klines the only symbol has no table
+        assert done.returncode == (1 if bad.startswith("klines") else 3)
+        assert "second.csv" in done.stdout.partition("CORRUPT at the source")[2]
         assert f"{bad.partition('/')[0]} 2024-02" not in done.stdout  # not called absent
 
 

@@ -114,5 +114,5 @@ class FreshVenv:
         return subprocess.run(
             [str(self.folder / "bin" / program), *map(str, words)],
             cwd=self.home, env={**kept, **environment},
-            capture_output=True, text=True, check=False, timeout=280,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip

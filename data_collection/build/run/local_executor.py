@@ -24,6 +24,7 @@ from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.errors import CollectionError, UsageError
+from alphaqcm.data_collection.process.event_log import is_quiet
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState, is_over
@@ -213,7 +214,9 @@ class _Bar:
     def __init__(self, total: int) -> None:
         self._total = total
         self._told = 0
-        self._bar = tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.1)
+        self._bar = tqdm(
+            total=total, unit="step", disable=is_quiet() or None, dynamic_ncols=True, smoothing=0.1
+        )
 
     def __enter__(self) -> Self:
         return self

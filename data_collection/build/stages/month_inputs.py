@@ -11,8 +11,10 @@ from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, 
 from alphaqcm.data_collection.archive.plan import Action
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.artifact import Input, read_footer
+from alphaqcm.pipeline.reading.month_report import MonthReport
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_record
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
@@ -58,19 +60,21 @@ class ExistingMonth:
     `held` are the archive files it was made of, with their SHA-256.
     """
 
-    footer: Mapping[str, Any]
-    report: Mapping[str, Any]
+    fingerprint: Fingerprint | None
+    report: MonthReport
     held: Mapping[ArchiveFile, str]
 
     @classmethod
     def of(cls, path: Path) -> ExistingMonth:
         """Of the file at `path`."""
-        footer = read_footer(path) or {}
-        if footer.get("fingerprint", {}).get("version") != VERSION:
-            return cls({}, {}, {})
-        inputs = footer["fingerprint"]["inputs"]
-        held = {ArchiveFile.parse(key): sha for key, sha in inputs}
-        return cls(footer, footer.get("report", {}), held)
+        record = read_record(path)
+        if record is None or record.fingerprint.version != VERSION:
+            return cls(None, MonthReport(), {})
+        try:
+            held = {ArchiveFile.parse(one.key): one.sha256 for one in record.fingerprint.inputs}
+            return cls(record.fingerprint, MonthReport.from_dict(record.report), held)
+        except (BadName, KeyError, TypeError, ValueError):
+            return cls(None, MonthReport(), {})  # damaged: it is made again
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from alphaqcm.pipeline.reading.month_file import (
     missing_days,
     read_file_rows,
 )
-from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.checksum import sha256_of
 
 
@@ -61,27 +61,27 @@ class MonthTask:
 
     def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
-        files = Files(lookup, frozenset((k, s) for k, s in report.get("unreadable", [])))
+        files = Files(lookup, frozenset(report.unreadable))
         if not self._take_base(old, files, available):
             return None
         if self._monthly in files.good:
             if old.held.get(self._monthly) != files.good[self._monthly].sha256:
                 return None
-            if not files.take(self._patches(available, report.get("missing_days", []))):
+            if not files.take(self._patches(available, report.missing_days)):
                 return None
         if not files.good and not files.skip and not self.path.exists():
             return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
-        if self._fingerprint(files).to_dict() != old.footer.get("fingerprint"):
+        if self._fingerprint(files) != old.fingerprint:
             return None
-        empty = {date.fromisoformat(day) for day in report.get("empty_days", [])}
+        empty = {date.fromisoformat(day) for day in report.empty_days}
         return Outcome(
             TaskResult.DONE,
-            rows=int(report.get("rows", 0)),
+            rows=report.rows,
             output=str(self.path),
             files=len(files.good),
             absent=self._absent(available, empty, files),
             holes=self._holes(available, empty, files),
-            problems=tuple(dict.fromkeys([*report.get("problems", []), *files.problems])),
+            problems=tuple(dict.fromkeys([*report.problems, *files.problems])),
         )
 
     def perform(self, archive: Archive, commit: CommitContext) -> Outcome:
@@ -160,7 +160,7 @@ class MonthTask:
             or not news
             or self._monthly in {*held, *files.good}
             or files.bad
-            or report.get("problems")
+            or report.problems
             or {f: files.good[f].sha256 for f in held if f in files.good} != held
             or min(f.period.start for f in news) < max(f.period.end for f in held)
         ):
@@ -178,7 +178,7 @@ class MonthTask:
         if made is None:
             return None
         present = days_held(frame, self.series).union(*(part.days() for part in parts))
-        rows = int(report["read"]) + sum(part.rows for part in parts)
+        rows = report.read + sum(part.rows for part in parts)
         return _Made(made, present, rows, [])
 
     def _write(
@@ -202,18 +202,16 @@ class MonthTask:
             holes=self._holes(available, empty, files),
             problems=files.problems,
         )
-        report = {
-            **made.month.report,
-            "rows": made.month.frame.height,
-            "read": made.rows,
-            "missing_days": [f"{day}" for day in made.missing],
-            "empty_days": sorted(f"{day}" for day in empty),
-            "unreadable": files.unreadable,
-            "problems": files.problems,
-        }
-        write_parquet(
-            made.month.frame, self.path, self._fingerprint(files), report, lambda: commit(outcome)
+        report = replace(
+            made.month.report,
+            read=made.rows,
+            missing_days=tuple(f"{day}" for day in made.missing),
+            empty_days=tuple(sorted(f"{day}" for day in empty)),
+            unreadable=tuple(files.unreadable),
+            problems=files.problems,
         )
+        artifact = Artifact(self.path, self._fingerprint(files))
+        artifact.write(made.month.frame, report.to_dict(), lambda: commit(outcome))
         return outcome
 
     def _read(

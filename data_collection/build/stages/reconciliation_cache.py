@@ -6,7 +6,6 @@ kept under the fingerprints of both files and made again when one of them change
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,16 +15,9 @@ from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.table_file import read_json
-
-
-def kept_path(layout: Layout, symbol: str, month: Period) -> Path:
-    """Where the comparison of a month is kept."""
-    folder = layout.temp / "months" / layout.market.value / "reconciled"
-    return folder / symbol / f"{month.stamp}.json"
 
 
 def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:
@@ -39,7 +31,7 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     if any(side is None for side in sides):
         return None
     made_of = [side.digest for side in sides if side is not None] + [f"{VERSION}"]
-    path = kept_path(layout, symbol, month)
+    path = layout.reconciled_file(symbol, month)
     kept = read_json(path)
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])

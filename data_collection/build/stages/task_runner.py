@@ -22,12 +22,12 @@ from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
-from alphaqcm.pipeline.storage.artifact import Fingerprint, layer_inputs, read_footer, read_meta
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
+    current_table,
     read_inputs,
-    stages_whole,
     table_fingerprint,
     write_symbol_table,
 )
@@ -130,37 +130,40 @@ class TaskRunner:
                 found.append((f"{type_name}/{symbol}/{month.stamp}", path))
         return found
 
-    def _hourly_fingerprint(self, task: Task) -> Fingerprint:
-        span = self.settings.span
-        return Fingerprint(
+    def _hourly(self, task: Task) -> Artifact:
+        """The hourly CSV as it should be."""
+        span, layout = self.settings.span, self.settings.layout
+        fingerprint = Fingerprint(
             f"hourly/{task.type}",
             hourly.VERSION,
             layer_inputs(self.month_files(task.type, task.symbol)),
             (("start", span.start.isoformat()), ("end", span.end.isoformat())),
         )
+        path = layout.hourly_file(task.data_type, task.symbol)
+        return Artifact(path, fingerprint, layout.store)
 
     def _current_hourly(self, task: Task) -> Outcome | None:
-        path = self.settings.layout.hourly_file(task.data_type, task.symbol)
         if not self.month_files(task.type, task.symbol):
             return Outcome(TaskResult.ABSENT)
-        meta = read_meta(path)
-        if meta is None or meta.fingerprint != self._hourly_fingerprint(task):
+        artifact = self._hourly(task)
+        record = artifact.current()
+        if record is None:
             return None
-        return Outcome(TaskResult.DONE, rows=meta.rows, output=str(path))
+        rows = int(record.report["rows"])
+        return Outcome(TaskResult.DONE, rows=rows, output=str(artifact.path))
 
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
-        path = settings.layout.hourly_file(task.data_type, task.symbol)
-        fingerprint = self._hourly_fingerprint(task)
+        artifact = self._hourly(task)
         months = [read_layer(file) for _, file in self.month_files(task.type, task.symbol)]
         frame = hourly.hourly_frame(task.data_type, months, settings.span)
-        outcome = Outcome(TaskResult.DONE, built=True, rows=frame.height, output=str(path))
+        output = str(artifact.path)
+        outcome = Outcome(TaskResult.DONE, built=True, rows=frame.height, output=output)
         hourly.write_hourly(
             frame,
-            path,
+            artifact,
             series_of(settings.market, task.type, task.symbol),
             settings.span,
-            fingerprint,
             datetime.now(UTC).isoformat(timespec="seconds"),
             lambda: commit(outcome),
         )
@@ -174,14 +177,11 @@ class TaskRunner:
         layout = settings.layout
         if not self.month_files(typed(DataType.KLINES, "1m"), task.symbol):
             return Outcome(TaskResult.ABSENT)
+        report = current_table(layout, symbol, settings.span)
+        if report is None:
+            return None
         path = layout.symbol_table(symbol)
-        footer = read_footer(path)
-        fingerprint = table_fingerprint(layout, symbol, settings.span).to_dict()
-        if footer is None or footer["fingerprint"] != fingerprint:
-            return None
-        if not stages_whole(layout, symbol, footer["report"]):
-            return None
-        return Outcome(TaskResult.DONE, rows=int(footer["report"]["rows"]), output=str(path))
+        return Outcome(TaskResult.DONE, rows=report.rows, output=str(path))
 
     def _build_factors(self, task: Task, commit: CommitContext) -> Outcome:
         settings, symbol = self.settings, self._symbol(task)

@@ -1,7 +1,4 @@
-"""The last run's layers and tables again, from the month files at hand: nothing is downloaded.
-
-For another variant of the table, after CSVs were deleted, or without a network.
-"""
+"""Makes the last run's layers and tables again from the month files at hand."""
 
 from __future__ import annotations
 
@@ -11,29 +8,19 @@ import time
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.local_executor import execute, load_settings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.options import (
-    add_market_option,
-    add_root_option,
-    add_table_options,
-)
-from alphaqcm.data_collection.commands.summary import print_summary
+from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.pipeline.domain.registry import parse_market
+from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.storage.layout import Layout
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_option(parser)
-    add_root_option(parser)
-    add_table_options(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Build; 0 only when nothing failed."""
     began = time.monotonic()
     layout = Layout(arguments.data_root.resolve())
-    settings = load_settings(layout.temp, parse_market(arguments.market))
+    market = parse_market(arguments.market)
+    settings = load_settings(layout.temp, market)
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
@@ -41,5 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         progress = execute(steps, arguments.workers, lock, offline=True)
         tables = publish(settings, progress, arguments.complete, arguments.name)
-    print_summary(settings, progress, tables, time.monotonic() - began)
-    return 1 if progress.problems else 0
+    seconds = time.monotonic() - began
+    print_summary(settings, progress, tables, seconds)
+    written = bool(tables) or market is not Market.UM
+    code = exit_code(progress, arguments.accept_corrupt, written=written)
+    told = document(settings, progress, tables, seconds)
+    return Answer(code, {"exit_code": int(code), **told})

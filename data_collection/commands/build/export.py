@@ -1,19 +1,16 @@
-"""Write CSVs from the parquet layers.
-
-    crypto_1min   {SYM}_1m.csv: 1-minute bars, from the 1m klines layer (any market)
-    stages        crypto_hourly_*: the stages on the way to the final table
-    final         final_dataset*/{SYM}_final.csv, of every final table that is there
-
-CSVs of `crypto_1min` and `final` that are current stay as they are.
-"""
+"""Writes CSVs from the parquet layers: 1-minute bars, stages, final tables."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from alphaqcm.data_collection.commands.options import add_market_option, add_root_option, parse_span
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.request import parse_span
+from alphaqcm.data_collection.commands.universe import named_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.domain.date_range import DateRange
@@ -29,50 +26,47 @@ from alphaqcm.pipeline.tables.symbol_table import require_wide, table_fingerprin
 _T = TypeVar("_T")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("what", choices=["crypto_1min", "stages", "final"], help="see above")
-    parser.add_argument(
-        "--symbols",
-        metavar="A,B",
-        help="symbols in any notation, comma separated (default: all that the layer holds)",
-    )
-    parser.add_argument("--start", metavar="D", help="crypto_1min: first day (default: all)")
-    parser.add_argument("--end", metavar="D", help="crypto_1min: last day, included")
-    add_market_option(parser)
-    add_root_option(parser)
+@dataclass(slots=True)
+class _Exported:
+    """What became of the symbols and tables."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Export; 1 when a symbol that was asked for has nothing to export."""
     market = parse_market(arguments.market)
     layout = Layout(arguments.data_root.resolve(), market)
-    named = [
-        Symbol.parse(text, market) for text in (arguments.symbols or "").split(",") if text.strip()
-    ]
+    named = list(named_symbols(arguments, market))
     if arguments.what != "crypto_1min":
         require_wide(market)
     require_folder(layout.root)
     with hold_root(layout.temp, exclusive=True):
         if arguments.what == "final":
-            return _final(layout)
-        if arguments.what == "stages":
-            return _stages(layout, named)
-        return _minutes(layout, named, arguments)
+            done = _final(layout)
+        elif arguments.what == "stages":
+            done = _stages(layout, named)
+        else:
+            done = _minutes(layout, named, arguments)
+    code = ExitCode.FAILED if done.missing else ExitCode.DONE
+    return Answer(code, {"exit_code": int(code), "files": done.files, "missing": done.missing})
 
 
-def _minutes(layout: Layout, named: list[Symbol], arguments: argparse.Namespace) -> int:
-    missing = 0
+def _minutes(layout: Layout, named: list[Symbol], arguments: argparse.Namespace) -> _Exported:
+    done = _Exported()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for symbol in named or _some(symbols_with_minutes(layout), layout):
         span = _span(layout, symbol, arguments)
         written = None if span is None else write_minute_csv(layout, symbol, span, now)
         if written is None:
-            missing += 1
+            done.missing.append(symbol.exchange)
             print(f"{symbol.exchange}: no 1m klines there")
         else:
             print(f"{written.path}: {written.rows} rows" + ("" if written.built else ", current"))
-    return 1 if missing else 0
+            told = {"path": written.path, "rows": written.rows, "written": written.built}
+            done.files.append({"symbol": symbol.exchange, **told})
+    return done
 
 
 def _span(layout: Layout, symbol: Symbol, arguments: argparse.Namespace) -> DateRange | None:
@@ -80,24 +74,23 @@ def _span(layout: Layout, symbol: Symbol, arguments: argparse.Namespace) -> Date
     if not months:
         return None
     last = min(date.fromordinal(months[-1].end.toordinal() - 1), datetime.now(UTC).date())
-    return parse_span(
-        arguments.start or months[0].start.isoformat(), arguments.end or last.isoformat()
-    )
+    return parse_span(arguments.start or months[0].start, arguments.end or last)
 
 
-def _stages(layout: Layout, named: list[Symbol]) -> int:
+def _stages(layout: Layout, named: list[Symbol]) -> _Exported:
     tables = sorted(layout.symbol_table(Symbol(layout.market, "X")).parent.glob("*.parquet"))
     there = [Symbol(layout.market, path.stem) for path in tables]
-    missing = 0
+    done = _Exported()
     for symbol in named or _some(there, layout):
         if symbol not in there:
-            missing += 1
+            done.missing.append(symbol.exchange)
             print(f"{symbol.exchange}: no symbol table; build it with: alphaqcm build")
             continue
         _warn_if_old(layout, symbol)
         for path in write_stages(layout, symbol):
             print(path)
-    return 1 if missing else 0
+            done.files.append({"symbol": symbol.exchange, "path": path, "written": True})
+    return done
 
 
 def _warn_if_old(layout: Layout, symbol: Symbol) -> None:
@@ -105,7 +98,7 @@ def _warn_if_old(layout: Layout, symbol: Symbol) -> None:
     told = {} if own is None else dict(own.parameters)
     if own is None or not told.get("start"):
         return
-    span = parse_span(told["start"], told["end"])
+    span = parse_span(date.fromisoformat(told["start"]), date.fromisoformat(told["end"]))
     if own.digest != table_fingerprint(layout, symbol, span).digest:
         print(
             f"{symbol.exchange}: its stages are those of {span.start}..{span.end} as last built; "
@@ -113,14 +106,16 @@ def _warn_if_old(layout: Layout, symbol: Symbol) -> None:
         )
 
 
-def _final(layout: Layout) -> int:
+def _final(layout: Layout) -> _Exported:
+    done = _Exported()
     tables = sorted(layout.base.glob("final_dataset*_all.parquet"))
     for table in _some(tables, layout):
         variant = table.name.removesuffix("_all.parquet").removeprefix("final_dataset")
         built = write_final_csvs(layout, variant.removeprefix("_"))
         folder = layout.final_dir(variant.removeprefix("_"))
         print(f"{folder}: " + ("written" if built else "current"))
-    return 0
+        done.files.append({"path": folder, "written": bool(built)})
+    return done
 
 
 def _some(found: list[_T], layout: Layout) -> list[_T]:

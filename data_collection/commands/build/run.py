@@ -1,8 +1,4 @@
-"""The whole road for some symbols and days: download, layers, factors, the one table.
-
-Can be stopped at any point; the same command goes on from there. What is current is neither
-downloaded nor built again. Spot and coin-margined markets end at the hourly layers.
-"""
+"""Runs the whole pipeline for some symbols and days: download, layers, factors, table."""
 
 from __future__ import annotations
 
@@ -14,24 +10,14 @@ from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.local_executor import execute, save_settings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.fetch_options import add_fetch_options, fetch_settings
-from alphaqcm.data_collection.commands.options import (
-    add_run_options,
-    add_table_options,
-    run_settings,
-)
-from alphaqcm.data_collection.commands.summary import print_summary
+from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
+from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.pipeline.domain.registry import Market
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_run_options(parser)
-    add_table_options(parser)
-    add_fetch_options(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Run; 0 only when nothing failed."""
     began = time.monotonic()
     settings = replace(
@@ -48,5 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         save_settings(settings)
         progress = execute(steps, arguments.workers, lock)
         tables = publish(settings, progress, arguments.complete, arguments.name)
-    print_summary(settings, progress, tables, time.monotonic() - began)
-    return 1 if progress.problems else 0
+    seconds = time.monotonic() - began
+    print_summary(settings, progress, tables, seconds)
+    written = bool(tables) or settings.market is not Market.UM
+    code = exit_code(progress, arguments.accept_corrupt, written=written)
+    told = document(settings, progress, tables, seconds)
+    return Answer(code, {"exit_code": int(code), **told})

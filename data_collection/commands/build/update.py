@@ -1,10 +1,4 @@
-"""Bring the data root of the last run up to date, and publish the new table.
-
-Lists the source, fetches and rebuilds only the months that are new or changed there, computes only
-the new rows, and writes the table in the old one's place at once: who reads the old one keeps it.
-The result is the table that a full run would give, byte for byte. CSVs are not written: the final
-ones follow with `alphaqcm export final`, all others with `alphaqcm build`.
-"""
+"""Brings the data root of the last run up to date, and publishes the new table."""
 
 from __future__ import annotations
 
@@ -12,54 +6,38 @@ import argparse
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.update import Updated, update
-from alphaqcm.data_collection.commands.options import (
-    add_root_option,
-    parse_span,
-    positive,
-    source_word,
+from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.request import parse_span, source_word
+from alphaqcm.data_collection.commands.summary import (
+    corrupt_files,
+    document,
+    exit_code,
+    retried_errors_text,
 )
-from alphaqcm.data_collection.commands.summary import counted, retried_errors_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 _LINES = 20
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--through",
-        default="yesterday",
-        metavar="D",
-        help="last day, YYYY-MM-DD or yesterday (default: %(default)s, UTC)",
-    )
-    parser.add_argument(
-        "--workers", type=positive, default=2, metavar="N", help="processes (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--source", metavar="URL|DIR", help="another source than the last run's, from now on"
-    )
-    parser.add_argument("--listing", metavar="URL", help="where that source is listed")
-    add_root_option(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Update; 0 only when nothing failed."""
     began = time.monotonic()
     layout = Layout(arguments.data_root.resolve())
     settings = load_settings(layout.temp)
-    through = arguments.through
-    if through == "yesterday":
-        through = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
-    span = parse_span(settings.span.start.isoformat(), through)
+    through = arguments.end or datetime.now(UTC).date() - timedelta(days=1)
+    span = parse_span(settings.span.start, through)
     if span.end < settings.span.end:
         raise UsageError(
-            f"--through {span.end}",
+            f"--end {span.end}",
             expected=f"a day not before the last one asked for, {settings.span.end}",
             next_step="alphaqcm run with an earlier --end makes a shorter table",
         )
@@ -72,11 +50,22 @@ def run(arguments: argparse.Namespace) -> int:
         done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)
-    _print(done, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    _print(done, seconds)
     last = max(rows.last for rows in held_symbols(layout.final_table()))
     if last < span.end.isoformat() and not done.progress.failures:
         print(f"the table's last hour is {last}: the source has nothing newer yet")
-    return 1 if done.progress.problems else 0
+    code = exit_code(done.progress, arguments.accept_corrupt)
+    return Answer(code, {"exit_code": int(code), **_document(settings, done, last, seconds)})
+
+
+def _document(settings: RunSettings, done: Updated, last: str, seconds: float) -> dict[str, Any]:
+    told = document(settings, done.progress, None, seconds)
+    del told["types"]  # of the months looked at only: no count of the table's files
+    if done.table is not None:
+        table = {"path": done.table.path, "rows": done.table.rows, "written": True}
+        told["tables"] = [table | {"symbols": len(done.table.symbols)}]
+    return told | {"months_looked_at": done.looked_at, "last_hour": last}
 
 
 def _print(done: Updated, seconds: float) -> None:
@@ -86,7 +75,8 @@ def _print(done: Updated, seconds: float) -> None:
             "worth knowing",
             [f"{task.id}: {note}" for task, o in progress.outcomes.items() for note in o.notes],
         ),
-        ("FAILED", progress.problems),
+        ("CORRUPT at the source, left out", corrupt_files(progress)),
+        ("FAILED", [f"{task.id}: {reason}" for task, reason in progress.failures.items()]),
     ):
         if lines:
             print(f"{title}:")

@@ -1,36 +1,18 @@
-"""Show what is known of archive files: state, size, checksums, rows, times, when it was seen.
-
-States: ok (verified, in the cache), absent (not at the source when last seen), corrupt (at the
-source, but broken there), hole (a day without rows in any file of the archive).
-"""
+"""Shows what the ledger knows of archive files."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-
-import orjson
+from typing import TextIO
 
 from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
-from alphaqcm.data_collection.commands.options import add_root_option
+from alphaqcm.data_collection.commands.output import answer_stream, to_json, wants_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.storage.layout import Layout
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--state", choices=[state.value for state in FileState], help="only this state"
-    )
-    parser.add_argument(
-        "--match", default="*", metavar="GLOB", help="only keys like this, such as '*/BTCUSDT-1m-*'"
-    )
-    parser.add_argument("--json", action="store_true", help="every field, one record a line")
-    add_root_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,14 +27,26 @@ def run(arguments: argparse.Namespace) -> int:
         )
     state = FileState(arguments.state) if arguments.state else None
     with Ledger(cache, reading=True) as ledger:
-        found = (r for r in ledger.select(state=state) if fnmatchcase(r.key, arguments.match))
-        if arguments.json:
-            for record in found:
-                line = orjson.dumps(asdict(record), option=orjson.OPT_APPEND_NEWLINE)
-                sys.stdout.buffer.write(line)
+        found: Iterator[FileRecord] = (
+            r for r in ledger.select(state=state) if fnmatchcase(r.key, arguments.match)
+        )
+        if arguments.json is not None:
+            with answer_stream(arguments) as stream:
+                found = _written(found, stream)
+                if not wants_text(arguments):
+                    list(found)
+                else:
+                    _print(found)
         else:
             _print(found)
     return 0
+
+
+def _written(records: Iterator[FileRecord], stream: TextIO) -> Iterator[FileRecord]:
+    """The records, each written as a line of JSON on the way."""
+    for record in records:
+        stream.write(to_json(asdict(record)).decode())
+        yield record
 
 
 def _print(records: Iterator[FileRecord]) -> None:

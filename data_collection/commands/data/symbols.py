@@ -1,31 +1,21 @@
-"""List the symbols a market ever had at the archive, with their first and last date.
-
-Delisted contracts stay in the archive, so this is the survivorship-safe universe. Without
---include-delisted or --alive-on, only symbols whose files reach the archive's newest days. The
-dates tell when files begin and end: some contracts have empty minutes long after their delisting.
-"""
+"""Lists the symbols a market ever had at the archive, with their first and last date."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-
-import orjson
+from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.build.settings import parse_typed
-from alphaqcm.data_collection.commands.fetch_options import add_refresh_option, open_to_look
-from alphaqcm.data_collection.commands.options import (
-    add_market_option,
-    add_root_option,
-    add_source_options,
-)
-from alphaqcm.data_collection.commands.summary import counted
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, wants_text
+from alphaqcm.data_collection.commands.request import open_to_look
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
 from alphaqcm.pipeline.domain.symbol import Symbol
@@ -33,27 +23,6 @@ from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 _LATE = {Partition.DAILY: timedelta(days=3), Partition.MONTHLY: timedelta(days=45)}
 """How late the files of a living symbol may be, after the newest file of all symbols."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_market_option(parser)
-    parser.add_argument(
-        "--type",
-        default="klines:1m",
-        metavar="T",
-        help="the data type whose files count (default: %(default)s)",
-    )
-    parser.add_argument("--quote", metavar="Q", help="only symbols quoted in Q, such as USDT")
-    parser.add_argument("--alive-on", metavar="D", help="only symbols with files around that day")
-    parser.add_argument(
-        "--include-delisted", action="store_true", help="also those that ended long ago"
-    )
-    parser.add_argument("--write", type=Path, metavar="F", help="write a symbols file")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    add_source_options(parser, of_root=True)
-    add_root_option(parser)
-    add_refresh_option(parser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +34,11 @@ class Life:
     last: date
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Print or write the symbols."""
     market = parse_market(arguments.market)
     data_type, interval = parse_typed(arguments.type)
-    day = _day(arguments.alive_on)
+    day: date | None = arguments.alive_on
     with open_to_look(arguments) as archive:
         lives = sorted(_lives(archive, market, data_type, interval), key=lambda life: life.symbol)
     if not lives:
@@ -91,13 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         lives = [life for life in lives if life.last >= newest - late]
     if arguments.write:
         _write(arguments.write, lives, arguments)
-    elif arguments.json:
-        sys.stdout.buffer.write(_json(lives))
-    else:
+    elif wants_text(arguments):
         for life in lives:
             print(f"{life.symbol.exchange:<24}{life.first}  {life.last}")
         print(counted(len(lives), "symbol"))
-    return 0
+    return Answer(ExitCode.DONE, _document(lives))
 
 
 def _lives(archive: Archive, market: Market, data_type: DataType, interval: str) -> Iterable[Life]:
@@ -125,18 +92,7 @@ def _write(path: Path, lives: list[Life], arguments: argparse.Namespace) -> None
     print(f"{path}: {counted(len(lives), 'symbol')}")
 
 
-def _json(lives: list[Life]) -> bytes:
-    return orjson.dumps(
-        [
-            {"symbol": life.symbol.exchange, "first": life.first, "last": life.last}
-            for life in lives
-        ],
-        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-    )
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise UsageError(f"--alive-on {text}", expected="a day as YYYY-MM-DD") from None
+def _document(lives: list[Life]) -> list[dict[str, Any]]:
+    return [
+        {"symbol": life.symbol.exchange, "first": life.first, "last": life.last} for life in lives
+    ]

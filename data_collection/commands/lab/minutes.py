@@ -1,9 +1,4 @@
-"""Condense one aggTrades ZIP to its 1-minute frame, by hand.
-
-The file's name tells symbol and period (BTCUSDT-aggTrades-2024-02.zip); its market does not stand
-in the name. Neither a .CHECKSUM nor a data root is needed. Prints what was counted on the way;
---out writes the minutes as parquet.
-"""
+"""Condenses one aggTrades ZIP to its 1-minute frame, by hand."""
 
 from __future__ import annotations
 
@@ -12,42 +7,21 @@ import hashlib
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.commands.options import add_market_option
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, wants_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType, parse_market
 from alphaqcm.pipeline.reading.aggtrades import (
-    DEFAULT_THRESHOLDS,
     Thresholds,
     aggregate_file,
     load_kernels,
 )
 from alphaqcm.pipeline.reading.month_file import VERSION
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("file", type=Path, metavar="FILE.zip", help="an aggTrades ZIP")
-    add_market_option(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE.parquet", help="write the minutes there")
-    parser.add_argument(
-        "--whale",
-        type=float,
-        default=DEFAULT_THRESHOLDS.whale,
-        metavar="QUOTE",
-        help="a row of at least this amount is a whale's (default %(default)s)",
-    )
-    parser.add_argument(
-        "--retail",
-        type=float,
-        default=DEFAULT_THRESHOLDS.retail,
-        metavar="QUOTE",
-        help="a row of at most this amount is retail (default %(default)s)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Read the file, print its counters, write its minutes; 0."""
     path: Path = arguments.file
     file = ArchiveFile.from_name(path.name, parse_market(arguments.market))
@@ -60,12 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     load_kernels(lambda: print("compiling for this machine, once ...", file=sys.stderr))
     result = aggregate_file(path, file, Thresholds(arguments.whale, arguments.retail))
     frame = result.frame
-    print(f"{file.key}: {frame.height} minutes on {len(result.days)} UTC days")
-    if frame.height:
-        print(f"{'first':>16}  {frame['first_ts'][0]}")
-        print(f"{'last':>16}  {frame['last_ts'][-1]}")
-    for name, value in result.counters.to_dict().items():
-        print(f"{name:>16}  {value}")
+    counted = {
+        **({"first": frame["first_ts"][0], "last": frame["last_ts"][-1]} if frame.height else {}),
+        **result.counters.to_dict(),
+    }
+    if wants_text(arguments):
+        print(f"{file.key}: {frame.height} minutes on {len(result.days)} UTC days")
+        for name, value in counted.items():
+            print(f"{name:>16}  {value}")
     if arguments.out is not None:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -73,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         fingerprint = Fingerprint(
             "aggTrades minutes", VERSION, (Input(file.key, sha256),), parameters
         )
-        write_parquet(frame, arguments.out, fingerprint, result.counters.to_dict())
-        print(f"{'written':>16}  {arguments.out}")
-    return 0
+        Artifact(arguments.out, fingerprint).write(frame, result.counters.to_dict())
+        if wants_text(arguments):
+            print(f"{'written':>16}  {arguments.out}")
+    told = {"key": file.key, "minutes": frame.height, "days": len(result.days), **counted}
+    return Answer(ExitCode.DONE, told | {"written": arguments.out})

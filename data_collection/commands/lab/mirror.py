@@ -1,29 +1,13 @@
-"""Serve an archive tree over HTTP as the archive does, its S3 listing included.
-
-Prints its address, then serves until it is stopped (Ctrl-C or SIGTERM). --fault takes a YAML file
-of weather: status codes, resets, stalls, short or wrong bodies, added latency; see
-`alphaqcm docs download`.
-"""
+"""Serves an archive tree over HTTP as the archive does, its S3 listing included."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import threading
-from pathlib import Path
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.mirror import FaultPlan, Mirror
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="the tree to serve")
-    parser.add_argument(
-        "--port", type=int, default=8000, metavar="P", help="0: a free one (default: %(default)s)"
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--fault", type=Path, metavar="F.yml", help="the weather to make")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,8 +1,4 @@
-"""Look for what is missing, doubled, impossible or leaking in the layers and the final table.
-
-Changes no layer. Prints the findings, worst first; --json and --html write the whole report. No
-finding stops anything: the exit code is 0 unless --strict names severities that were found.
-"""
+"""Looks for what is missing, doubled, impossible or leaking in the layers and the table."""
 
 from __future__ import annotations
 
@@ -10,23 +6,21 @@ import argparse
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-
-import orjson
 
 from alphaqcm._version import __version__
 from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
 from alphaqcm.data_collection.build.run.local_executor import load_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.change_index import on_disk
-from alphaqcm.data_collection.commands.options import add_root_option
-from alphaqcm.data_collection.commands.summary import counted
-from alphaqcm.data_collection.commands.universe import add_symbol_options, chosen_symbols
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
+from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.checks.finding import Finding, Severity
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
@@ -35,28 +29,7 @@ from alphaqcm.pipeline.storage.checksum import sha256_of
 _PRINTED = 40
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_symbol_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
-    parser.add_argument(
-        "--strict",
-        nargs="?",
-        const=Severity.ERROR.value,
-        metavar="SEVERITIES",
-        help="exit 1 when there are findings of these severities (comma list; "
-        "default of a bare --strict: error)",
-    )
-    parser.add_argument(
-        "--deep",
-        action="store_true",
-        help="compare every monthly file with its daily files; downloads those not at hand",
-    )
-    add_root_option(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Check; 1 only where --strict asks for it."""
     severities = _severities(arguments.strict)
     if arguments.html:
@@ -74,9 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
         table_sha256=sha256_of(table) if any(seen) else "",
     )
     report = gather(settings, provenance, _now(), deep=arguments.deep)
-    if arguments.json:
-        data = orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2)
-        write_bytes(arguments.json, data)
     if arguments.html:
         from alphaqcm.data_collection.reporting.quality.page import render  # draws with matplotlib
 
@@ -84,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):
         _keep_verdict(settings, seen, report)
     _print(report)
-    return 1 if failing(report, severities) else 0
+    code = ExitCode.FAILED if failing(report, severities) else ExitCode.DONE
+    return Answer(code, report.to_dict())
 
 
 def _keep_verdict(settings: RunSettings, seen: tuple[int, int], report: Report) -> None:

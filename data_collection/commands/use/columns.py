@@ -1,45 +1,31 @@
-"""Every column of the wide table: what it means, its unit, what it is computed from.
-
-`--format markdown` prints the page that `alphaqcm docs columns` shows.
-"""
+"""Shows every column of the wide table: what it means, its unit, what it is computed from."""
 
 from __future__ import annotations
 
 import argparse
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 
-from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, Group
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, wants_text
+from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec
 from alphaqcm.pipeline.features.columns.render import to_json, to_markdown
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--group",
-        choices=[group.value for group in Group],
-        metavar="G",
-        help="only the columns of one group: " + ", ".join(Group),
-    )
-    parser.add_argument(
-        "--format",
-        choices=["table", "json", "markdown"],
-        default="table",
-        help="how to print them (default: %(default)s)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Print the columns, in the table's order."""
     specs = [spec for spec in REGISTRY.values() if arguments.group in (None, spec.group.value)]
-    if arguments.format == "json":
+    if not wants_text(arguments):
+        pass
+    elif arguments.format == "json":
         print(to_json(specs))
     elif arguments.format == "markdown":
         print(to_markdown(specs), end="")
     else:
         Console().print(_table(specs))
-    return 0
+    return Answer(ExitCode.DONE, orjson.loads(to_json(specs)))
 
 
 def _table(specs: list[ColumnSpec]) -> Table:

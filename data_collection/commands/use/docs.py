@@ -1,10 +1,4 @@
-"""Print a page of the documentation; without a name, the list of pages.
-
-Pages are Markdown:
-
-    alphaqcm docs sql
-    alphaqcm docs columns | less
-"""
+"""Prints a page of the documentation."""
 
 from __future__ import annotations
 
@@ -12,24 +6,22 @@ import argparse
 from pathlib import Path
 
 import alphaqcm
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, wants_text
 from alphaqcm.data_collection.errors import UsageError
 
 FOLDER = Path(alphaqcm.__file__).with_name("data_collection") / "_docs"
 """Where the pages lie: in a checkout a link to `docs/`."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("page", nargs="?", metavar="NAME", help="the page to print")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer:
     """Print one page, or the name and the title of each."""
     pages = {path.stem: path for path in sorted(FOLDER.glob("*.md"))}
     if arguments.page is None:
-        for name, path in pages.items():
-            print(f"{name:<14}{_title(path)}")
-        return 0
+        titles = {name: _title(path) for name, path in pages.items()}
+        for name, title in titles.items() if wants_text(arguments) else ():
+            print(f"{name:<14}{title}")
+        return Answer(ExitCode.DONE, titles)
     name = arguments.page.removeprefix("docs/").removesuffix(".md")
     if name not in pages:
         raise UsageError(
@@ -37,8 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
             expected="one of " + ", ".join(pages),
             next_step="alphaqcm docs",
         )
-    print(pages[name].read_text(encoding="utf-8"), end="")
-    return 0
+    text = pages[name].read_text(encoding="utf-8")
+    if wants_text(arguments):
+        print(text, end="")
+    return Answer(ExitCode.DONE, {"page": name, "text": text})
 
 
 def _title(path: Path) -> str:

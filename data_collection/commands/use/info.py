@@ -1,16 +1,10 @@
-"""Print the manifest beside a table, and verify that the table is the one it describes.
-
-Exit code 0 only when bytes, checksum, rows and columns are those of the manifest.
-"""
+"""Prints the manifest beside a table, and verifies that the table is the one it describes."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
-
-import orjson
 
 from alphaqcm.data_collection.build.manifest import (
     Manifest,
@@ -19,30 +13,13 @@ from alphaqcm.data_collection.build.manifest import (
     manifest_path,
     read_manifest,
 )
-from alphaqcm.data_collection.commands.options import add_root_option
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.output import Answer, wants_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.storage.layout import Layout
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "table",
-        nargs="?",
-        type=Path,
-        metavar="TABLE",
-        help="a parquet table (default: the data root's final_dataset_all.parquet)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the whole manifest as JSON")
-    parser.add_argument(
-        "--files",
-        action="store_true",
-        help="print every archive file behind the table as CSV: symbol, key, sha256",
-    )
-    add_root_option(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Answer | int:
     """Print and verify."""
     table = arguments.table or Layout(arguments.data_root).final_table()
     if not table.exists():
@@ -56,16 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{symbol},{item.key},{item.sha256}")
         return 0
     problems = disagreements(table, manifest)
-    if arguments.json:
-        told = {**asdict(manifest), "verified": not problems, "problems": problems}
-        sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
-    else:
+    if wants_text(arguments):
         _print(table, manifest)
         for problem in problems:
             print(f"NOT the table of its manifest: {problem}")
         if not problems:
             print("verified: bytes, checksum, rows and columns are those of the manifest")
-    return 1 if problems else 0
+    told = {**asdict(manifest), "verified": not problems, "problems": problems}
+    return Answer(ExitCode.FAILED if problems else ExitCode.DONE, told)
 
 
 def _print(table: Path, manifest: Manifest) -> None:

@@ -138,7 +138,7 @@ def _examine_aggtrades(file: MonthFile) -> Seen | None:
         int(minute.max.timestamp()) * 1_000_000,
         int(found["first_agg_trade_id"].min),
         int(found["last_agg_trade_id"].max),
-        file.report.get("counters", {}),
+        {} if file.report.counters is None else file.report.counters.to_dict(),
     )
     return Seen(month, 0)  # what should be there is known from the klines: see _reconcile
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 from alphaqcm.pipeline.errors import LayerError, layer_error
-from alphaqcm.pipeline.storage.artifact import footer_in
+from alphaqcm.pipeline.reading.month_report import MonthReport
+from alphaqcm.pipeline.storage.artifact import record_in
 
 MonthView = MonthOf[Any]
 
@@ -77,7 +78,7 @@ class MonthFile:
     span: TimeRange  # the part of the month that the run covers
     metadata: pq.FileMetaData
     inputs: dict[str, str]
-    report: Mapping[str, Any]
+    report: MonthReport
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """Its rows inside the run's range; the first column is the time. Raises `LayerError`."""
@@ -104,12 +105,12 @@ class MonthFile:
 
     def of(self, view: Any) -> MonthView:
         """An examination of it, with its evidence."""
-        files: Mapping[str, Any] = self.report.get("files", {})
+        files = self.report.files or {}
         return MonthOf(
             self.span,
             view,
             tuple(self.inputs),
-            tuple((key, told["outside"]) for key, told in files.items() if told.get("outside")),
+            tuple((key, told.outside) for key, told in files.items() if told.outside),
         )
 
 
@@ -128,15 +129,16 @@ def month_files(settings: RunSettings, gathered: SeriesLook) -> Iterator[MonthFi
         span = TimeRange(max(whole.start, month.start_us), min(whole.end, month.end_us))
         try:
             metadata = pq.read_metadata(path)
-            footer = footer_in(metadata)
+            record = record_in(metadata)
         except FileNotFoundError:
             continue
         except (OSError, ValueError):
-            footer = None
-        if footer is None:
+            record = None
+        if record is None:
             gathered.unreadable(path, span, "torn or foreign")
             continue
-        inputs = {str(key): str(sha) for key, sha in footer["fingerprint"]["inputs"]}
+        inputs = {one.key: one.sha256 for one in record.fingerprint.inputs}
+        report = MonthReport.from_dict(record.report)
         gathered.inputs |= inputs
-        gathered.findings += file_findings(name, symbol, span, tuple(inputs), footer["report"])
-        yield MonthFile(path, month, span, metadata, inputs, footer["report"])
+        gathered.findings += file_findings(name, symbol, span, tuple(inputs), report)
+        yield MonthFile(path, month, span, metadata, inputs, report)

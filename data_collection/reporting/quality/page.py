@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from alphaqcm.data_collection.archive.sources import HttpSource
-from alphaqcm.data_collection.commands.summary import counted
 from alphaqcm.data_collection.reporting.quality import charts, colours
 from alphaqcm.data_collection.reporting.quality.model import Coverage, Reconciled, Report
+from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
 from alphaqcm.pipeline.checks.table import SERIES as FINAL
 

@@ -9,8 +9,8 @@ import orjson
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.sample.spec import SampleSpec
+from alphaqcm.pipeline.storage.artifact import read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
-from alphaqcm.pipeline.tables.table_file import read_json
 
 NAME = "sample.json"
 

@@ -21,6 +21,8 @@ from alphaqcm.pipeline.errors import DiskFull
 from tests.conftest import PROJECT, SOAK, need_tool
 from tests.helpers.archive_tree import KLINES, days, digests, leftovers, publish_all
 
+pytestmark = pytest.mark.process
+
 FIRST = "2021-01-01"
 KILLS = 30 if SOAK else 10
 SLOW = FaultPlan((Fault(FaultKind.DRIP, "*.zip", times=0, rate=150_000),))

@@ -142,6 +142,7 @@ def inventory(real: Path) -> list[ArchiveFile]:
         ]
 
 
+@pytest.mark.slow
 def test_the_real_inventory_is_listed_and_planned_whole(real: Path, tmp_path: Path) -> None:
     files = inventory(real)
     moment = datetime(2026, 6, 28, tzinfo=UTC)

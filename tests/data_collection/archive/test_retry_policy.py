@@ -37,7 +37,7 @@ ZIPS = "*.zip"
 CHANCE = FetchOptions(connections=24, backoff=0.02, stall=1.0, retries=12)
 
 
-@pytest.fixture(params=["requests", "aria2"])
+@pytest.fixture(params=["requests", pytest.param("aria2", marks=pytest.mark.process)])
 def options(request: pytest.FixtureRequest) -> FetchOptions:
     if request.param == "aria2":
         need_tool("aria2c")
@@ -142,6 +142,7 @@ STORM = FaultPlan(
 )
 
 
+@pytest.mark.slow
 def test_after_a_storm_ledger_and_disk_equal_the_truth(
     tmp_path: Path, options: FetchOptions
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_file_that_never_comes_fails_and_the_others_are_there(
     assert failed is None
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured_by_the_whole_pool(tmp_path: Path, options: FetchOptions) -> None:
     files = days(KLINES, "2024-01-01", 12)
     publish_all(tmp_path / "tree", files)
@@ -310,6 +312,7 @@ def test_nobody_listening_is_unreachable(tmp_path: Path, options: FetchOptions) 
             archive.fetch([day_file(KLINES, "2024-01-01")])
 
 
+@pytest.mark.slow
 def test_a_source_that_shuts_us_out_stops_the_pool(tmp_path: Path, options: FetchOptions) -> None:
     files = days(KLINES, "2024-01-01", 40)
     publish_all(tmp_path / "tree", files, 500)
@@ -384,6 +387,7 @@ def test_a_proxy_of_the_environment_is_used(
     assert digests(tmp_path / "cache") == truth
 
 
+@pytest.mark.slow
 def test_the_rate_limit_holds(tmp_path: Path, options: FetchOptions) -> None:
     files = days(KLINES, "2024-01-01", 4)
     publish_all(tmp_path / "tree", files, 100_000)

@@ -20,6 +20,8 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:

@@ -30,6 +30,8 @@ from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import settings_of, walk
 
+pytestmark = pytest.mark.process
+
 FIRST = date(2024, 1, 24)
 LATE = timedelta(days=3)
 """Monthly files come this long after their month's end."""

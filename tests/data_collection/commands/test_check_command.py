@@ -27,9 +27,11 @@ from alphaqcm.data_collection.simulation.sample.defects import Where
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
-from alphaqcm.pipeline.storage.artifact import read_fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, read_fingerprint
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import checked, settings_of, walk
+
+pytestmark = pytest.mark.slow
 
 DAY = date(2024, 2, 28)
 
@@ -170,7 +172,7 @@ def test_a_month_file_that_is_replaced_meanwhile_is_read_as_it_is_now(made: RunS
     newer = pl.read_parquet(file.path).sample(fraction=1.0, shuffle=True, seed=1)
     fingerprint = read_fingerprint(file.path)
     assert fingerprint is not None
-    write_parquet(newer.with_columns(pl.col("close") * 1.0000001), file.path, fingerprint, {})
+    Artifact(file.path, fingerprint).write(newer.with_columns(pl.col("close") * 1.0000001), {})
     assert file.read_all(["close"])["close"].to_list() == (newer["close"] * 1.0000001).to_list()
 
 
@@ -191,7 +193,7 @@ def test_info_notices_a_changed_table(
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
     assert main(["info", "--data-root", str(made.root)]) == 1
-    assert "NOT the table of its catalogue: expected SHA-256" in capsys.readouterr().out
+    assert "NOT the table of its manifest: expected SHA-256" in capsys.readouterr().out
     told = ["info", str(table), "--json"]
     assert main(told) == 1
     assert orjson.loads(capsys.readouterr().out)["verified"] is False

@@ -14,6 +14,8 @@ from alphaqcm.pipeline.storage.layout import Layout
 from tests.helpers.built_root import settings_of, walk
 from tests.helpers.read_only import alphaqcm_on_read_only
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

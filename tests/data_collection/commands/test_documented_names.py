@@ -11,6 +11,8 @@ import pytest
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.process
+
 SPEC = SampleSpec(symbols=("BTCUSDT",), days=2, trades_per_day=500, compression=1)
 
 

@@ -261,6 +261,7 @@ def test_bit_rot_is_found_by_reading_only(command: Command, cache: Path) -> None
     assert command("verify", "--deep")[0] == 1
 
 
+@pytest.mark.process
 def test_the_mirror_command_prints_its_address_and_ends_cleanly(tree: Path) -> None:
     words = [
         sys.executable,
@@ -288,6 +289,7 @@ def test_a_taken_port_is_explained(
     assert "another --port" in capfd.readouterr().err
 
 
+@pytest.mark.process
 def test_the_script_by_path_downloads_with_its_own_words(tree: Path, tmp_path: Path) -> None:
     universe = tmp_path / "two.txt"
     universe.write_text("BTC_USDT:USDT  # bitcoin\nETHUSDC\n")

@@ -69,12 +69,14 @@ def test_words_that_do_not_fit_exit_2(tmp_path: Path, name: str) -> None:
     assert main(["minutes", str(tmp_path / name)]) == 2
 
 
+@pytest.mark.process
 def test_importing_the_package_does_not_import_numba() -> None:
     code = "import sys, alphaqcm.pipeline.reading.aggtrades; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.process
 def test_compiles_at_first_then_only_when_a_part_of_it_changed(
     trades: Path, tmp_path: Path
 ) -> None:

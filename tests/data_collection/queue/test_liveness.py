@@ -19,6 +19,8 @@ from tests.data_collection.queue.test_state_file import fill, small_disk
 from tests.data_collection.queue.test_storms import commits, until
 from tests.helpers import queue_workers as workers
 
+pytestmark = pytest.mark.process
+
 HELD = "month/aggTrades/S001USDT/2000-01"  # the first task that is claimed
 REST = 5  # tasks that can be done while that one is held
 AFTER_THE_COMMIT = (CommitStep.RELEASE, CommitStep.END)

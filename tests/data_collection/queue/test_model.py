@@ -278,4 +278,4 @@ QueueMachine.TestCase.settings = settings(
 class TestQueueAgainstItsModel(QueueMachine.TestCase):  # type: ignore[misc, name-defined]
     """Runs the machine."""
 
-    pytestmark = pytest.mark.timeout(600)
+    pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]  # noqa: RUF012

@@ -153,6 +153,7 @@ def test_a_queue_that_is_not_there_is_told(tmp_path: Path):
         Queue.open(tmp_path / "none.json").join()
 
 
+@pytest.mark.process
 def test_a_full_disk_keeps_the_old_state_and_renames_nothing(tmp_path: Path):
     folder = tmp_path / "disk"
     folder.mkdir()

@@ -22,6 +22,8 @@ from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.conftest import SOAK
 from tests.helpers import queue_workers as workers
 
+pytestmark = pytest.mark.process
+
 TASKS = 2_000 if SOAK else 667
 KILLS = 50 if SOAK else 17
 

@@ -21,6 +21,8 @@ from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT, SOAK, need_tool
 from tests.data_collection.queue.test_storms import until
 
+pytestmark = pytest.mark.process
+
 SCRIPT = PROJECT / "data_collection" / "run_aggtrades_queue.py"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 KILLS = 15 if SOAK else 5

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pytest
+
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample import defects as traps
 from alphaqcm.data_collection.simulation.sample.defects import Flaw, Trap, Where
 from alphaqcm.pipeline.checks.finding import TimeRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.helpers.built_root import checked, settings_of, walk
+
+pytestmark = pytest.mark.slow
 
 START, LAST = date(2024, 2, 22), date(2024, 2, 29)
 BARS = (

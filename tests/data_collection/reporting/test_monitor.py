@@ -243,6 +243,7 @@ def monitor(name: str, *words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_the_script_tells_all_as_json(queue: Queue):
     ran = monitor("monitor_aggtrades_progress.py", "--once", "--json", "--state", queue.path)
     told = json.loads(ran.stdout)
@@ -254,12 +255,14 @@ def test_the_script_tells_all_as_json(queue: Queue):
     assert told["disk_total"] > told["disk_free"] > 0
 
 
+@pytest.mark.process
 def test_the_factor_monitor_shows_the_factors_alone(queue: Queue):
     root = queue.path.parent.parent
     ran = monitor("monitor_volatility_progress.py", "--once", "--json", "--root", root)
     assert list(json.loads(ran.stdout)["steps"]) == ["factors"]
 
 
+@pytest.mark.process
 def test_looking_changes_nothing_and_waits_for_no_lock(queue: Queue):
     files = {path: path.read_bytes() for path in queue.path.parent.rglob("*") if path.is_file()}
     with queue._file.locked():
@@ -272,6 +275,7 @@ def test_looking_changes_nothing_and_waits_for_no_lock(queue: Queue):
     assert found == files
 
 
+@pytest.mark.process
 def test_a_queue_that_is_not_there_or_damaged_is_told(tmp_path: Path):
     state = tmp_path / "s.json"
     ran = monitor("monitor_aggtrades_progress.py", "--once", "--state", state)
@@ -281,6 +285,7 @@ def test_a_queue_that_is_not_there_or_damaged_is_told(tmp_path: Path):
     assert (ran.returncode, "set aside" in ran.stderr) == (1, True)
 
 
+@pytest.mark.process
 def test_without_a_terminal_a_picture_is_printed_every_interval(queue: Queue):
     words = ["monitor", "--interval", "0.2", "--json", "--state", str(queue.path)]
     process = subprocess.Popen(
@@ -297,6 +302,7 @@ def test_without_a_terminal_a_picture_is_printed_every_interval(queue: Queue):
     assert pictures[0]["at"] < pictures[1]["at"] < pictures[2]["at"]
 
 
+@pytest.mark.process
 def test_in_a_terminal_the_picture_is_renewed_in_place(queue: Queue, tmp_path: Path):
     need_tool("tmux")
     folder = tmp_path / "tmux"

@@ -45,6 +45,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- the same bytes
 
 
+@pytest.mark.process
 def test_the_same_spec_gives_the_same_bytes_in_another_process(small: Path, tmp_path: Path) -> None:
     words = ["--symbols=BTCUSDT,SOLUSDT", "--days=2", "--seed=11", "--trades-per-day=3000"]
     command = [
@@ -110,6 +111,7 @@ def test_writing_again_leaves_unchanged_files_alone(tmp_path: Path) -> None:
 # ---- files as the real ones
 
 
+@pytest.mark.slow
 def test_every_file_is_read_with_all_rows_inside_its_period(default: Path) -> None:
     zips = sorted(default.rglob("*.zip"))
     assert len(zips) == 120
@@ -198,6 +200,7 @@ def test_metrics_labels_change_on_2026_06_25(
     assert (rows[0]["create_time"], rows[-1]["create_time"]) == (first, last)
 
 
+@pytest.mark.slow
 def test_minutes_only_has_bars_that_fit_and_no_trades(tmp_path: Path) -> None:
     spec = SampleSpec(("SOLUSDT",), 35, minutes_only=True, trades_per_day=3_000)
     write_sample(tmp_path, replace(spec, daily_since=date(2030, 1, 1)))

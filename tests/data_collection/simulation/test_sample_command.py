@@ -79,6 +79,7 @@ def test_words_that_came_to_nothing_in_one_market_do_not_bind_beside_another(
     assert sample(tmp_path, "--market", "cm", "--seed", "8") == 0
 
 
+@pytest.mark.process
 def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "alphaqcm", "sample", str(tmp_path), *SIZE]
     ours, theirs = pty.openpty()

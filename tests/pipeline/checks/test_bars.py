@@ -21,6 +21,7 @@ from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.reading.month_file import month_frame
+from alphaqcm.pipeline.reading.month_report import MonthReport
 from tests.helpers.check_frames import KEY, MINUTE, MONTH, START, at, minutes, us
 
 
@@ -146,13 +147,13 @@ def test_the_order_of_rows_does_not_matter() -> None:
     ],
 )
 def test_what_the_reader_met_becomes_a_finding(report: dict[str, Any], check: str) -> None:
-    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY,), report)
+    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY,), MonthReport.from_dict(report))
     assert (finding.check, finding.evidence) == (check, (KEY,))
 
 
 def test_a_day_taken_from_its_daily_file_is_told() -> None:
     daily = KEY.replace("monthly", "daily").replace("2024-02.zip", "2024-02-07.zip")
-    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY, daily), {})
+    [finding] = file_findings("klines:1m", "XUSDT", MONTH, (KEY, daily), MonthReport())
     assert (finding.check, str(finding.period)) == ("day-taken-from-daily-file", "2024-02-07")
 
 

@@ -110,6 +110,7 @@ def whole(told: dict[Symbol, Inputs]) -> pl.DataFrame:
     return wide(told)
 
 
+@pytest.mark.slow
 @settings(max_examples=60 if SOAK else 15, deadline=None, derandomize=not SOAK)
 @given(hour=st.integers(0, HOURS - 2))
 def test_later_inputs_change_no_point_in_time_column(
@@ -176,6 +177,7 @@ def test_months_in_any_order_and_chunks_of_any_size_give_the_same_bits(
     assert bits(build_symbol_table(SYMBOLS[0], Inputs(**split), SPAN).frame) == bits(wanted.frame)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_any_number_of_threads_gives_the_same_bits(whole: pl.DataFrame, threads: str) -> None:
     code = (
@@ -203,6 +205,7 @@ def grown(old: pl.DataFrame, given: Inputs, span: DateRange, since: date) -> pl.
     return with_volume_clean(pl.concat([kept, rows]))
 
 
+@pytest.mark.slow
 @settings(max_examples=40 if SOAK else 8, deadline=None, derandomize=not SOAK)
 @given(days=st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True).map(sorted))
 def test_a_table_that_grew_by_days_equals_one_built_at_once(

@@ -124,6 +124,7 @@ def test_coarse_prices_and_volumes_agree_with_the_definitions(seed: int) -> None
     assert differences(found, reference_table(bars, found)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", ["FILUSDT", "NEARUSDT", "AVAXUSDT"])
 def test_real_minutes_agree_with_the_definitions(real: Path, exchange: str) -> None:
     span = DateRange(date(2024, 2, 1), date(2024, 2, 29))
@@ -196,6 +197,7 @@ def flow_reference(rows: list[dict[str, float]]) -> dict[str, object]:
     return out
 
 
+@pytest.mark.slow
 def test_funding_triad_and_open_interest_agree_with_the_definitions() -> None:
     given = data.inputs(SPAN)
     found = build_symbol_table(data.SYMBOL, given, SPAN).frame.to_dicts()

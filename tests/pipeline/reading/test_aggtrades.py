@@ -30,7 +30,7 @@ from alphaqcm.pipeline.reading.aggtrades.reader import read_rows
 from alphaqcm.pipeline.reading.aggtrades.sorted_path import RowSink, sum_sorted
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.reading.zip_member import open_member
-from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from tests.helpers.aggtrades_oracle import (
     HEADER,
     as_text,
@@ -71,6 +71,7 @@ def _text(path: Path) -> bytes:
 # ---- against exact readings
 
 
+@pytest.mark.slow
 def test_real_coin_margined_day_equals_the_decimal_reading(real: Path) -> None:
     path = real / "archive/data" / REAL_DAY
     file = ArchiveFile.parse("data/" + REAL_DAY)
@@ -463,7 +464,7 @@ def test_parquet_is_one_zstd_row_group_and_reads_back_equal(tmp_path: Path) -> N
     frame = _check(tmp_path, file, as_text(make_lines(file, 3_000, step_us=10**9))).frame
     path = tmp_path / "2024-02.parquet"
 
-    write_parquet(frame, path, Fingerprint("month/aggTrades", 1, ()), {})
+    Artifact(path, Fingerprint("month/aggTrades", 1, ())).write(frame, {})
 
     metadata = pq.read_metadata(path)
     assert metadata.num_row_groups == 1

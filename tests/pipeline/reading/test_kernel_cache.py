@@ -73,6 +73,7 @@ def test_a_kept_kernel_reads_nothing_of_another_module(name: str) -> None:
         assert not foreign, f"{kernel.py_func.__name__} reads {foreign}"
 
 
+@pytest.mark.process
 def test_a_changed_constant_of_another_module_counts_at_once(tmp_path: Path) -> None:
     copy_packages(tmp_path)
     kept = tmp_path / "pipeline" / "features" / "factors" / "hour" / "valid_minutes.py"

@@ -242,6 +242,7 @@ def test_missing_file_is_an_error_of_the_layer(tmp_path: Path) -> None:
 # ---- storms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(CASES))
 @pytest.mark.parametrize("market", Market)
 def test_mutated_text_gives_an_error_or_the_right_minutes(
@@ -253,6 +254,7 @@ def test_mutated_text_gives_an_error_or_the_right_minutes(
         _hold(tmp_path, file, mutate(base, random.Random(seed * 1_000 + case)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(CASES))
 def test_mutated_real_rows_give_an_error_or_the_right_minutes(
     tmp_path: Path, real: Path, seed: int
@@ -267,6 +269,7 @@ def test_mutated_real_rows_give_an_error_or_the_right_minutes(
         _hold(tmp_path, file, mutate(b"".join([*header, *lines[start : start + 30]]), rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(CASES))
 def test_mutated_zip_gives_an_error_or_the_same_minutes(
     tmp_path: Path, read: Read, seed: int
@@ -309,6 +312,7 @@ def _rows(draw: Callable[..., str]) -> str:
     return ",".join(fields)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=1_500 if SOAK else 400,
     derandomize=not SOAK,

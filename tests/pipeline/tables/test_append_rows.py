@@ -34,7 +34,7 @@ from alphaqcm.pipeline.features.columns import (
 )
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.rolling import with_volume_clean
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_footer import read_footer_of
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Splice
@@ -98,9 +98,8 @@ def build(path: Path, rows: dict[str, pl.DataFrame], days: int, options: TableOp
         tuple(Input(name, held[name].digest) for name in held),
         (*options.parameters, ("end", str(last_day(days))), ("start", str(START))),
     )
-    report = {"metrics_last": dict.fromkeys(held)}
     frames = wide_frames(parts, cross_section(parts))  # type: ignore[arg-type]
-    write_table(frames, path, fingerprint, options, report)
+    write_table(frames, Artifact(path, fingerprint), options, dict.fromkeys(held))
 
 
 def last_day(days: int) -> date:
@@ -134,6 +133,7 @@ def grown_equals_built(
     assert done.sha256 == hashlib.sha256(grown).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [3, 5, 9, 26])
 def test_a_day_more_gives_the_bytes_of_a_full_build(tmp_path: Path, days: int) -> None:
     old = {name: own_rows(name, days - 1) for name in SYMBOLS}

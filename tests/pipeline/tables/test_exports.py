@@ -17,7 +17,7 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
-from alphaqcm.pipeline.storage.artifact import Fingerprint, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import read_stage, stage_frames
 from alphaqcm.pipeline.tables.training_set import (
@@ -82,7 +82,7 @@ def minute_root(folder: Path) -> Layout:
     for month in (date(2024, 1, 1), date(2024, 2, 1)):
         rows = bars.filter(pl.col("minute").dt.month() == month.month)
         path = layout.month_file(DataType.KLINES, "1m", "BTCUSDT", Period.month(month))
-        write_parquet(rows, path, Fingerprint("klines", 1, ()), {})
+        Artifact(path, Fingerprint("klines", 1, ())).write(rows, {})
     return layout
 
 

@@ -12,7 +12,7 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.factors.assemble import NEEDED
-from alphaqcm.pipeline.storage.artifact import Fingerprint, is_current, write_parquet
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import (
     INPUT_TYPES,
@@ -45,7 +45,7 @@ def write_months(layout: Layout, skip: str = "") -> None:
             rows = frame.filter(pl.col(TIMES[field]).dt.month() == month.month)
             path = layout.month_file(kind, interval, data.SYMBOL.exchange, Period.month(month))
             if field != skip:
-                write_parquet(rows, path, Fingerprint(field, month.month, ()), {})
+                Artifact(path, Fingerprint(field, month.month, ())).write(rows, {})
 
 
 def test_month_files_give_the_table_of_their_rows(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_month_files_give_the_table_of_their_rows(tmp_path: Path) -> None:
     wanted = build_symbol_table(data.SYMBOL, data.inputs(SPAN), SPAN)
     assert found.frame.equals(wanted.frame)
     assert found.report == wanted.report
-    assert found.report["metrics_last"] == "2024-02-03 23:00:00+00:00"
+    assert found.report.metrics_last == "2024-02-03 23:00:00+00:00"
 
 
 @pytest.mark.parametrize("absent", [field for field in NEEDED if field != "klines"])
@@ -98,11 +98,11 @@ def test_the_table_is_current_until_a_month_file_changes(tmp_path: Path) -> None
     fingerprint = table_fingerprint(layout, data.SYMBOL, SPAN)
     table = build_symbol_table(data.SYMBOL, read_inputs(layout, data.SYMBOL, SPAN), SPAN)
     path = write_symbol_table(table, layout, data.SYMBOL, fingerprint)
-    assert is_current(path, table_fingerprint(layout, data.SYMBOL, SPAN))
+    assert Artifact(path, table_fingerprint(layout, data.SYMBOL, SPAN)).is_current()
     kind, interval = INPUT_TYPES["mark"]
     mark = layout.month_file(kind, interval, "BTCUSDT", Period.month(SPAN.end))
-    write_parquet(pl.read_parquet(mark), mark, Fingerprint("mark", 99, ()), {})
-    assert not is_current(path, table_fingerprint(layout, data.SYMBOL, SPAN))
+    Artifact(mark, Fingerprint("mark", 99, ())).write(pl.read_parquet(mark), {})
+    assert not Artifact(path, table_fingerprint(layout, data.SYMBOL, SPAN)).is_current()
 
 
 def test_a_gate_that_refuses_leaves_nothing_behind(tmp_path: Path) -> None:

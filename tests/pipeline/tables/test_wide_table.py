@@ -23,7 +23,7 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError, TableError, Undefined
 from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, schema
-from alphaqcm.pipeline.storage.artifact import Fingerprint
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.final_csv import read_final_csvs, write_final_csvs
 from alphaqcm.pipeline.tables.symbol_table import SymbolTable, write_symbol_table
@@ -212,6 +212,7 @@ def test_summary_counts_each_symbol(built: data.SmallRoot) -> None:
     assert summary["rows"].sum() == final(built).height
 
 
+@pytest.mark.process
 def test_build_global_final_table_makes_the_same_table_from_csvs(
     built: data.SmallRoot, tmp_path: Path
 ) -> None:
@@ -235,6 +236,7 @@ def test_build_global_final_table_makes_the_same_table_from_csvs(
     assert metadata.num_row_groups > 3
 
 
+@pytest.mark.process
 def test_build_global_final_table_says_what_is_missing(tmp_path: Path) -> None:
     script = PROJECT / "data_collection" / "build_global_final_table.py"
     done = subprocess.run(
@@ -262,7 +264,7 @@ def test_symbols_out_of_order_are_refused_and_nothing_is_left(
     parts = list(read_table(built.layout.final_table()))[::-1]
     target = tmp_path / "wrong" / "t.parquet"
     with pytest.raises(TableError, match="byte order"):
-        write_table(parts, target, None, TableOptions())
+        write_table(parts, Artifact(target, Fingerprint("t", 1, ())), TableOptions())
     assert list(target.parent.iterdir()) == []
 
 
@@ -279,7 +281,9 @@ def test_complete_variant_copies_the_rows_of_symbols_with_metrics(built: data.Sm
 
 def test_complete_variant_leaves_out_metrics_that_end_early(root: data.SmallRoot) -> None:
     table = root.tables["ZZZ_USDT:USDT"]
-    early = SymbolTable(table.frame, {**table.report, "metrics_last": "2024-03-03 23:00:00+00:00"})
+    early = SymbolTable(
+        table.frame, replace(table.report, metrics_last="2024-03-03 23:00:00+00:00")
+    )
     zzz = Symbol(Market.UM, "ZZZUSDT")
     write_symbol_table(early, root.layout, zzz, Fingerprint("symbol_table", 1, ()))
     build_final(root.layout, root.symbols, root.span)

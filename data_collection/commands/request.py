@@ -1,0 +1,128 @@
+"""From a command's options to what the libraries take: settings, a selection, an open archive."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
+from alphaqcm.data_collection.archive.selection import Selection
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.run.local_executor import last_source
+from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, typed, types_of
+from alphaqcm.data_collection.commands.output import tell
+from alphaqcm.data_collection.commands.universe import chosen_symbols
+from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.registry import Market, parse_market
+from alphaqcm.pipeline.storage.layout import Layout
+
+_DEFAULT = FetchOptions()
+KEPT_LISTING = 24 * 3600.0
+"""Seconds that commands which only look at the listing take a kept one, unless --refresh."""
+
+
+def parse_span(first: date, last: date) -> DateRange:
+    """The days of a run; raises `UsageError` for a start after the end or an end to come."""
+    if first > last:
+        raise UsageError(
+            f"--start {first} --end {last}",
+            expected="a start that is not after the end",
+            next_step="swap them",
+        )
+    today = datetime.now(UTC).date()
+    if last > today:
+        raise UsageError(
+            f"--end {last}",
+            expected=f"a day that has begun (today is {today}, UTC)",
+            next_step="the archive has a day's files on the day after it",
+        )
+    return DateRange(first, last)
+
+
+def source_word(text: str) -> str:
+    """A `--source` as settings keep it: a directory by its whole path."""
+    return text if "://" in text else str(Path(text).resolve())
+
+
+def run_settings(arguments: argparse.Namespace) -> RunSettings:
+    """The settings that the options of a run make up; raises `UsageError`."""
+    market = parse_market(arguments.market)
+    return RunSettings(
+        market=market,
+        symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
+        span=parse_span(arguments.start, arguments.end),
+        root=arguments.data_root.resolve(),
+        source=source_word(arguments.source),
+        listing=arguments.listing,
+        types=types_of(market),
+    )
+
+
+def named_types(names: tuple[str, ...] | None, market: Market) -> tuple[str, ...]:
+    """The data types that `--types` names, with their interval; every one of the market's runs."""
+    if names in (None, ("all",)):
+        return types_of(market)
+    return tuple(dict.fromkeys(typed(*parse_typed(name)) for name in names or ()))
+
+
+def read_selection(arguments: argparse.Namespace) -> Selection:
+    """What symbol, type, span and market options ask for; raises `UsageError`, `BadName`."""
+    market = parse_market(arguments.market)
+    return Selection(
+        market=market,
+        symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
+        types=named_types(arguments.types, market),
+        span=parse_span(arguments.start, arguments.end),
+    )
+
+
+def fetch_options(arguments: argparse.Namespace) -> FetchOptions:
+    """What the download options say."""
+    names = (
+        "downloader", "connections", "rate_limit", "max_disk", "recheck", "stall", "retries",
+    )  # fmt: skip
+    return replace(_DEFAULT, **{name: getattr(arguments, name) for name in names})
+
+
+def fetch_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the download options say otherwise than by default."""
+    chosen = asdict(fetch_options(arguments))
+    return {name: value for name, value in chosen.items() if value != asdict(_DEFAULT)[name]}
+
+
+def open_to_look(arguments: argparse.Namespace) -> Archive:
+    """The archive of a command that only looks at its listing and ledger."""
+    age = 0.0 if arguments.refresh else KEPT_LISTING
+    return open_source(arguments, FetchOptions(listing_age=age))
+
+
+def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive:
+    """The archive that `--source` names, else the one that the data root was made from.
+
+    Says on stderr which it is where the command's words do not. Raises `UsageError`, `CacheError`.
+    """
+    layout = Layout(arguments.data_root)
+    source, listing = arguments.source, arguments.listing
+    if source is None:
+        source, known_listing, why = _source_of(layout)
+        listing = listing or known_listing
+        tell(f"source: {source} ({why}; --source names another)")
+    return Archive.open(source, cache=layout.cache, listing=listing, options=options)
+
+
+def _source_of(layout: Layout) -> tuple[str, str | None, str]:
+    """Source and listing of a data root, and why these: its last run, else its last fetch."""
+    last = last_source(layout.temp)
+    if last is not None:
+        return *last, "the source of the data root's last run"
+    if (layout.cache / FILE_NAME).is_file():
+        with Ledger(layout.cache, reading=True) as ledger:
+            fetched_from = ledger.last_source()
+        if fetched_from:
+            return fetched_from, None, "the data root's files came from there"
+    return OFFICIAL_SOURCE, None, "nothing in the data root names another"

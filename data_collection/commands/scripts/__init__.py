@@ -1,0 +1,1 @@
+"""What the scripts do that no command does in the same way."""
