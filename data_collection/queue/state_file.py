@@ -24,6 +24,7 @@ import filelock
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError
+from alphaqcm.data_collection.queue.json_types import LARGEST, check_fields, check_moment
 from alphaqcm.data_collection.queue.state import QueueState, TaskRecord, TaskState, task_of
 from alphaqcm.pipeline.errors import PipelineError, layer_error
 
@@ -87,7 +88,7 @@ class QueueFile:
             raise layer_error(self.path, error) from error
         try:
             return self._decode(data)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged(
                 self.path,
                 expected=f"a queue's state, version {VERSION}",
@@ -191,9 +192,15 @@ def _book(head: dict[str, Any], entries: tuple[TaskRecord, ...]) -> QueueState:
         generation=str(head["generation"]),
         entries=entries,
         settings=dict(head["settings"]),
-        revision=int(head["revision"]),
-        last_token=int(head["last_token"]),
+        revision=_number(head["revision"]),
+        last_token=_number(head["last_token"]),
     )
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise ValueError(f"{value!r} as a number of changes")
+    return value
 
 
 def _line(entry: TaskRecord) -> bytes:
@@ -214,5 +221,8 @@ def _entry_of(name: str, told: dict[str, Any]) -> TaskRecord:
         task_of(name)
     except (PipelineError, IndexError) as error:
         raise ValueError(f"no task: {name!r}") from error
+    check_fields(TaskRecord, {"id": name, **told})
+    for stamp in ("at", "next_try"):
+        check_moment(told.get(stamp, ""))
     lists = {key: tuple(told.get(key, ())) for key in ("notes", "problems")}
     return TaskRecord(name, **{**told, **lists, "state": TaskState(told["state"])})

@@ -22,6 +22,7 @@ from alphaqcm.data_collection._bootstrap import ONE_THREAD
 from alphaqcm.data_collection.build.run.run_worker import RETRIED_ERRORS
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
 from alphaqcm.data_collection.errors import CollectionError, UsageError
 from alphaqcm.data_collection.process.event_log import is_quiet
@@ -76,9 +77,9 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
     try:
-        kept = RunSettings.from_dict(orjson.loads(path.read_bytes()))
+        kept = read_settings(orjson.loads(path.read_bytes()), path)
         return replace(kept, root=temp.parent)  # it may have been moved or copied since
-    except (OSError, KeyError, orjson.JSONDecodeError) as error:
+    except (OSError, orjson.JSONDecodeError) as error:
         raise UsageError(
             path,
             expected="the settings of an earlier run",

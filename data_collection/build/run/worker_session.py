@@ -8,6 +8,7 @@ from pathlib import Path
 from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.run.task_graph import planned_tasks
 from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.settings_json import settings_of_queue
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -28,6 +29,7 @@ class Session:
     worker: str
     state: Path
     settings: RunSettings | None = None
+    root: Path | None = None  # the data root that was named
     stale: float = STALE_AFTER  # seconds
     skip_existing: bool = False
     retry_failed: bool = False
@@ -36,7 +38,7 @@ class Session:
         """Work until the queue is over; returns the exit code."""
         log = Log(self.worker)
         queue = Queue.open(self.state, options=QueueOptions(stale=self.stale, say=log.say))
-        settings = self.settings or RunSettings.from_dict(queue.join())
+        settings = self.settings or settings_of_queue(queue.join(), self.state, self.root)
         with (
             hold_root(settings.layout.temp, exclusive=False),
             open_task_runner(settings, say=log.say) as steps,

@@ -20,7 +20,7 @@ from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, Ta
 from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.errors import BadName, layer_error
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs
 from alphaqcm.pipeline.tables import hourly
@@ -73,6 +73,8 @@ class TaskRunner:
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
+        if task.symbol not in self.settings.symbols:  # a name is a path's part as well
+            raise BadName(f"task {task.id}", expected="a symbol of the run")
         if task.kind is TaskKind.MONTH:
             if task.data_type is DataType.AGGTRADES:
                 _ = self._kernel
