@@ -39,7 +39,7 @@ def root(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "root"
 
 
-@pytest.fixture(params=["a[bc]", "a*", "a?b", "it's {x,y} \"q\" %s"])
+@pytest.fixture(params=["a[bc]", "a*", "a?b", 'it\'s {x,y} "q" %s'])
 def odd(request: pytest.FixtureRequest, tmp_path: Path, root: Path) -> Path:
     """The made root under an odd name, beside what its name as a glob would match."""
     for decoy in ("ab", "abc", "a"):
