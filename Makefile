@@ -36,6 +36,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_types.py
+	$(BIN)/lint-imports
 
 # wheel and sdist; tests/e2e/test_release.py tries them
 dist: $(READY)

@@ -34,6 +34,7 @@ from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.verify import zip_defect
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.storage.checksum import sha256_of
@@ -222,6 +223,7 @@ def plan_20000(work: Path) -> None:
     months = [Period.parse(f"{2021 + n // 12}-{n % 12 + 1:02}") for n in range(27)]
     names = [f"SYM{n:03}USDT" for n in range(750)]
     series = [Series(Market.UM, DataType.KLINES, name, "1m") for name in names]
+    span = DateRange(months[0].start, months[-1].last)
     place = work / "plan"
     moment = time.time()
     with Ledger(place) as ledger:
@@ -245,7 +247,7 @@ def plan_20000(work: Path) -> None:
             files = [
                 file
                 for one, periods in listing.items()
-                for file in wanted_files(one, (months[0].start, date(2023, 3, 31)), periods, {})
+                for file in wanted_files(one, months, periods, {}, span)
             ]
             plan = archive.plan(files)
             seconds.append(time.perf_counter() - began)

@@ -24,17 +24,21 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from alphaqcm.data_collection.build.settings import types_of
+from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.queue.liveness import WorkerLife
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Planned, TaskState
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.series_type import types_of
 
 ROUNDS = 60
 WORKERS = 4
@@ -44,23 +48,12 @@ MONTHS = 120  # enough that starting a worker does not count for much
 
 def plan() -> list[Planned]:
     """A run of 85 symbols and 8 months of every type: months, hourly steps, factors."""
-    planned = []
-    for number in range(85):
-        symbol, weights = f"SYM{number:03}USDT", 0
-        for name in types_of(Market.UM):
-            months = [Task(TaskKind.MONTH, name, symbol, f"2024-{m:02}") for m in range(1, 9)]
-            sizes = [(number + 1) * 1_000_000 + m for m in range(8)]
-            planned += [
-                Planned(task, size, f"{task.month}-01..{task.month}-28 0123abcd")
-                for task, size in zip(months, sizes, strict=True)
-            ]
-            weights += sum(sizes)
-            if name != "klines:1m":
-                hourly = Task(TaskKind.HOURLY, name, symbol)
-                planned.append(Planned(hourly, sum(sizes), "2024-01-01..2024-08-31 0123abcd"))
-        factors = Task(TaskKind.FACTORS, "", symbol)
-        planned.append(Planned(factors, weights, "2024-01-01..2024-08-31 0123abcd"))
-    return planned
+    symbols = tuple(f"SYM{number:03}USDT" for number in range(85))
+    span = DateRange(date(2024, 1, 1), date(2024, 8, 31))
+    settings = RunSettings(Market.UM, symbols, span, Path("root"), types=types_of(Market.UM))
+    tasks = list(run_tasks(settings))
+    months = [task for task in tasks if task.stage is Stage.MONTH]
+    return planned(tasks, {task.id: 1_000_000 + n for n, task in enumerate(months)}, settings)
 
 
 class Timed:
@@ -130,7 +123,7 @@ def contend(state: str, name: str, seconds: float) -> None:
     """A worker whose tasks cost nothing; says how many it did."""
     stop = time.monotonic() + float(seconds)
 
-    def perform(task: Task, commit: object) -> Outcome:
+    def perform(task: str, commit: object) -> Outcome:
         if time.monotonic() > stop:
             raise KeyboardInterrupt
         return Outcome(TaskResult.DONE, True, 1, 1)

@@ -31,8 +31,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
+from alphaqcm.data_collection.build.run.task_graph import month_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.change_index import (
@@ -42,13 +43,13 @@ from alphaqcm.data_collection.build.update.change_index import (
     month_file,
 )
 from alphaqcm.data_collection.build.update.symbol_jobs import input_digests
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.checks.cross import hours_of_minutes
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.date_range import DateRange
-from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market
+from alphaqcm.pipeline.domain.series_type import SeriesType, parse_typed
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.domain.time import epoch_us
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, VERSION, DType
@@ -163,9 +164,10 @@ def prepare(root: Path, source: Path, count: int, years: int, days: int) -> RunS
     )
     write_table(
         noise_table(settings),
-        Artifact(settings.layout.final_table(), Fingerprint(LAYER, VERSION, inputs, parameters)),
+        settings.layout.final_table(),
+        Fingerprint(LAYER, VERSION, inputs, parameters),
         DEFAULTS,
-        dict.fromkeys(prints),
+        {"metrics_last": dict.fromkeys(prints)},
     )
     ChangeIndex(
         {task.id: mark_of(mark, month_file(settings, task)) for task, mark in marks.items()},
@@ -188,24 +190,28 @@ def publish(everything: Path, source: Path, last: date) -> None:
 def years_before(settings: RunSettings) -> None:
     """Month files of noise for every month before the running one, shared by all symbols."""
     first, *others = settings.symbols
-    for task in settings.tasks(first):
-        if task.kind is not TaskKind.MONTH or Period.parse(task.month).start >= MONTH:
-            continue
+    before = DateRange(settings.span.start, MONTH - timedelta(days=1))
+    tasks = [
+        task
+        for name in settings.types
+        for task in month_tasks(SeriesType.parse(name), first, before)
+    ]
+    for task in tasks:
+        (month,) = task.months(before)
         path = month_file(settings, task)
-        series = series_of(settings.market, task.type, first)
-        key = series.file(Period.parse(task.month)).key
+        series = task.series(settings.market)
+        key = series.file(month).key
         fingerprint = Fingerprint(f"month/{series.type}", 1, (Input(key, "0" * 64),))
-        frame = noise_month(task.type, Period.parse(task.month))
+        frame = noise_month(str(task.type), month)
         report = {"counters": {}} if series.type is DataType.AGGTRADES else {"files": {}}
         Artifact(path, fingerprint).write(frame, report)
         for other in others:
             share(path, month_file(settings, replace(task, symbol=other)))
-    for month in sorted({task.month for task in settings.tasks(first) if task.month}):
-        if Period.parse(month).start < MONTH:
-            reconciled(settings.layout, first, Period.parse(month))
-            path = settings.layout.reconciled_file(first, Period.parse(month))
-            for other in others:
-                share(path, settings.layout.reconciled_file(other, Period.parse(month)))
+    for month in months_between(before.start, before.end):
+        reconciled(settings.layout, first, month)
+        path = settings.layout.reconciled_file(first, month)
+        for other in others:
+            share(path, settings.layout.reconciled_file(other, month))
 
 
 def share(path: Path, target: Path) -> None:
@@ -326,8 +332,7 @@ def report(options: argparse.Namespace, settings: RunSettings, source: Path) -> 
     size = layout.final_table().stat().st_size / 1e9
     print(f"{options.symbols} symbols, {options.years} years: {size:.2f} GB of parquet")
     began = time.perf_counter()
-    again = Artifact(layout.root / "again.parquet", Fingerprint("again", 1, ()))
-    write_table(noise_table(settings), again, DEFAULTS)
+    write_table(noise_table(settings), layout.root / "again.parquet", None, DEFAULTS)
     anew = time.perf_counter() - began
     (layout.root / "again.parquet").unlink()
     runs: list[Run] = []

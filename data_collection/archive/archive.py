@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,7 +29,7 @@ from alphaqcm.data_collection.archive.download import (
 )
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
-from alphaqcm.data_collection.archive.plan import Action, Plan, make_plan
+from alphaqcm.data_collection.archive.plan import Action, Plan, known_gaps, make_plan
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source
 from alphaqcm.data_collection.archive.transport import Downloader
 from alphaqcm.data_collection.archive.transport.aria2 import Aria2Downloader
@@ -40,6 +40,7 @@ from alphaqcm.data_collection.archive.transport.retry_policy import (
     RetrySettings,
     Stopped,
 )
+from alphaqcm.data_collection.archive.transport.shared_limits import LIMITS_FOLDER, SharedLimits
 from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
@@ -61,10 +62,10 @@ DOWNLOADERS = ("requests", "aria2")
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """How to download."""
+    """How to download. The limits hold for all processes on one cache together."""
 
     connections: int = 16  # requests at once
-    rate_limit: int | None = None  # bytes a second, all connections together
+    rate_limit: int | None = None  # bytes a second
     max_disk: int | None = None  # bytes the cache may hold
     recheck: float = 24.0  # hours after which a listed file that was a 404 is asked for again
     downloader: str = "requests"  # or aria2
@@ -72,15 +73,6 @@ class FetchOptions:
     retries: int = 8  # fruitless attempts after the first
     backoff: float = 0.5  # seconds before the second attempt; doubles, with jitter
     listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
-
-    def shared_by(self, processes: int) -> FetchOptions:
-        """What each of so many processes may do, that the limits hold for all of them together."""
-        rate = self.rate_limit
-        return replace(
-            self,
-            connections=max(1, self.connections // processes),
-            rate_limit=None if rate is None else max(1, rate // processes),
-        )
 
     def __post_init__(self) -> None:
         if self.connections < 1 or self.stall <= 0 or self.retries < 0:
@@ -103,12 +95,17 @@ class Archive:
     Use `open`. One `fetch` at a time; it may be called from any thread.
     """
 
-    def __init__(self, source: Source, cache: Path, options: FetchOptions) -> None:
+    def __init__(
+        self, source: Source, cache: Path, options: FetchOptions, ledger_dir: Path | None = None
+    ) -> None:
         self.cache = cache
         self.options = options
-        self.ledger = Ledger(cache)
+        self.ledger = Ledger(ledger_dir or cache)
         self.retry_policy = RetryPolicy(
-            RetrySettings(options.connections, options.rate_limit, options.retries, options.backoff)
+            RetrySettings(
+                options.connections, options.rate_limit, options.retries, options.backoff
+            ),
+            SharedLimits(cache / LIMITS_FOLDER, options.connections, options.rate_limit),
         )
         self._downloader = _downloader(source.files, self.retry_policy, options)
         lister, self._close_lister = _lister(source.listing, self.retry_policy, options)
@@ -118,8 +115,8 @@ class Archive:
             cache, self.ledger, self._downloader, self.retry_policy, f"{source.files}"
         )
         self._fetching = threading.Lock()
-        self._proven: dict[Series, dict[Period, RemoteFile]] = {}  # before this process fetched any
-        self._proven_lock = threading.Lock()
+        self._known: dict[Series, _Known] = {}  # before this process fetched any
+        self._known_lock = threading.Lock()
 
     @classmethod
     def open(
@@ -129,9 +126,13 @@ class Archive:
         cache: Path,
         listing: str | None = None,
         options: FetchOptions | None = None,
+        ledger_dir: Path | None = None,
     ) -> Archive:
-        """Open a source (URL or directory); raises `UsageError`, `CacheError`."""
-        return cls(Source.parse(source, listing), cache, options or FetchOptions())
+        """Open a source (URL or directory); the ledger lies in the cache unless told otherwise.
+
+        Raises `UsageError`, `CacheError`.
+        """
+        return cls(Source.parse(source, listing), cache, options or FetchOptions(), ledger_dir)
 
     def close(self) -> None:
         """Let go of connections, helper processes and the ledger."""
@@ -155,15 +156,18 @@ class Archive:
         return self.listing.files(series)
 
     def available(self, series: Series) -> dict[Period, RemoteFile]:
-        """What can be had of a series: what the listing has, and what the cache holds proven."""
-        with self._proven_lock:
-            if series not in self._proven:
-                self._proven[series] = {
-                    ArchiveFile.parse(record.key).period: record.listed
-                    for record in self.ledger.of_series(series)
-                    if record.sha256
-                }
-        return self._proven[series] | self.periods(series)
+        """What can be had of a series: what the listing has, and what the cache holds verified."""
+        return self._known_of(series).verified | self.periods(series)
+
+    def known_gaps(self, series: Series) -> Mapping[date, Collection[date]]:
+        """Days that the monthly files of a series are known to lack, by their month's first day."""
+        return self._known_of(series).gaps
+
+    def _known_of(self, series: Series) -> _Known:
+        with self._known_lock:
+            if series not in self._known:
+                self._known[series] = _Known.of(list(self.ledger.of_series(series)))
+            return self._known[series]
 
     def symbols(self, market: Market, data_type: DataType) -> list[str]:
         """Every symbol that ever had a folder of the type: the survivorship-safe universe."""
@@ -347,8 +351,8 @@ class Archive:
         """Note a file whose checksum holds and whose content cannot be used."""
         self.ledger.note(file.key, state=FileState.CORRUPT.value, reason=reason)
 
-    def record_hole(self, series: Series, day: date, reason: str) -> None:
-        """Note a day for which no file of the archive has rows; a proven file keeps its record."""
+    def record_gap(self, series: Series, day: date, reason: str) -> None:
+        """Note a day without rows in any file; a verified file keeps its record."""
         key = series.file(Period.day(day)).key
         known = self.ledger.get(key)
         if known is not None and (known.sha256 or known.state is FileState.HOLE):
@@ -359,6 +363,23 @@ class Archive:
             reason=reason,
             seen_at=utc_text(datetime.now(UTC)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger knew of a series when it was first asked."""
+
+    verified: dict[Period, RemoteFile]
+    gaps: Mapping[date, Collection[date]]
+
+    @classmethod
+    def of(cls, records: Sequence[FileRecord]) -> Self:
+        verified = {
+            ArchiveFile.parse(record.key).period: record.listed
+            for record in records
+            if record.sha256
+        }
+        return cls(verified, known_gaps(records))
 
 
 def _silent(_file: ArchiveFile, _result: Fetched | Missing) -> None:

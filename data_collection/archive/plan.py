@@ -15,15 +15,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
-from alphaqcm.pipeline.domain.period import Period, days_between, months_between
-from alphaqcm.pipeline.domain.registry import Partition, spec_of
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import Partition
+from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 
 
 class Action(StrEnum):
@@ -110,34 +112,34 @@ def decide(listed: RemoteFile | None, record: FileRecord | None, recheck_before:
 
 def wanted_files(
     series: Series,
-    days: tuple[date, date],
-    listed: Mapping[Period, RemoteFile],
-    records: Mapping[str, FileRecord],
+    months: Iterable[Period],
+    available: Iterable[Period],
+    known_gaps: Mapping[date, Collection[date]],
+    days: DateRange,
 ) -> Iterator[ArchiveFile]:
-    """The files that cover `days` (first and last, both included), in order of time.
+    """The files that cover the days of `months` that lie in `days`, in order of time.
 
-    A month's file where there is one, and the daily files of the days that it was found to lack
-    (known once it was read) or of all days where it is corrupt; else the month's daily files within
-    the days. A month of which the source has nothing counts as one file, a day missing among daily
-    files as that day's. `records` are the ledger's of this series.
+    See `month_sources`. `available` are the periods of the series that are listed or verified,
+    `known_gaps` the days that its monthly files lack, by the first day of their month.
     """
-    first, last = days
-    partitions = spec_of(series.type).partitions
-    daily = Partition.DAILY in partitions
-    known = [period for period in listed if period.partition is Partition.DAILY]
-    known += [ArchiveFile.parse(record.key).period for record in records.values() if record.sha256]
-    months_by_day = {period.start.replace(day=1) for period in known}
-    for month in months_between(first, last):
-        monthly = series.file(month)
-        begin, end = max(first, month.start), min(last, month.end - timedelta(days=1))
-        record = records.get(monthly.key) if records else None
-        if month in listed or (record is not None and record.sha256):
-            yield monthly
-            if record is not None and daily:
-                broken = record.state is FileState.CORRUPT
-                lacks = days_between(begin, end) if broken else record.days_missing
-                yield from (series.file(Period.day(day)) for day in lacks if begin <= day <= end)
-        elif daily and (Partition.MONTHLY not in partitions or month.start in months_by_day):
-            yield from (series.file(Period.day(day)) for day in days_between(begin, end))
-        else:
-            yield monthly
+    listed = by_month(available)
+    for month in months:
+        there, gaps = listed.get(month.start, ()), known_gaps.get(month.start, ())
+        yield from month_sources(series, month, there, (), gaps, days)
+
+
+def known_gaps(records: Iterable[FileRecord]) -> dict[date, Collection[date]]:
+    """The days that monthly files lack, by the first day of their month.
+
+    Known once a file was read; one that cannot be used lacks all of its days.
+    """
+    found: dict[date, Collection[date]] = {}
+    for record in records:
+        period = ArchiveFile.parse(record.key).period
+        if period.partition is not Partition.MONTHLY:
+            continue
+        if record.state is FileState.CORRUPT:
+            found[period.start] = tuple(period.days())
+        elif record.days_missing:
+            found[period.start] = record.days_missing
+    return found

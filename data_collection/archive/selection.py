@@ -1,4 +1,4 @@
-"""The archive files that symbols, types and days stand for."""
+"""Which archive files symbols, data types and days stand for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.archive.ledger import FileRecord
 from alphaqcm.data_collection.archive.plan import wanted_files
-from alphaqcm.data_collection.build.settings import (
-    RunSettings,
-    parse_typed,
-    series_of,
-)
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.series_type import parse_typed, series_of
 
 _FEW = 5  # unknown symbols that are named one by one
 
@@ -31,11 +27,6 @@ class Selection:
     types: tuple[str, ...]  # with their interval: klines:1h
     span: DateRange
 
-    @classmethod
-    def of(cls, settings: RunSettings) -> Selection:
-        """Everything that a run is about."""
-        return cls(settings.market, settings.symbols, settings.types, settings.span)
-
     @property
     def series(self) -> tuple[Series, ...]:
         """Every series, symbol by symbol."""
@@ -48,39 +39,42 @@ class Selection:
         )
 
 
-def find_files(archive: Archive, wish: Selection) -> list[ArchiveFile]:
-    """Every file that covers the wish, in order; raises `UsageError` for symbols of no file."""
-    listing = archive.list_many(wish.series)
-    _check_known(archive, wish, {series.symbol for series, found in listing.items() if found})
-    files: list[ArchiveFile] = []
-    for series, periods in listing.items():
-        records: dict[str, FileRecord] = {
-            record.key: record for record in archive.ledger.of_series(series)
-        }
-        files += wanted_files(series, (wish.span.start, wish.span.end), periods, records)
-    return files
+def find_files(archive: Archive, selection: Selection) -> list[ArchiveFile]:
+    """Every file of the selection, in order; raises `UsageError` for symbols without any."""
+    listing = archive.list_many(selection.series)
+    _check_known(archive, selection, {series.symbol for series, found in listing.items() if found})
+    months = list(months_between(selection.span.start, selection.span.end))
+    return [
+        file
+        for series in listing
+        for file in wanted_files(
+            series, months, archive.available(series), archive.known_gaps(series), selection.span
+        )
+    ]
 
 
-def _check_known(archive: Archive, wish: Selection, known: set[str]) -> None:
+def _check_known(archive: Archive, selection: Selection, known: set[str]) -> None:
     unknown = [
         symbol
-        for symbol in wish.symbols
-        if not known & {series_of(wish.market, name, symbol).symbol for name in wish.types}
+        for symbol in selection.symbols
+        if not known
+        & {series_of(selection.market, name, symbol).symbol for name in selection.types}
     ]
     if not unknown:
         return
-    near = _similar(archive, wish, unknown) if len(unknown) <= _FEW else []
+    near = _similar(archive, selection, unknown) if len(unknown) <= _FEW else []
     more = "" if len(unknown) <= _FEW else f" and {len(unknown) - _FEW} more"
     raise UsageError(
         "symbols " + ", ".join(unknown[:_FEW]) + more,
-        expected=f"symbols that the source lists for {wish.market} and {', '.join(wish.types)}",
+        expected=f"symbols that the source lists for {selection.market} and "
+        + ", ".join(selection.types),
         found="no file under these names" + (f"; near: {', '.join(near)}" if near else ""),
-        next_step=f"alphaqcm symbols --market {wish.market}, with the same --source",
+        next_step=f"alphaqcm symbols --market {selection.market}, with the same --source",
     )
 
 
-def _similar(archive: Archive, wish: Selection, unknown: Sequence[str]) -> list[str]:
-    data_type, _ = parse_typed(wish.types[0])
-    there = archive.symbols(wish.market, data_type)
+def _similar(archive: Archive, selection: Selection, unknown: Sequence[str]) -> list[str]:
+    data_type, _ = parse_typed(selection.types[0])
+    there = archive.symbols(selection.market, data_type)
     found = (name for symbol in unknown for name in difflib.get_close_matches(symbol, there, 3))
     return list(dict.fromkeys(found))

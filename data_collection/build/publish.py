@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from alphaqcm.data_collection.build.manifest import describe, manifest_path, write_manifest
-from alphaqcm.data_collection.build.run.local_executor import RunProgress
+from alphaqcm.data_collection.build.run.progress import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS
@@ -74,7 +74,7 @@ def built_symbols(settings: RunSettings, progress: RunProgress) -> list[Symbol]:
     return [
         Symbol(settings.market, task.symbol)
         for task, outcome in progress.outcomes.items()
-        if task.kind is TaskKind.FACTORS and outcome.rows
+        if task.stage is Stage.FACTORS and outcome.rows
     ]
 
 

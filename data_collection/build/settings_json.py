@@ -9,8 +9,9 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.archive import FetchOptions
 from alphaqcm.data_collection.archive.sources import Source
-from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.errors import QueueError, UsageError
+from alphaqcm.pipeline.domain.series_type import types_of
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import PipelineError
 

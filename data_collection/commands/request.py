@@ -12,13 +12,14 @@ from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.archive.selection import Selection
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.build.run.local_executor import last_source
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, typed, types_of
+from alphaqcm.data_collection.build.last_run import last_source
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.output import tell
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market, parse_market
+from alphaqcm.pipeline.domain.series_type import parse_typed, typed, types_of
 from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()
@@ -112,7 +113,13 @@ def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive
         source, known_listing, why = _source_of(layout)
         listing = listing or known_listing
         tell(f"source: {source} ({why}; --source names another)")
-    return Archive.open(source, cache=layout.cache, listing=listing, options=options)
+    return Archive.open(
+        source,
+        cache=layout.cache,
+        listing=listing,
+        options=options,
+        ledger_dir=layout.ledger_dir,
+    )
 
 
 def _source_of(layout: Layout) -> tuple[str, str | None, str]:
@@ -120,8 +127,8 @@ def _source_of(layout: Layout) -> tuple[str, str | None, str]:
     last = last_source(layout.temp)
     if last is not None:
         return *last, "the source of the data root's last run"
-    if (layout.cache / FILE_NAME).is_file():
-        with Ledger(layout.cache, reading=True) as ledger:
+    if (layout.ledger_dir / FILE_NAME).is_file():
+        with Ledger(layout.ledger_dir, reading=True) as ledger:
             fetched_from = ledger.last_source()
         if fetched_from:
             return fetched_from, None, "the data root's files came from there"

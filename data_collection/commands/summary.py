@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from alphaqcm.data_collection.build.publish import Table
-from alphaqcm.data_collection.build.run.local_executor import RunProgress
+from alphaqcm.data_collection.build.run.progress import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
-from alphaqcm.data_collection.queue.task import TaskKind, TaskResult
 from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.domain.registry import Market
 
@@ -23,7 +23,7 @@ def print_summary(
     settings: RunSettings, progress: RunProgress, tables: list[Table] | None, seconds: float
 ) -> None:
     """Files by type, what was absent, what failed, the tables (None: none asked for), the time."""
-    months = {t for t in (*progress.outcomes, *progress.failures) if t.kind is TaskKind.MONTH}
+    months = {t for t in (*progress.outcomes, *progress.failures) if t.stage is Stage.MONTH}
     if months:
         print(f"\n{'data type':<22}{'files ok':>10}{'absent':>10}{'failed':>10}")
     for name in settings.types if months else ():
@@ -34,11 +34,11 @@ def print_summary(
         "worth knowing",
         [f"{t.id}: {note}" for t, o in progress.outcomes.items() for note in o.notes],
     )
-    _print_some("days without a row in any file", _holes(progress))
+    _print_some("days without a row in any file", _gaps(progress))
     _print_some("CORRUPT at the source, left out", corrupt_files(progress))
     _print_some("FAILED", _failures(progress))
     if progress.blocked:
-        print(f"  and {progress.blocked:,} steps that stand on these were not done")
+        print(f"  and {progress.blocked:,} steps that need these were not done")
     print(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
@@ -62,9 +62,9 @@ def _counts(name: str, progress: RunProgress) -> tuple[int, int, int]:
     outcomes = [
         outcome
         for task, outcome in progress.outcomes.items()
-        if task.kind is TaskKind.MONTH and task.type == name
+        if task.stage is Stage.MONTH and str(task.type) == name
     ]
-    failed = sum(t.kind is TaskKind.MONTH and t.type == name for t in progress.failures)
+    failed = sum(t.stage is Stage.MONTH and str(t.type) == name for t in progress.failures)
     failed += sum(len(outcome.problems) for outcome in outcomes)
     return sum(o.files for o in outcomes), sum(o.absent for o in outcomes), failed
 
@@ -121,7 +121,7 @@ def document(
         "notes": [
             f"{task.id}: {note}" for task, o in progress.outcomes.items() for note in o.notes
         ],
-        "days_without_rows": _holes(progress),
+        "days_without_rows": _gaps(progress),
         "corrupt": corrupt_files(progress),
         "failed": {task.id: reason for task, reason in progress.failures.items()},
         "blocked": progress.blocked,
@@ -155,8 +155,8 @@ def _absent(progress: RunProgress) -> Iterator[str]:
     """`type month: symbols` of every month that the source has nothing of."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for task, outcome in progress.outcomes.items():
-        if task.kind is TaskKind.MONTH and outcome.result is TaskResult.ABSENT and outcome.absent:
-            groups[task.type, task.month].append(task.symbol)
+        for month in outcome.absent_parts:
+            groups[f"{task.type}", month].append(task.symbol)
     for (name, month), symbols in groups.items():
         yield f"{name} {month}: {', '.join(symbols)}"
 
@@ -165,11 +165,11 @@ def _failures(progress: RunProgress) -> list[str]:
     return [f"{task.id}: {reason}" for task, reason in progress.failures.items()]
 
 
-def _holes(progress: RunProgress) -> list[str]:
+def _gaps(progress: RunProgress) -> list[str]:
     return [
-        f"{task.type} {task.symbol}: {', '.join(outcome.holes)}"
+        f"{task.type} {task.symbol}: {', '.join(outcome.gaps)}"
         for task, outcome in progress.outcomes.items()
-        if outcome.holes
+        if outcome.gaps
     ]
 
 

@@ -25,12 +25,17 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
         with ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent) as pool:
             yield pool
     except BrokenProcessPool as error:
-        raise ProcessLost(
-            f"one of {count} processes",
-            expected="its work done",
-            found="it ended in the middle: killed, or out of memory",
-            next_step="run the same command again; nothing was lost, and what is done stays done",
-        ) from error
+        raise process_lost(count) from error
+
+
+def process_lost(count: int) -> ProcessLost:
+    """The error of a pool of `count` processes of which one died."""
+    return ProcessLost(
+        f"one of {count} processes",
+        expected="its work done",
+        found="it ended in the middle: killed, or out of memory",
+        next_step="run the same command again; nothing was lost, and what is done stays done",
+    )
 
 
 def _end_with_parent() -> None:

@@ -8,7 +8,7 @@ counter stood still for `stale` seconds *on the watcher's own monotonic clock*; 
 wrong or jump change nothing.
 
 A worker that only slept through all this is kept from committing by its fencing token
-(`queue_steps`).
+(`transitions`).
 """
 
 from __future__ import annotations

@@ -14,24 +14,23 @@ from alphaqcm.data_collection.queue.state import (
     QueueState,
     TaskRecord,
     TaskState,
-    dependencies_met,
 )
 
 
-def reopen(book: QueueState, which: Callable[[TaskRecord], bool]) -> QueueState:
-    """The book with some settled tasks pending again, and with them what stands on them."""
+def reopen(state: QueueState, which: Callable[[TaskRecord], bool]) -> QueueState:
+    """The state with some settled tasks pending again, and with them what needs them."""
     entries = tuple(
         entry.fresh() if entry.state in SETTLED and which(entry) else entry
-        for entry in book.entries
+        for entry in state.entries
     )
-    return _unsettle(replace(book, entries=entries))[0]
+    return _unsettle(replace(state, entries=entries))[0]
 
 
-def is_planned(book: QueueState, planned: Sequence[Planned], settings: Mapping[str, Any]) -> bool:
-    """Whether the book is about exactly these tasks and settings (sizes may differ)."""
-    asked = {item.task.id: item.basis for item in planned}
-    return dict(book.settings) == dict(settings) and asked == {
-        entry.id: entry.basis for entry in book.entries
+def is_planned(state: QueueState, planned: Sequence[Planned], settings: Mapping[str, Any]) -> bool:
+    """Whether the state is about exactly these tasks and settings (sizes may differ)."""
+    asked = {item.id: (item.input_key, item.needs) for item in planned}
+    return dict(state.settings) == dict(settings) and asked == {
+        entry.id: (entry.input_key, entry.needs) for entry in state.entries
     }
 
 
@@ -42,7 +41,7 @@ class MergeResult:
     created: bool = False
     kept: int = 0  # tasks that stay as they are, whatever their state
     added: int = 0
-    again: int = 0  # were settled for another basis, or stand on something that is done again
+    again: int = 0  # were settled for another key, or need something that is done again
     dropped: int = 0  # not in the plan
     dropped_done: int = 0  # of these, done: their layer files stay on disk
     changed: tuple[str, ...] = ()  # settings: "end: 2024-02-28 -> 2024-02-29"
@@ -61,38 +60,38 @@ class MergeResult:
 def merge_plan(
     old: QueueState | None, planned: Sequence[Planned], settings: Mapping[str, Any], generation: str
 ) -> tuple[QueueState, MergeResult]:
-    """The book for a plan, with all that is still valid of an older one; raises `QueueError`.
+    """The state for a plan, with all that is still valid of an older one; raises `QueueError`.
 
-    A task stays as it is where its basis is the same; else it is pending. A later step that was
-    settled is pending again when something it stands on is.
+    A task stays as it is where its input key is the same; else it is pending. A task that was
+    settled is pending again when something it needs is.
     """
-    wanted = {item.task.id: item for item in planned}
+    wanted = {item.id: item for item in planned}
     if len(wanted) != len(planned):
-        twice = [name for name, n in Counter(item.task.id for item in planned).items() if n > 1]
+        twice = [name for name, n in Counter(item.id for item in planned).items() if n > 1]
         raise QueueError("the plan", expected="every task once", found=f"{twice[0]} twice")
     known = {entry.id: entry for entry in old.entries} if old else {}
     entries: list[TaskRecord] = []
     again = 0
     for name, item in wanted.items():
         entry = known.get(name)
-        if entry is not None and entry.basis == item.basis:
-            entries.append(replace(entry, size=item.size))
+        if entry is not None and entry.input_key == item.input_key:
+            entries.append(replace(entry, size=item.size, needs=item.needs))
         else:
             again += entry is not None and entry.state is not TaskState.PENDING
             token = entry.token if entry else 0
-            entries.append(TaskRecord(name, item.size, item.basis, token=token))
+            entries.append(TaskRecord(name, item.size, item.input_key, item.needs, token=token))
     entries.sort(key=lambda entry: (-entry.size, entry.id))
-    book = QueueState(
+    state = QueueState(
         generation=old.generation if old else generation,
         entries=tuple(entries),
         settings=dict(settings),
         revision=old.revision if old else 0,
         last_token=old.last_token if old else 0,
     )
-    book, sunk = _unsettle(book)
+    state, sunk = _unsettle(state)
     left = [entry for name, entry in known.items() if name not in wanted]
     before = dict(old.settings) if old else {}
-    return book, MergeResult(
+    return state, MergeResult(
         created=old is None,
         kept=sum(name in known for name in wanted) - again - sunk,
         added=sum(name not in known for name in wanted),
@@ -107,15 +106,15 @@ def merge_plan(
     )
 
 
-def _unsettle(book: QueueState) -> tuple[QueueState, int]:
-    """Settled later steps whose ground is open are pending again.
-
-    One look is enough: whatever opens an hourly step's ground is the factors' ground as well.
-    """
-    stands = dependencies_met(book)
-    entries = tuple(
-        entry if entry.state not in SETTLED or stands(position) else entry.fresh()
-        for position, entry in enumerate(book.entries)
-    )
-    count = sum(a is not b for a, b in zip(entries, book.entries, strict=True))
-    return replace(book, entries=entries), count
+def _unsettle(state: QueueState) -> tuple[QueueState, int]:
+    """Settled tasks that need an open one are pending again, and what needs these in turn."""
+    before = state.entries
+    while True:
+        met = state.dependencies_met()
+        entries = tuple(
+            entry if entry.state not in SETTLED or met(position) else entry.fresh()
+            for position, entry in enumerate(state.entries)
+        )
+        if all(a is b for a, b in zip(entries, state.entries, strict=True)):
+            return state, sum(a is not b for a, b in zip(entries, before, strict=True))
+        state = replace(state, entries=entries)

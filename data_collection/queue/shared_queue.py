@@ -3,7 +3,7 @@
     queue = Queue.open(Path("AlphaQCM_data/_tmp/aggTrades_queue_state.json"))
     print(queue.sync(planned, settings))        # what is kept, added, done again
     summary = work(queue, "A", perform)         # `worker.work`: claim -> perform -> done
-    book = queue.snapshot()                     # any process, no lock
+    state = queue.snapshot()                    # any process, no lock
 
 The lock of the state is held for reading it, one step and writing it, and in a commit also for the
 renames of the task's files; never while work is done.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from alphaqcm.data_collection.errors import QueueError, UsageError
-from alphaqcm.data_collection.queue import transitions as queue_steps
+from alphaqcm.data_collection.queue import transitions
 from alphaqcm.data_collection.queue.liveness import LivenessChecker, read_heartbeats
 from alphaqcm.data_collection.queue.merge import MergeResult, is_planned, merge_plan, reopen
 from alphaqcm.data_collection.queue.options import (
@@ -48,32 +48,32 @@ __all__ = ["DEFAULT_STATE", "Planned", "Queue"]
 class Queue:
     """One shared queue, as one process uses it."""
 
-    def __init__(self, state: Path, lock_dir: Path, options: QueueOptions) -> None:
-        self.path = state
+    def __init__(self, path: Path, lock_dir: Path, options: QueueOptions) -> None:
+        self.path = path
         self.lock_dir = lock_dir
         self.options = options
         self.say = options.say
         self.watch = LivenessChecker(lock_dir, options.host, options.stale)
-        self._file = QueueFile(state)
+        self._file = QueueFile(path)
         self._last: QueueState | None = None  # what this process saw last: rebuilds a damaged file
         self._settings: dict[str, Any] | None = None  # what this process works for
 
     @classmethod
     def open(
-        cls, state: Path, lock_dir: Path | None = None, options: QueueOptions | None = None
+        cls, path: Path, lock_dir: Path | None = None, options: QueueOptions | None = None
     ) -> Self:
         """The queue of a state file, which need not exist yet.
 
         `lock_dir` holds the workers' locks and heartbeats (default: `{state}.workers/`).
         """
-        return cls(state, lock_dir or workers_dir(state), options or QueueOptions())
+        return cls(path, lock_dir or workers_dir(path), options or QueueOptions())
 
     def snapshot(self) -> QueueState:
         """The state as it is now, without any lock; raises `QueueError` where there is none."""
-        book = self._file.read()
-        if book is None:
+        state = self._file.read()
+        if state is None:
             raise self._no_state()
-        return book
+        return state
 
     def changed_since(self, signature: tuple[int, int, int] | None) -> bool:
         """Whether the state file is another than when `signature` was taken."""
@@ -106,10 +106,10 @@ class Queue:
                     found=f"another one, on which {', '.join(others)} are at work",
                     next_step="stop these workers, or name another --state",
                 )
-            ground = old if old is None or others else _looked_at(old, look_again)
-            book, settled = merge_plan(ground, planned, settings, _new_name())
-            self._settle(old, book)
-        return settled
+            base = old if old is None or others else _reopened(old, look_again)
+            state, merged = merge_plan(base, planned, settings, _new_name())
+            self._settle(old, state)
+        return merged
 
     def resume(
         self, settings: Mapping[str, Any], *, look_again: bool = False
@@ -120,17 +120,17 @@ class Queue:
                 old = self._file.read()
             except Damaged:
                 return None
-            if old is None or dict(old.settings) != dict(settings):
+            if old is None or not old.knows_needs or dict(old.settings) != dict(settings):
                 return None
-            book = old if self.live_workers() else _looked_at(old, look_again)
-            self._settle(old, book)
-        again = sum(a is not b for a, b in zip(old.entries, book.entries, strict=True))
-        return MergeResult(kept=len(book.entries) - again, again=again)
+            state = old if self.live_workers() else _reopened(old, look_again)
+            self._settle(old, state)
+        again = sum(a is not b for a, b in zip(old.entries, state.entries, strict=True))
+        return MergeResult(kept=len(state.entries) - again, again=again)
 
-    def _settle(self, old: QueueState | None, book: QueueState) -> None:
-        if book != old:
-            self._write(book)
-        self._last, self._settings = book, dict(book.settings)
+    def _settle(self, old: QueueState | None, state: QueueState) -> None:
+        if state != old:
+            self._write(state)
+        self._last, self._settings = state, dict(state.settings)
 
     def join(self) -> Mapping[str, Any]:
         """The settings of the queue as it is, to work on; raises `QueueError` without one."""
@@ -146,9 +146,11 @@ class Queue:
     def retry_failed(self) -> int:
         """Bring failed tasks back; returns how many."""
         with self._changing() as change:
-            before = change.book
-            change.book = queue_steps.retry_failed(before)
-            return sum(a is not b for a, b in zip(before.entries, change.book.entries, strict=True))
+            before = change.state
+            change.state = transitions.retry_failed(before)
+            return sum(
+                a is not b for a, b in zip(before.entries, change.state.entries, strict=True)
+            )
 
     def claim(self, worker: str) -> Lease | None:
         """The next task for `worker`, None when there is none now (`outlook` tells why).
@@ -157,20 +159,20 @@ class Queue:
         """
         options = self.options
         with self._changing() as change:
-            self._check_settings(change.book)
+            self._check_settings(change.state)
             now = self.options.now()
-            change.book = self._without_dead(change.book, now)
-            taken = queue_steps.claim(change.book, worker, options.host, now, options.limits)
+            change.state = self._without_dead(change.state, now)
+            taken = transitions.claim(change.state, worker, options.host, now, options.limits)
             if taken is None:
                 return None
-            change.book, lease = taken
+            change.state, lease = taken
         return lease
 
     def begin(self, worker: str) -> None:
         """Take back what an earlier process of this name left: the caller holds its OS lock."""
         with self._changing() as change:
-            change.book, freed = queue_steps.free_dead(
-                change.book,
+            change.state, freed = transitions.free_dead(
+                change.state,
                 lambda name, _host: name == worker,
                 self.options.now(),
                 self.options.limits,
@@ -188,8 +190,8 @@ class Queue:
         fault(CommitStep.LOCK)
         with self._file.locked(self.say):
             fault(CommitStep.CHECK)
-            book = self._read()
-            done = queue_steps.complete(book, lease, outcome, seconds, self.options.now())
+            state = self._read()
+            done = transitions.complete(state, lease, outcome, seconds, self.options.now())
             fault(CommitStep.STAGE)
             # staged before the renames: a full disk shows here, while nothing has happened yet
             staged = self._stage(done)
@@ -214,53 +216,53 @@ class Queue:
         """Record a failure; raises `LeaseLost`."""
         with self._changing() as change:
             now = self.options.now()
-            change.book = queue_steps.fail(
-                change.book, lease, reason, now, self.options.limits, final=final
+            change.state = transitions.fail(
+                change.state, lease, reason, now, self.options.limits, final=final
             )
-            return change.book
+            return change.state
 
     def hand_back(self, lease: Lease) -> None:
         """Give a task back undone; raises `LeaseLost`."""
         with self._changing() as change:
-            change.book = queue_steps.hand_back(change.book, lease)
+            change.state = transitions.hand_back(change.state, lease)
 
     def outlook(self) -> Outlook:
         """What a worker that found nothing to do has to wait for, by the state seen last."""
-        book = self._last or self.snapshot()
+        state = self._last or self.snapshot()
         return Outlook(
-            over=is_over(book),
-            holders=book.holders(),
-            due=next_due(book, self.options.now(), self.options.limits),
+            over=is_over(state),
+            holders=state.holders(),
+            due=next_due(state, self.options.now(), self.options.limits),
         )
 
     # -- under the lock -------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Change]:
-        """Hold the lock, give the book to change, write it if it was."""
+        """Hold the lock, give the state to change, write it if it was."""
         with self._file.locked(self.say):
             change = _Change(self._read())
-            before = change.book
+            before = change.state
             yield change
-            if change.book is not before:
-                self._write(change.book)
-            self._last = change.book
+            if change.state is not before:
+                self._write(change.state)
+            self._last = change.state
 
     def _read(self) -> QueueState:
         """The state; a damaged or vanished one is made anew from what this process saw last."""
         if self._last is None:
-            book = self._file.read()
-            if book is None:
+            state = self._file.read()
+            if state is None:
                 raise self._no_state()
-            return book
-        book = self._read_or_set_aside()
-        if book is not None:
-            return book
+            return state
+        state = self._read_or_set_aside()
+        if state is not None:
+            return state
         entries = tuple(entry.fresh() for entry in self._last.entries)
         self.say(f"{self.path} is made anew: {len(entries)} tasks to be looked at again")
-        book = replace(self._last, generation=_new_name(), entries=entries)
-        self._write(book)
-        return book
+        state = replace(self._last, generation=_new_name(), entries=entries)
+        self._write(state)
+        return state
 
     def _read_or_set_aside(self) -> QueueState | None:
         try:
@@ -270,14 +272,14 @@ class Queue:
             self.say(f"{self.path}: found {error.found}; set aside as {aside.name}")
             return None
 
-    def _write(self, book: QueueState) -> None:
-        self._file.publish(self._stage(book))
+    def _write(self, state: QueueState) -> None:
+        self._file.publish(self._stage(state))
 
-    def _stage(self, book: QueueState) -> Path:
-        return self._file.stage(replace(book, revision=book.revision + 1))
+    def _stage(self, state: QueueState) -> Path:
+        return self._file.stage(replace(state, revision=state.revision + 1))
 
-    def _check_settings(self, book: QueueState) -> None:
-        if self._settings is not None and dict(book.settings) != self._settings:
+    def _check_settings(self, state: QueueState) -> None:
+        if self._settings is not None and dict(state.settings) != self._settings:
             raise QueueError(
                 self.path,
                 expected="the symbols, days and source this worker was started for",
@@ -285,11 +287,11 @@ class Queue:
                 next_step="start this worker again, or with a --state of its own",
             )
 
-    def _without_dead(self, book: QueueState, now: datetime) -> QueueState:
-        book, freed = queue_steps.free_dead(book, self.watch.is_dead, now, self.options.limits)
+    def _without_dead(self, state: QueueState, now: datetime) -> QueueState:
+        state, freed = transitions.free_dead(state, self.watch.is_dead, now, self.options.limits)
         for entry in freed:
             self.say(f"{entry.id} taken back from {entry.worker}, which is gone")
-        return book
+        return state
 
     def _no_state(self) -> QueueError:
         return QueueError(
@@ -302,17 +304,23 @@ class Queue:
 
 @dataclass(slots=True)
 class _Change:
-    book: QueueState
+    state: QueueState
 
 
-def _looked_at(book: QueueState, every: bool) -> QueueState:
-    """The book with tasks pending again that are to be held against source and layers."""
+def _reopened(state: QueueState, every: bool) -> QueueState:
+    """The state with tasks pending again that are to be held against source and layers."""
 
     def doubtful(entry: TaskRecord) -> bool:
-        gone = bool(entry.output) and not Path(entry.output).exists()
-        return every or entry.state is TaskState.ABSENT or gone
+        return every or entry.state is TaskState.ABSENT or not _is_there(entry)
 
-    return reopen(book, doubtful)
+    return reopen(state, doubtful)
+
+
+def _is_there(entry: TaskRecord) -> bool:
+    if not entry.output:
+        return True
+    output = Path(entry.output)
+    return all(output.with_name(name).exists() for name in (output.name, *entry.siblings))
 
 
 def _new_name() -> str:

@@ -1,8 +1,10 @@
-"""The shared queue as frozen values.
+"""The shared queue's state as frozen values.
 
-Nothing here reads a file, a clock or a lock: `queue_steps` has the steps from one book to the next,
-`queue_file` keeps a book on disk, `shared_queue` decides who may change it. What a step leaves
-alone is the very same object in the new book, so that only changed lines are written anew.
+Nothing here reads a file, a clock or a lock: `transitions` has the steps from one state to the
+next, `state_file` keeps a state on disk, `shared_queue` decides who may change it. What a step
+leaves alone is the very same object in the new state, so that only changed lines are written anew.
+
+A task is an id and the ids of the tasks that it needs; what they mean its performer knows.
 
     pending ──claim──> in_progress ──complete──> done | absent
        ^                   │  │
@@ -12,19 +14,15 @@ alone is the very same object in the new book, so that only changed lines are wr
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
-from alphaqcm.data_collection.queue.task import Task, TaskKind
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.domain.time import from_stamp
-
-task_of = lru_cache(maxsize=1 << 17)(Task.from_id)
-"""`Task.from_id`, remembered: every step looks at thousands of them."""
 
 
 class TaskState(StrEnum):
@@ -38,7 +36,7 @@ class TaskState(StrEnum):
 
 
 SETTLED = frozenset({TaskState.DONE, TaskState.ABSENT})
-"""The states on which later steps can stand."""
+"""The states of tasks that others may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +59,15 @@ class Limits:
 class Planned:
     """A task to be queued.
 
-    `size` is its weight, larger ones are done first: the bytes of a month's files; give a later
-    step the sum of what it stands on and it is done as soon as it can be. `basis` says what the
-    task is done for (source, days): a task that was done for another basis is done again.
+    `size` is its weight, larger ones are done first; give a task the sum of what it needs and it is
+    done as soon as it can be. `input_key` says what it is done for (source, days): a task that was
+    done for another key is done again. It waits for those in `needs` that are in the queue.
     """
 
-    task: Task
+    id: str
     size: int = 0
-    basis: str = ""
+    input_key: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,8 @@ class TaskRecord:
 
     id: str
     size: int = 0
-    basis: str = ""
+    input_key: str = ""
+    needs: tuple[str, ...] = ()
     state: TaskState = TaskState.PENDING
     at: str = ""  # UTC, when it came into this state
     worker: str = ""  # who holds it, or who ended it
@@ -91,19 +91,51 @@ class TaskRecord:
     rows: int = 0
     bytes: int = 0
     downloaded: int = 0
-    built: bool = False
+    built: int = 0
     output: str = ""
+    siblings: tuple[str, ...] = ()
+    files: int = 0
+    absent: int = 0
+    absent_parts: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    @property
-    def task(self) -> Task:
-        """The task itself."""
-        return task_of(self.id)
-
     def fresh(self) -> TaskRecord:
         """The same task, never touched."""
-        return TaskRecord(self.id, self.size, self.basis, token=self.token)
+        return TaskRecord(self.id, self.size, self.input_key, self.needs, token=self.token)
+
+
+_OUTCOME = tuple(item.name for item in fields(Outcome) if item.name != "result")
+
+
+def settled_by(entry: TaskRecord, outcome: Outcome) -> TaskRecord:
+    """The record with what doing the task gave."""
+    given = {name: getattr(outcome, name) for name in _OUTCOME}
+    return replace(entry, state=TaskState(outcome.result.value), **given)
+
+
+def outcome_of(entry: TaskRecord) -> Outcome:
+    """What doing a task gave that is done or absent."""
+    given = {name: getattr(entry, name) for name in _OUTCOME}
+    return Outcome(TaskResult(entry.state.value), **given)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Where each task stands in the queue, and where those stand that it needs."""
+
+    positions: Mapping[str, int]
+    needs: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, entries: Sequence[TaskRecord]) -> Graph:
+        """Of records in order; ids that are not among them are needed no more."""
+        positions = {entry.id: position for position, entry in enumerate(entries)}
+        needs = tuple(
+            tuple(positions[name] for name in entry.needs if name in positions) for entry in entries
+        )
+        return cls(positions, needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +147,53 @@ class QueueState:
     settings: Mapping[str, Any] = field(default_factory=dict)
     revision: int = 0
     last_token: int = 0
+    knows_needs: bool = True  # False: of a release whose files did not tell what a task needs
+    graph: Graph | None = field(default=None, compare=False, repr=False)  # of these very tasks
+
+    def __post_init__(self) -> None:
+        """Find the graph, unless it was handed on with the tasks."""
+        if self.graph is None:
+            object.__setattr__(self, "graph", Graph.of(self.entries))
+
+    def position(self, name: str) -> int | None:
+        """Where a task stands; None for one that is not in the queue."""
+        return self._graph.positions.get(name)
+
+    @property
+    def _graph(self) -> Graph:
+        return self.graph or Graph.of(self.entries)
+
+    def dependencies_met(self) -> Callable[[int], bool]:
+        """Whether all that the task at a position needs is settled."""
+        entries, needs = self.entries, self._graph.needs
+
+        def met(position: int) -> bool:
+            for at in needs[position]:
+                found = entries[at].state
+                if found is not TaskState.DONE and found is not TaskState.ABSENT:
+                    return False
+            return True
+
+        return met
+
+    def unreachable(self) -> frozenset[str]:
+        """Pending tasks that need, through any number of others, what failed for good."""
+        lost = {
+            position
+            for position, entry in enumerate(self.entries)
+            if entry.state is TaskState.FAILED and not entry.next_try
+        }
+        found: set[int] = set()
+        while lost:
+            lost = {
+                position
+                for position, needs in enumerate(self._graph.needs)
+                if position not in found
+                and self.entries[position].state is TaskState.PENDING
+                and not lost.isdisjoint(needs)
+            }
+            found |= lost
+        return frozenset(self.entries[position].id for position in found)
 
     def counts(self) -> dict[TaskState, int]:
         """How many tasks are in each state."""
@@ -122,7 +201,7 @@ class QueueState:
         return {state: found[state] for state in TaskState}
 
     def with_entry(self, position: int, entry: TaskRecord) -> QueueState:
-        """The book with one entry changed."""
+        """The state with one record changed."""
         entries = (*self.entries[:position], entry, *self.entries[position + 1 :])
         return replace(self, entries=entries)
 
@@ -137,7 +216,7 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to commit one task, for as long as the book still carries its token."""
+    """The right to commit one task, for as long as the state still carries its token."""
 
     id: str
     worker: str
@@ -145,66 +224,21 @@ class Lease:
     token: int
     size: int = 0
 
-    @property
-    def task(self) -> Task:
-        """The task it is for."""
-        return task_of(self.id)
 
-
-@lru_cache(maxsize=8)
-def _dependencies(ids: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-    """For each task the positions of those it stands on; the tasks of a queue seldom change.
-
-    An hourly step stands on the months of its symbol and type, the factors on every month and
-    hourly step of their symbol.
-    """
-    months: dict[tuple[str, str], list[int]] = defaultdict(list)
-    steps: dict[str, list[int]] = defaultdict(list)
-    tasks = [task_of(name) for name in ids]
-    for position, task in enumerate(tasks):
-        if task.kind is TaskKind.MONTH:
-            months[task.symbol, task.type].append(position)
-        if task.kind is not TaskKind.FACTORS:
-            steps[task.symbol].append(position)
-    return tuple(
-        ()
-        if task.kind is TaskKind.MONTH
-        else tuple(
-            months[task.symbol, task.type] if task.kind is TaskKind.HOURLY else steps[task.symbol]
-        )
-        for task in tasks
-    )
-
-
-def dependencies_met(book: QueueState) -> Callable[[int], bool]:
-    """Whether all that the task at a position stands on is settled."""
-    entries = book.entries
-    dependencies = _dependencies(tuple([entry.id for entry in entries]))
-
-    def stands(position: int) -> bool:
-        for at in dependencies[position]:
-            state = entries[at].state
-            if state is not TaskState.DONE and state is not TaskState.ABSENT:
-                return False
-        return True
-
-    return stands
-
-
-def ready(book: QueueState) -> Iterator[tuple[int, TaskRecord]]:
+def ready(state: QueueState) -> Iterator[tuple[int, TaskRecord]]:
     """Position and entry of what can be done now or, having failed, after its rest."""
-    stands = dependencies_met(book)
-    for position, entry in enumerate(book.entries):
+    met = state.dependencies_met()
+    for position, entry in enumerate(state.entries):
         waits = entry.state is TaskState.PENDING or (
             entry.state is TaskState.FAILED and entry.next_try
         )
-        if waits and stands(position):
+        if waits and met(position):
             yield position, entry
 
 
-def is_over(book: QueueState) -> bool:
-    """Whether nothing is at work and nothing can be: what is left stands on failures."""
-    return not book.holders() and next(ready(book), None) is None
+def is_over(state: QueueState) -> bool:
+    """Whether nothing is at work and nothing can be: what is left needs what failed."""
+    return not state.holders() and next(ready(state), None) is None
 
 
 def is_due(entry: TaskRecord, now: datetime, limits: Limits) -> bool:
@@ -215,10 +249,10 @@ def is_due(entry: TaskRecord, now: datetime, limits: Limits) -> bool:
     return rest <= 0 or rest > limits.longest_delay  # beyond: a clock was moved meanwhile
 
 
-def next_due(book: QueueState, now: datetime, limits: Limits) -> float | None:
+def next_due(state: QueueState, now: datetime, limits: Limits) -> float | None:
     """Seconds until something can be claimed, 0 for at once, None when only others' work helps."""
     rests = [
         0.0 if is_due(entry, now, limits) else (from_stamp(entry.next_try) - now).total_seconds()
-        for _, entry in ready(book)
+        for _, entry in ready(state)
     ]
     return min(rests, default=None)

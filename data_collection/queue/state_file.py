@@ -25,8 +25,8 @@ import orjson
 
 from alphaqcm.data_collection.errors import QueueError
 from alphaqcm.data_collection.queue.json_types import LARGEST, check_fields, check_moment
-from alphaqcm.data_collection.queue.state import QueueState, TaskRecord, TaskState, task_of
-from alphaqcm.pipeline.errors import PipelineError, layer_error
+from alphaqcm.data_collection.queue.state import Graph, QueueState, TaskRecord, TaskState
+from alphaqcm.pipeline.errors import layer_error
 
 FORMAT = "alphaqcm queue"
 VERSION = 1
@@ -34,6 +34,9 @@ _POLL = 0.005  # seconds between two tries for the lock: it is held for about as
 _PATIENCE = 30.0  # seconds of waiting for the lock after which somebody is told
 
 _DEFAULTS = {item.name: item.default for item in fields(TaskRecord) if item.name != "id"}
+_KEYS = {name: "basis" if name == "input_key" else name for name in _DEFAULTS}
+_NAMES = {key: name for name, key in _KEYS.items()}
+_LISTS = tuple(name for name, default in _DEFAULTS.items() if default == ())
 _HEAD_END = b'"tasks":{'
 _TAIL = b"}\n}\n"
 
@@ -50,6 +53,7 @@ class QueueFile:
         self._lock = filelock.FileLock(f"{path}.lock", poll_interval=_POLL)
         self._lines: list[bytes] = []
         self._entries: tuple[TaskRecord, ...] = ()
+        self._graph = Graph.of(())  # of `_entries`
 
     @contextlib.contextmanager
     def locked(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -97,12 +101,12 @@ class QueueFile:
                 "layers on disk",
             ) from error
 
-    def stage(self, book: QueueState) -> Path:
-        """Write `book` beside the file and sync it; the caller holds the lock."""
+    def stage(self, state: QueueState) -> Path:
+        """Write `state` beside the file and sync it; the caller holds the lock."""
         staged = self.path.with_name(f".{self.path.name}.next")
         try:
             with staged.open("wb") as stream:
-                stream.write(self._encode(book))
+                stream.write(self._encode(state))
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
@@ -134,29 +138,31 @@ class QueueFile:
                 raise layer_error(self.path, error) from error
         return aside
 
-    def _encode(self, book: QueueState) -> bytes:
-        if len(book.entries) == len(self._entries):
+    def _encode(self, state: QueueState) -> bytes:
+        if len(state.entries) == len(self._entries):
             lines = list(self._lines)
-            both = enumerate(zip(book.entries, self._entries, strict=True))
+            both = enumerate(zip(state.entries, self._entries, strict=True))
             for position in [at for at, (entry, old) in both if entry is not old]:
-                lines[position] = _line(book.entries[position])
+                lines[position] = _line(state.entries[position])
         else:
-            lines = [_line(entry) for entry in book.entries]
-        self._entries, self._lines = book.entries, lines
+            lines = [_line(entry) for entry in state.entries]
+        self._entries, self._lines = state.entries, lines
+        self._graph = state.graph or Graph.of(state.entries)
         head = {
             "format": FORMAT,
             "version": VERSION,
-            "generation": book.generation,
-            "revision": book.revision,
-            "last_token": book.last_token,
-            "settings": dict(book.settings),
+            "generation": state.generation,
+            "revision": state.revision,
+            "last_token": state.last_token,
+            "knows_needs": state.knows_needs,
+            "settings": dict(state.settings),
         }
         body = [orjson.dumps(name) + b":" + orjson.dumps(value) for name, value in head.items()]
         start = b"{\n" + b",\n".join(body) + b",\n" + _HEAD_END + b"\n"
         return start + b",\n".join(lines) + (b"\n" if lines else b"") + _TAIL
 
     def _decode(self, data: bytes) -> QueueState:
-        """The book of our own text; of any other JSON of the same content by a slower way."""
+        """The state of our own text; of any other JSON of the same content by a slower way."""
         cut = data.find(_HEAD_END + b"\n")
         if cut < 0 or not data.endswith(_TAIL):
             return self._decode_any(data)
@@ -165,27 +171,33 @@ class QueueFile:
             lines = []
         try:
             head = orjson.loads(data[:cut] + _HEAD_END + b"}}")
-            if len(lines) == len(self._lines):
+            same_tasks = len(lines) == len(self._lines)
+            if same_tasks:
                 entries = list(self._entries)
                 both = enumerate(zip(lines, self._lines, strict=True))
                 for position in [at for at, (line, old) in both if line != old]:
-                    entries[position] = _entry(lines[position])
+                    entry, before = _entry(lines[position]), entries[position]
+                    same_tasks &= entry.id == before.id and entry.needs == before.needs
+                    entries[position] = entry
             else:
                 entries = [_entry(line) for line in lines]
         except ValueError:
             return self._decode_any(data)  # somebody formatted it otherwise, or it is damaged
         read = tuple(entries)
-        book = _book(head, read)
+        state = _state(head, read, self._graph if same_tasks else None)
         self._lines, self._entries = lines, read
-        return book
+        self._graph = state.graph or Graph.of(read)
+        return state
 
     def _decode_any(self, data: bytes) -> QueueState:
         text = orjson.loads(data)
         entries = tuple(_entry_of(name, value) for name, value in text["tasks"].items())
-        return _book(text, entries)
+        return _state(text, entries)
 
 
-def _book(head: dict[str, Any], entries: tuple[TaskRecord, ...]) -> QueueState:
+def _state(
+    head: dict[str, Any], entries: tuple[TaskRecord, ...], graph: Graph | None = None
+) -> QueueState:
     if head["format"] != FORMAT or head["version"] != VERSION:
         raise ValueError(f"format {head['format']!r}, version {head['version']!r}")
     return QueueState(
@@ -194,6 +206,8 @@ def _book(head: dict[str, Any], entries: tuple[TaskRecord, ...]) -> QueueState:
         settings=dict(head["settings"]),
         revision=_number(head["revision"]),
         last_token=_number(head["last_token"]),
+        knows_needs=bool(head.get("knows_needs", False)),
+        graph=graph,
     )
 
 
@@ -205,24 +219,23 @@ def _number(value: object) -> int:
 
 def _line(entry: TaskRecord) -> bytes:
     """One line of the file: the task's name and what is not at its default."""
-    told = {name: getattr(entry, name) for name in _DEFAULTS}
-    told = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
-    told["state"] = entry.state
-    return orjson.dumps(entry.id) + b":" + orjson.dumps(told)
+    held = {name: getattr(entry, name) for name in _DEFAULTS}
+    written = {_KEYS[name]: value for name, value in held.items() if value != _DEFAULTS[name]}
+    written["state"] = entry.state
+    return orjson.dumps(entry.id) + b":" + orjson.dumps(written)
 
 
 def _entry(line: bytes) -> TaskRecord:
-    ((name, told),) = orjson.loads(b"{" + line + b"}").items()
-    return _entry_of(name, told)
+    ((name, fields_read),) = orjson.loads(b"{" + line + b"}").items()
+    return _entry_of(name, fields_read)
 
 
-def _entry_of(name: str, told: dict[str, Any]) -> TaskRecord:
-    try:
-        task_of(name)
-    except (PipelineError, IndexError) as error:
-        raise ValueError(f"no task: {name!r}") from error
-    check_fields(TaskRecord, {"id": name, **told})
+def _entry_of(name: str, written: dict[str, Any]) -> TaskRecord:
+    if not name:
+        raise ValueError("a task without a name")
+    lists = {key: tuple(written.get(key, ())) for key in _LISTS}
+    held = {_NAMES[key]: value for key, value in written.items()}
+    check_fields(TaskRecord, held)
     for stamp in ("at", "next_try"):
-        check_moment(told.get(stamp, ""))
-    lists = {key: tuple(told.get(key, ())) for key in ("notes", "problems")}
-    return TaskRecord(name, **{**told, **lists, "state": TaskState(told["state"])})
+        check_moment(held.get(stamp, ""))
+    return TaskRecord(name, **{**held, **lists, "state": TaskState(written["state"])})

@@ -19,13 +19,14 @@ from alphaqcm.data_collection.queue.state import (
     TaskState,
     is_due,
     ready,
+    settled_by,
 )
 from alphaqcm.data_collection.queue.task import Outcome
 from alphaqcm.pipeline.domain.time import to_stamp
 
 
 def claim(
-    book: QueueState, worker: str, host: str, now: datetime, limits: Limits
+    state: QueueState, worker: str, host: str, now: datetime, limits: Limits
 ) -> tuple[QueueState, Lease] | None:
     """Give `worker` the largest task that can be done now; None when there is none.
 
@@ -33,7 +34,7 @@ def claim(
     the rest.
     """
     best: tuple[int, TaskRecord] | None = None
-    for position, entry in ready(book):
+    for position, entry in ready(state):
         if (best is None or entry.deaths < best[1].deaths) and is_due(entry, now, limits):
             best = position, entry
             if not entry.deaths:
@@ -41,7 +42,7 @@ def claim(
     if best is None:
         return None
     position, entry = best
-    token = book.last_token + 1
+    token = state.last_token + 1
     taken = replace(
         entry,
         state=TaskState.IN_PROGRESS,
@@ -51,18 +52,17 @@ def claim(
         token=token,
         next_try="",
     )
-    lease = Lease(entry.id, worker, book.generation, token, entry.size)
-    return replace(book.with_entry(position, taken), last_token=token), lease
+    lease = Lease(entry.id, worker, state.generation, token, entry.size)
+    return replace(state.with_entry(position, taken), last_token=token), lease
 
 
-def _held(book: QueueState, lease: Lease) -> tuple[int, TaskRecord]:
+def _held(state: QueueState, lease: Lease) -> tuple[int, TaskRecord]:
     """The entry a lease is for; raises `LeaseLost` where another has the right to it now."""
-    found = (at for at, entry in enumerate(book.entries) if entry.id == lease.id)
-    position = next(found, None)
+    position = state.position(lease.id)
     if position is None:
         raise _lost(lease, "a queue that no longer has this task")
-    entry = book.entries[position]
-    if book.generation != lease.generation:
+    entry = state.entries[position]
+    if state.generation != lease.generation:
         raise _lost(lease, "a queue that was made anew meanwhile")
     if entry.state is not TaskState.IN_PROGRESS or entry.token != lease.token:
         by = f" by {entry.worker}" if entry.worker else ""
@@ -80,30 +80,16 @@ def _lost(lease: Lease, found: str) -> LeaseLost:
 
 
 def complete(
-    book: QueueState, lease: Lease, outcome: Outcome, seconds: float, now: datetime
+    state: QueueState, lease: Lease, outcome: Outcome, seconds: float, now: datetime
 ) -> QueueState:
     """The task is done or absent; raises `LeaseLost`."""
-    position, entry = _held(book, lease)
-    ended = replace(
-        entry,
-        state=TaskState(outcome.result.value),
-        at=to_stamp(now),
-        host="",
-        reason="",
-        seconds=round(seconds, 3),
-        rows=outcome.rows,
-        bytes=outcome.bytes,
-        downloaded=outcome.downloaded,
-        built=outcome.built,
-        output=outcome.output,
-        notes=outcome.notes,
-        problems=outcome.problems,
-    )
-    return book.with_entry(position, ended)
+    position, entry = _held(state, lease)
+    ended = replace(entry, at=to_stamp(now), host="", reason="", seconds=round(seconds, 3))
+    return state.with_entry(position, settled_by(ended, outcome))
 
 
 def fail(
-    book: QueueState,
+    state: QueueState,
     lease: Lease,
     reason: str,
     now: datetime,
@@ -115,7 +101,7 @@ def fail(
 
     Raises `LeaseLost`.
     """
-    position, entry = _held(book, lease)
+    position, entry = _held(state, lease)
     attempts = entry.attempts + 1
     again = not final and attempts < limits.attempts
     failed = replace(
@@ -127,33 +113,33 @@ def fail(
         next_try=to_stamp(now + limits.delay(attempts)) if again else "",
         reason=reason,
     )
-    return book.with_entry(position, failed)
+    return state.with_entry(position, failed)
 
 
-def hand_back(book: QueueState, lease: Lease) -> QueueState:
+def hand_back(state: QueueState, lease: Lease) -> QueueState:
     """The task goes back untouched: its worker was asked to stop; raises `LeaseLost`."""
-    position, entry = _held(book, lease)
-    return book.with_entry(
+    position, entry = _held(state, lease)
+    return state.with_entry(
         position, replace(entry, state=TaskState.PENDING, at="", worker="", host="")
     )
 
 
 def free_dead(
-    book: QueueState, is_dead: Callable[[str, str], bool], now: datetime, limits: Limits
+    state: QueueState, is_dead: Callable[[str, str], bool], now: datetime, limits: Limits
 ) -> tuple[QueueState, tuple[TaskRecord, ...]]:
-    """Take the tasks of dead (worker, host) back; gives the book and the freed entries as held."""
-    dead = {holder for holder in book.holders() if is_dead(*holder)}
+    """Take the tasks of dead (worker, host) back; gives the state and the freed entries as held."""
+    dead = {holder for holder in state.holders() if is_dead(*holder)}
     if not dead:
-        return book, ()
+        return state, ()
     freed: list[TaskRecord] = []
     entries: list[TaskRecord] = []
-    for entry in book.entries:
+    for entry in state.entries:
         if entry.state is TaskState.IN_PROGRESS and (entry.worker, entry.host) in dead:
             freed.append(entry)
             entries.append(_after_death(entry, now, limits))
         else:
             entries.append(entry)
-    return replace(book, entries=tuple(entries)), tuple(freed)
+    return replace(state, entries=tuple(entries)), tuple(freed)
 
 
 def _after_death(entry: TaskRecord, now: datetime, limits: Limits) -> TaskRecord:
@@ -166,9 +152,9 @@ def _after_death(entry: TaskRecord, now: datetime, limits: Limits) -> TaskRecord
     )
 
 
-def retry_failed(book: QueueState) -> QueueState:
+def retry_failed(state: QueueState) -> QueueState:
     """Every failed task is pending again, its attempts forgotten."""
     entries = tuple(
-        entry.fresh() if entry.state is TaskState.FAILED else entry for entry in book.entries
+        entry.fresh() if entry.state is TaskState.FAILED else entry for entry in state.entries
     )
-    return replace(book, entries=entries)
+    return replace(state, entries=entries)

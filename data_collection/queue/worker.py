@@ -118,9 +118,9 @@ class _Worker:
                 self.summary.signal = self.signals.signum or signal.SIGINT
                 why = "stopped"
             self.summary.seconds = time.monotonic() - began
-            book = self.queue.snapshot()
-            self.summary.left = book.counts()
-            self.summary.problems = sum(len(entry.problems) for entry in book.entries)
+            state = self.queue.snapshot()
+            self.summary.left = state.counts()
+            self.summary.problems = sum(len(entry.problems) for entry in state.entries)
             life.ending(why)
             self._say_end(why)
         return self.summary
@@ -170,7 +170,7 @@ class _Worker:
                     yield
                 self._note(lease, outcome, seconds)
 
-        outcome = self.perform(lease.task, commit)
+        outcome = self.perform(lease.id, commit)
         if not self.committed:
             with commit(outcome):
                 pass
@@ -204,7 +204,7 @@ class _Worker:
         final = isinstance(error, FINAL_ERRORS)
         try:
             with self.signals.shield():
-                book = self.queue.fail(lease, reason, final=final)
+                state = self.queue.fail(lease, reason, final=final)
         except LeaseLost:
             return
         self.summary.failures += 1
@@ -212,7 +212,7 @@ class _Worker:
             "failed",
             task=lease.id,
             seconds=f"{time.monotonic() - began:.3f}",
-            next_try=_next_try(book, lease) or "never",
+            next_try=_next_try(state, lease) or "never",
             reason=reason,
         )
 
@@ -265,5 +265,5 @@ class _Worker:
         )
 
 
-def _next_try(book: QueueState, lease: Lease) -> str:
-    return next((entry.next_try for entry in book.entries if entry.id == lease.id), "")
+def _next_try(state: QueueState, lease: Lease) -> str:
+    return next((entry.next_try for entry in state.entries if entry.id == lease.id), "")

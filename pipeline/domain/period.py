@@ -60,6 +60,11 @@ class Period:
         )
 
     @property
+    def last(self) -> date:
+        """The last day of the period."""
+        return self.end - timedelta(days=1)
+
+    @property
     def start_us(self) -> int:
         """The period's first microsecond since the epoch."""
         return epoch_us(self.start)
@@ -71,7 +76,37 @@ class Period:
 
     def days(self) -> Iterator[date]:
         """Every day of the period, in order."""
-        yield from days_between(self.start, self.end - timedelta(days=1))
+        yield from days_between(self.start, self.last)
+
+    def months(self) -> Iterator[Period]:
+        """The month itself, or the month of the day."""
+        yield Period.month(self.start)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Year:
+    """A UTC calendar year; no archive file covers one, tasks do."""
+
+    number: int
+
+    @property
+    def stamp(self) -> str:
+        """`YYYY`."""
+        return f"{self.number:04}"
+
+    @property
+    def start(self) -> date:
+        """The first day."""
+        return date(self.number, 1, 1)
+
+    @property
+    def end(self) -> date:
+        """The first day after the year."""
+        return date(self.number + 1, 1, 1)
+
+    def months(self) -> Iterator[Period]:
+        """Its twelve months, in order."""
+        yield from months_between(self.start, self.end - timedelta(days=1))
 
 
 def days_between(start: date, end: date) -> Iterator[date]:

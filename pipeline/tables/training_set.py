@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
 from alphaqcm.pipeline.features.columns.csv import csv_form
+from alphaqcm.pipeline.features.factors.rolling import WEEK_ROWS
 from alphaqcm.pipeline.storage.atomic_write import atomic_write
 from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_store import LOCAL
@@ -50,7 +51,9 @@ class Impute(StrEnum):
 class TrainingOptions:
     """What goes into a training set."""
 
-    filter_quality: bool = False
+    filter_quality: bool = False  # only rows with is_valid_for_training = 1
+    min_minutes_traded: int = 0  # and of these only rows with n_minutes_traded of at least this
+    no_holes: bool = False  # and only those whose windows of up to 168 rows cross no missing hour
     impute: Impute = Impute.NONE
     ffill_limit: int = 1  # hours that a value may be carried forward
 
@@ -68,11 +71,13 @@ class TrainingSet:
 def training_rows(frame: pl.DataFrame, options: TrainingOptions) -> pl.DataFrame:
     """One symbol's rows of a training set, from its rows of the final table in order of time.
 
-    The label is ln(close one hour later / close); null if the row one hour later is absent. Values
-    are carried forward by the clock: across `ffill_limit` hours at most, however few rows lie
-    between. Imputation and label look at all rows, those that the quality filter drops too.
+    The label is ln(close one hour later / close); null if the row one hour later is absent or did
+    not trade. Values are carried forward by the clock: across `ffill_limit` hours at most, however
+    few rows lie between. Imputation and label look at all rows, those that the quality filter drops
+    too; the filter looks at what is known, not at what is imputed.
     """
-    later = frame.select(
+    good = frame.select(_good(options)).to_series()
+    later = frame.filter(pl.col("volume") > 0).select(
         (pl.col("datetime") - pl.duration(hours=1)).alias("datetime"),
         pl.col("close").alias("_later"),
     )
@@ -87,9 +92,18 @@ def training_rows(frame: pl.DataFrame, options: TrainingOptions) -> pl.DataFrame
         )
     if options.impute is Impute.FFILL:
         rows = rows.with_columns(_carried(name, options.ffill_limit) for name in _IMPUTED)
-    if options.filter_quality:
-        rows = rows.filter(pl.col("is_valid_for_training") == 1)
-    return rows.select(TRAINING_COLUMNS)
+    return rows.filter(good).select(TRAINING_COLUMNS)
+
+
+def _good(options: TrainingOptions) -> pl.Expr:
+    """Whether a row is taken."""
+    if not options.filter_quality:
+        return pl.repeat(True, pl.len(), dtype=pl.Boolean)
+    good = pl.col("is_valid_for_training") == 1
+    good &= pl.col("n_minutes_traded") >= options.min_minutes_traded
+    if options.no_holes:
+        good &= (pl.col("row_span_168h") == WEEK_ROWS).fill_null(value=False)
+    return good
 
 
 def _carried(name: str, limit: int) -> pl.Expr:
@@ -147,7 +161,8 @@ def _schema() -> pa.Schema:
         metadata={
             "group": "label",
             "unit": "log return",
-            "definition": "ln(close of the row one hour later / close); null if it is absent.",
+            "definition": "ln(close of the row one hour later / close); null if it is absent or "
+            "did not trade.",
             "point_in_time": "no",
         },
     )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.publish import publish_full
-from alphaqcm.data_collection.build.run.local_executor import RunProgress, save_settings
-from alphaqcm.data_collection.build.settings import RunSettings, types_of
+from alphaqcm.data_collection.build.run.progress import RunProgress
+from alphaqcm.data_collection.build.run.task_graph import symbol_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.perform import no_gate
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.queue.task import Outcome, TaskKind
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.reporting.quality.build_report import gather
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.simulation.sample import SampleSpec
 from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.series_type import types_of
 
 NOWHERE = Provenance("a test", {}, "a sample", 0, "", {})
 
@@ -32,20 +34,15 @@ def settings_of(spec: SampleSpec, source: Path, root: Path, end: date | None = N
     )
 
 
-@contextlib.contextmanager
-def _commit(_outcome: Outcome) -> Iterator[None]:
-    yield
-
-
 def walk(settings: RunSettings, *, months_only: bool = False) -> None:
     """Make the layers of the settings, and the table unless `months_only`."""
     progress = RunProgress()
-    with open_task_runner(settings) as steps:
+    with open_task_runner(settings) as runner:
         save_settings(settings)
         for symbol in settings.symbols:
-            for task in settings.tasks(symbol):
-                if task.kind is TaskKind.MONTH or not months_only:
-                    progress.outcomes[task] = steps.perform(task, _commit)
+            for task in symbol_tasks(settings, symbol):
+                if task.stage is Stage.MONTH or not months_only:
+                    progress.outcomes[task] = runner.perform(task, no_gate)
     if not months_only:
         publish_full(settings, progress)
 

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from alphaqcm.data_collection.errors import QueueError
 from alphaqcm.data_collection.queue.options import CommitStep, QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Limits, Planned
-from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
@@ -56,17 +55,20 @@ class Config:
     fail_final: str = ""  # a task that fails with an error that will not change
 
 
-def plan(symbols: int, months: int, kinds: Sequence[TaskKind] = tuple(TaskKind)) -> list[Planned]:
+def plan(symbols: int, months: int, *, months_only: bool = False) -> list[Planned]:
     """A run of so many symbols and months of aggTrades; the later a symbol the larger."""
     planned = []
     for number in range(symbols):
-        symbol = f"S{number:03}USDT"
-        stamps = [f"{2000 + month // 12}-{month % 12 + 1:02}" for month in range(months)]
-        tasks = [Task(TaskKind.MONTH, "aggTrades", symbol, stamp) for stamp in stamps]
-        tasks += [Task(TaskKind.HOURLY, "aggTrades", symbol), Task(TaskKind.FACTORS, "", symbol)]
-        planned += [
-            Planned(task, (number + 1) * 1_000, "test") for task in tasks if task.kind in kinds
-        ]
+        symbol, size = f"S{number:03}USDT", (number + 1) * 1_000
+        names = tuple(
+            f"month/aggTrades/{symbol}/{2000 + month // 12}-{month % 12 + 1:02}"
+            for month in range(months)
+        )
+        planned += [Planned(name, size, "test") for name in names]
+        if not months_only:
+            hourly = f"hourly/aggTrades/{symbol}"
+            planned.append(Planned(hourly, size, "test", names))
+            planned.append(Planned(f"factors/{symbol}", size, "test", (hourly,)))
     return planned
 
 
@@ -79,9 +81,9 @@ def read_files(out: Path) -> dict[str, bytes]:
     }
 
 
-def file_name(task: Task) -> str:
+def file_name(task: str) -> str:
     """The file a task makes."""
-    return task.id.replace("/", "_")
+    return task.replace("/", "_")
 
 
 def start(config: Config, log: Path | None = None) -> subprocess.Popen[str]:
@@ -126,13 +128,13 @@ class _Performer:
         self.out = Path(config.out)
         self.random = random.Random()  # seeded by the system: every storm is another one
 
-    def __call__(self, task: Task, commit: CommitContext) -> Outcome:
+    def __call__(self, task: str, commit: CommitContext) -> Outcome:
         config = self.config
-        if task.id == config.fail:
-            raise PipelineError(task.id, expected="luck", found="none")
-        if task.id == config.fail_final:
-            raise RawError(task.id, expected="a file", found="rubbish")
-        if task.id == config.hold:
+        if task == config.fail:
+            raise PipelineError(task, expected="luck", found="none")
+        if task == config.fail_final:
+            raise RawError(task, expected="a file", found="rubbish")
+        if task == config.hold:
             (Path(config.state).parent / "held").touch()
             while not (Path(config.state).parent / "go").exists():
                 time.sleep(0.01)
@@ -153,17 +155,18 @@ class _Performer:
                 batch.commit()
         return outcome
 
-    def _content(self, task: Task) -> bytes:
-        if task.kind is TaskKind.MONTH:
-            return f"{task.symbol} {task.month} {'x' * 2_000}\n".encode()
-        if task.kind is TaskKind.HOURLY:
-            months = sorted(self.out.glob(f"month_aggTrades_{task.symbol}_*"))
+    def _content(self, task: str) -> bytes:
+        stage, *_, last = task.split("/")
+        if stage == "month":
+            return f"{task} {'x' * 2_000}\n".encode()
+        if stage == "hourly":
+            months = sorted(self.out.glob(f"month_aggTrades_{last}_*"))
             return b"".join(path.read_bytes() for path in months if path.suffix != ".meta")
-        return b"factors of\n" + (self.out / f"hourly_aggTrades_{task.symbol}").read_bytes()
+        return b"factors of\n" + (self.out / f"hourly_aggTrades_{last}").read_bytes()
 
-    def _note(self, task: Task) -> None:
+    def _note(self, task: str) -> None:
         with (self.out / "commits.log").open("a") as stream:
-            stream.write(f"{task.id} {self.config.worker}\n")
+            stream.write(f"{task} {self.config.worker}\n")
 
 
 def options(config: Config) -> QueueOptions:

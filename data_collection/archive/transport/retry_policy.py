@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import tenacity
 
+from alphaqcm.data_collection.archive.transport.shared_limits import SharedLimits
 from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError, Unreachable
 
 T = TypeVar("T")
@@ -43,10 +44,11 @@ class RetrySettings:
 
 
 class RetryPolicy:
-    """Shared by the threads of one pool."""
+    """Shared by the threads of one pool; `limits` by all processes on the cache."""
 
-    def __init__(self, settings: RetrySettings) -> None:
+    def __init__(self, settings: RetrySettings, limits: SharedLimits | None = None) -> None:
         self.settings = settings
+        self._limits = limits
         self.retried_errors: Counter[str] = Counter()
         self.stop = threading.Event()
         self._changed = threading.Condition()
@@ -56,7 +58,6 @@ class RetryPolicy:
         self._throttles = 0  # in a row
         self._given_up = 0  # things given up in a row
         self._answered = False
-        self._budget_at = time.monotonic()  # when the bytes taken so far will have been earned
 
     def count(self, kind: ErrorKind) -> None:
         """Note a error for the summary."""
@@ -76,12 +77,17 @@ class RetryPolicy:
                 self._changed.wait(min(pause, 0.5) if pause > 0 else 0.5)
             self._active += 1
         try:
-            yield
+            with self._limits.connection(self._check) if self._limits else contextlib.nullcontext():
+                yield
             self._went_well()
         finally:
             with self._changed:
                 self._active -= 1
                 self._changed.notify(2)  # the pool may also have become wider
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
 
     def _went_well(self) -> None:
         with self._changed:
@@ -109,14 +115,8 @@ class RetryPolicy:
         """Wait until `count` more bytes are within the rate limit."""
         if self.stop.is_set():
             raise Stopped
-        if self.settings.rate_limit is None:
-            return
-        with self._changed:
-            now = time.monotonic()
-            self._budget_at = max(self._budget_at, now - 0.1) + count / self.settings.rate_limit
-            wait = self._budget_at - now
-        if wait > 0:
-            self.stop.wait(wait)
+        if self._limits is not None:
+            self._limits.spend(count, self.stop)
 
     def _wait_seconds(self, attempt: int) -> float:
         longest = min(_LONGEST_WAIT, self.settings.backoff * 2 ** min(attempt, 16))

@@ -12,13 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.selection import Selection, find_files
-from alphaqcm.data_collection.build.run.run_worker import (
-    LISTING_AGE,
-    stop_with_parent,
-    tell_retried_errors,
-)
+from alphaqcm.data_collection.build.run.run_worker import stop_with_parent, tell_retried_errors
 from alphaqcm.data_collection.build.settings_json import settings_of_queue
+from alphaqcm.data_collection.build.stages.perform import LISTING_AGE
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.pipeline.domain.registry import DataType
@@ -33,15 +29,12 @@ def main() -> int:
     state = Path(sys.argv[1])
     try:
         settings = settings_of_queue(Queue.open(state).snapshot().settings, state)
-        wish = Selection.of(settings)
-        with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
+        with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
             # trades last: the workers begin with them, and they fill the line by themselves
-            files = sorted(
-                find_files(steps.archive, wish), key=lambda f: f.series.type is DataType.AGGTRADES
-            )
+            files = sorted(runner.find_files(), key=lambda f: f.series.type is DataType.AGGTRADES)
             for start in range(0, len(files), _BATCH):
-                steps.archive.fetch(files[start : start + _BATCH])
-            tell_retried_errors(steps)
+                runner.archive.fetch(files[start : start + _BATCH])
+            tell_retried_errors(runner)
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

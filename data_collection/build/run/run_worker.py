@@ -15,15 +15,13 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.build.settings_json import settings_of_queue
+from alphaqcm.data_collection.build.stages.perform import LISTING_AGE
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError
-
-LISTING_AGE = 86_400.0
-"""Seconds: the run that started this worker listed the source anew, so its listing is at hand."""
 
 RETRIED_ERRORS = "retried_errors: "
 """Begins the line of standard error that counts attempts gone wrong, as JSON."""
@@ -37,19 +35,19 @@ def main() -> int:
     queue = Queue.open(state, options=QueueOptions(say=log.say))
     try:
         settings = settings_of_queue(queue.snapshot().settings, state)
-        with open_task_runner(settings, listing_age=LISTING_AGE, say=log.say) as steps:
+        with open_task_runner(settings, listing_age=LISTING_AGE, say=log.say) as runner:
             try:
-                return work(queue, name, steps.perform, log=log).exit_code
+                return work(queue, name, runner.perform_by_id, log=log).exit_code
             finally:
-                tell_retried_errors(steps)
+                tell_retried_errors(runner)
     except PipelineError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
 
 
-def tell_retried_errors(steps: TaskRunner) -> None:
+def tell_retried_errors(runner: TaskRunner) -> None:
     """Tell the run, on standard error, what went wrong in single attempts and was mended."""
-    sys.stderr.write(f"{RETRIED_ERRORS}{orjson.dumps(steps.retried_errors).decode()}\n")
+    sys.stderr.write(f"{RETRIED_ERRORS}{orjson.dumps(runner.retried_errors).decode()}\n")
 
 
 def stop_with_parent() -> None:

@@ -1,8 +1,8 @@
-"""One month of one series: which files it needs, fetched, read, and written as its month file."""
+"""The months of one series: their files fetched and read, and written as month files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from alphaqcm.data_collection.build.stages.month_inputs import (
     Files,
     Lookup,
 )
-from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
@@ -25,14 +25,17 @@ from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
-    VERSION,
     FileRows,
     MonthFrame,
     assemble,
     missing_days,
+    month_version,
     read_file_rows,
 )
+from alphaqcm.pipeline.reading.month_report import MonthReport
+from alphaqcm.pipeline.reading.month_sources import month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
+from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.checksum import sha256_of
 
 
@@ -57,7 +60,7 @@ class MonthTask:
 
     def current(self, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        return self._current(ExistingMonth.of(self.path), available, lookup)
+        return self._current(ExistingMonth.of(self.path, self.series), available, lookup)
 
     def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
@@ -67,7 +70,8 @@ class MonthTask:
         if self._monthly in files.good:
             if old.held.get(self._monthly) != files.good[self._monthly].sha256:
                 return None
-            if not files.take(self._patches(available, report.missing_days)):
+            missing = [date.fromisoformat(day) for day in report.missing_days]
+            if not files.take(self._patches(available, missing)):
                 return None
         if not files.good and not files.skip and not self.path.exists():
             return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
@@ -80,48 +84,46 @@ class MonthTask:
             output=str(self.path),
             files=len(files.good),
             absent=self._absent(available, empty, files),
-            holes=self._holes(available, empty, files),
+            gaps=self._gaps(available, empty, files),
             problems=tuple(dict.fromkeys([*report.problems, *files.problems])),
         )
 
-    def perform(self, archive: Archive, commit: CommitContext) -> Outcome:
-        """Fetch, read and write what is not current."""
-        available = archive.available(self.series)
-        fetch, old = Fetch(archive), ExistingMonth.of(self.path)
-        outcome = self._current(old, available, fetch)
-        if outcome is not None:
-            outcome = replace(outcome, downloaded=fetch.downloaded)
-            self.record_holes(archive, outcome)
-            with commit(outcome):
-                return outcome
-        return self._build(archive, old, available, fetch, commit)
+    def existing(self) -> ExistingMonth:
+        """The month file at hand."""
+        return ExistingMonth.of(self.path, self.series)
 
-    def _build(
+    def first_files(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
+        """What it begins with, as far as that can be told before a file is read."""
+        return self._sources(old, available)
+
+    def prepare(
         self,
         archive: Archive,
         old: ExistingMonth,
         available: Available,
         fetch: Fetch,
-        commit: CommitContext,
+        batch: AtomicBatch,
     ) -> Outcome:
+        """Fetch and read what is not current, and write it into `batch`.
+
+        Raises `SourceError`, `RawError`, `LayerError`.
+        """
+        outcome = self._current(old, available, fetch)
+        if outcome is not None:
+            return outcome
         files = Files(fetch)
         self._take_base(old, files, available)
-        made = self._grow(archive, old, files) or self._gather(archive, old, available, files)
+        made = self._append(archive, old, files) or self._gather(archive, old, available, files)
         if made is not None:
-            outcome = self._write(available, fetch, files, made, commit)
-            self.record_holes(archive, outcome)
-            return outcome
-        outcome = Outcome(
+            return self._write(available, files, made, batch)
+        return Outcome(
             TaskResult.ABSENT,
-            downloaded=fetch.downloaded,
             absent=not files.bad,
             notes=("kept: what it was made of is gone at the source",)
             if self.path.exists()
             else (),
             problems=files.problems,
         )
-        with commit(outcome):
-            return outcome
 
     def _gather(
         self, archive: Archive, old: ExistingMonth, available: Available, files: Files
@@ -132,9 +134,9 @@ class MonthTask:
         if self._monthly in files.good:
             if parts:
                 missing = missing_days(self.month, {day for part in parts for day in part.days()})
-                more = self._patches(available, [f"{day}" for day in missing])
+                more = self._patches(available, missing)
             else:
-                more = self._dailies(old, available)
+                more = self._stand_ins(old, available)
             known = len(files.good)
             files.take(more)
             parts += self._read(archive, old, files, skip=known)
@@ -145,13 +147,13 @@ class MonthTask:
         present = {day for part in parts for day in part.days()}
         return _Made(assemble(parts), present, sum(part.rows for part in parts), missing)
 
-    def record_holes(self, archive: Archive, outcome: Outcome) -> None:
+    def record_gaps(self, archive: Archive, outcome: Outcome) -> None:
         """Tell the ledger of the days that stay without a row."""
-        for day in outcome.holes:
+        for day in outcome.gaps:
             reason = "no row in any file of the source"
-            archive.record_hole(self.series, date.fromisoformat(day), reason)
+            archive.record_gap(self.series, date.fromisoformat(day), reason)
 
-    def _grow(self, archive: Archive, old: ExistingMonth, files: Files) -> _Made | None:
+    def _append(self, archive: Archive, old: ExistingMonth, files: Files) -> _Made | None:
         """The month file at hand and only the later days read; None where all must be read."""
         report, held = old.report, old.held
         news = [file for file in files.good if file not in held]
@@ -182,26 +184,9 @@ class MonthTask:
         return _Made(made, present, rows, [])
 
     def _write(
-        self,
-        available: Available,
-        fetch: Fetch,
-        files: Files,
-        made: _Made,
-        commit: CommitContext,
+        self, available: Available, files: Files, made: _Made, batch: AtomicBatch
     ) -> Outcome:
         empty = set(missing_days(self.month, made.present))
-        outcome = Outcome(
-            TaskResult.DONE,
-            built=True,
-            rows=made.rows,
-            bytes=sum(item.size for item in files.good.values()),
-            downloaded=fetch.downloaded,
-            output=str(self.path),
-            files=len(files.good),
-            absent=self._absent(available, empty, files),
-            holes=self._holes(available, empty, files),
-            problems=files.problems,
-        )
         report = replace(
             made.month.report,
             read=made.rows,
@@ -211,8 +196,18 @@ class MonthTask:
             problems=files.problems,
         )
         artifact = Artifact(self.path, self._fingerprint(files))
-        artifact.write(made.month.frame, report.to_dict(), lambda: commit(outcome))
-        return outcome
+        artifact.add_to(batch, made.month.frame, report.to_dict())
+        return Outcome(
+            TaskResult.DONE,
+            built=1,
+            rows=made.rows,
+            bytes=sum(item.size for item in files.good.values()),
+            output=str(self.path),
+            files=len(files.good),
+            absent=self._absent(available, empty, files),
+            gaps=self._gaps(available, empty, files),
+            problems=files.problems,
+        )
 
     def _read(
         self, archive: Archive, old: ExistingMonth, files: Files, skip: int = 0
@@ -256,32 +251,47 @@ class MonthTask:
     def _monthly(self) -> ArchiveFile:
         return self.series.file(self.month)
 
+    def _sources(
+        self,
+        old: ExistingMonth,
+        available: Available,
+        known_gaps: Collection[date] = (),
+        days: DateRange | None = None,
+    ) -> list[ArchiveFile]:
+        """The files of the month that can be had; see `month_sources`."""
+        listed = [period for period in self._periods if period in available]
+        held = {file.period for file in old.held}
+        files = month_sources(self.series, self.month, listed, held, known_gaps, days or self.span)
+        return [file for file in files if file.period in available]
+
+    @property
+    def _periods(self) -> list[Period]:
+        return [self.month, *map(Period.day, self.month.days())]
+
     def _take_base(self, old: ExistingMonth, files: Files, available: Available) -> bool:
         """The monthly file; without a good one the daily files of the run and of the file held."""
-        if self.month in available:
-            if not files.take([self._monthly]):
-                return False
-            if self._monthly in files.good:
-                return True
-        return files.take(self._dailies(old, available))
+        if not files.take(self._sources(old, available)):
+            return False
+        if self.month not in available or self._monthly in files.good:
+            return True
+        return files.take(self._stand_ins(old, available))
 
-    def _dailies(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
-        held = {file.period for file in old.held}
-        return [
-            self.series.file(day)
-            for day in map(Period.day, self.month.days())
-            if day in available and (self.span.start <= day.start <= self.span.end or day in held)
-        ]
+    def _stand_ins(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
+        """The daily files in the place of a monthly one that cannot be used."""
+        every = self._sources(old, available, tuple(self.month.days()))
+        return [file for file in every if file != self._monthly]
 
-    def _patches(self, available: Available, missing: Sequence[str]) -> list[ArchiveFile]:
-        days = map(Period.parse, missing)
-        return [self.series.file(day) for day in days if day in available]
+    def _patches(self, available: Available, missing: Collection[date]) -> list[ArchiveFile]:
+        """The daily files of the days that the monthly one lacks, whatever the run's days."""
+        whole = DateRange(self.month.start, self.month.last)
+        every = self._sources(ExistingMonth(None, MonthReport(), {}), available, missing, whole)
+        return [file for file in every if file != self._monthly]
 
     def _days(self) -> list[date]:
         """The days of the run in this month."""
         return [day for day in self.month.days() if self.span.start <= day <= self.span.end]
 
-    def _holes(self, available: Available, empty: set[date], files: Files) -> tuple[str, ...]:
+    def _gaps(self, available: Available, empty: set[date], files: Files) -> tuple[str, ...]:
         """Days of the run without a row, inside the life of the series, that no bad file may have.
 
         `empty` are the days of the month in which no file has a row.
@@ -312,9 +322,9 @@ class MonthTask:
         if self._monthly in files.bad:
             return 0
         if self._monthly in files.good:
-            return len(self._holes(available, empty, files))
+            return len(self._gaps(available, empty, files))
         told = {file.period.start for file in (*files.good, *files.bad)}
         return len(set(self._days()) - told)
 
     def _fingerprint(self, files: Files) -> Fingerprint:
-        return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)
+        return Fingerprint(f"month/{self.series.type}", month_version(self.series), files.inputs)

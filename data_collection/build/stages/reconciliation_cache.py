@@ -13,7 +13,7 @@ import polars as pl
 
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType, contract_usd
 from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
@@ -39,7 +39,7 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
         told = reconcile_month(
             pl.read_parquet(trades, glob=False),
             pl.read_parquet(klines, glob=False),
-            layout.market,
+            contract_usd(layout.market, symbol),
         )
     except OSError as error:
         raise layer_error(trades, error) from error

@@ -1,8 +1,8 @@
-"""Doing one task of a run: the month, hourly and factor steps; and telling what is current."""
+"""Performs one task of a run (month, hourly, factors), and tells what is current."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,16 +12,22 @@ import polars as pl
 from filelock import FileLock
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of, typed
+from alphaqcm.data_collection.archive.selection import Selection, find_files
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
 from alphaqcm.data_collection.build.stages.month_task import MonthTask
+from alphaqcm.data_collection.build.stages.period_task import current_months, make_months
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
-from alphaqcm.data_collection.queue.task import CommitContext, Outcome, Task, TaskKind, TaskResult
-from alphaqcm.pipeline.domain.period import Period, months_between
+from alphaqcm.data_collection.build.task import Stage, Task
+from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import BadName, layer_error
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
+from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
@@ -75,61 +81,72 @@ class TaskRunner:
         """Do `task`; raises `PipelineError` when it fails."""
         if task.symbol not in self.settings.symbols:  # a name is a path's part as well
             raise BadName(f"task {task.id}", expected="a symbol of the run")
-        if task.kind is TaskKind.MONTH:
-            if task.data_type is DataType.AGGTRADES:
+        if task.stage is Stage.MONTH:
+            if task.series_type.type is DataType.AGGTRADES:
                 _ = self._kernel
-            return self._month(task).perform(self.archive, commit)
+            return make_months(self._months(task), self.archive, commit)
         outcome = self.current(task)
         if outcome is not None:
             with commit(outcome):
                 return outcome
-        if task.kind is TaskKind.HOURLY:
+        if task.stage is Stage.HOURLY:
             return self._build_hourly(task, commit)
         return self._build_factors(task, commit)
 
+    def perform_by_id(self, name: str, commit: CommitContext) -> Outcome:
+        """Do the task of this id, as the queue knows it; raises `PipelineError`."""
+        return self.perform(Task.parse(name), commit)
+
     def current(self, task: Task) -> Outcome | None:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
-        if task.kind is TaskKind.MONTH:
-            step = self._month(task)
-            outcome = step.current(self.archive.available(step.series), lookup_cached(self.archive))
-            if outcome is not None:
-                step.record_holes(self.archive, outcome)
-            return outcome
-        if task.kind is TaskKind.HOURLY:
+        if task.stage is Stage.MONTH:
+            return current_months(self._months(task), self.archive, lookup_cached(self.archive))
+        if task.stage is Stage.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)
 
-    def size(self, task: Task) -> int:
-        """Bytes of archive ZIPs behind a task, for the largest-first order."""
-        if task.kind is not TaskKind.MONTH:
-            return 0
-        series = series_of(self.settings.market, task.type, task.symbol)
-        available = self.archive.periods(series)
-        month = Period.parse(task.month)
-        if month in available:
-            return available[month].size
-        return sum(available[day].size for day in map(Period.day, month.days()) if day in available)
+    def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
+        """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
+        series = {task: task.series(self.settings.market) for task in tasks}
+        listing = self.archive.list_many(series.values())
+        months = {one: by_month(periods) for one, periods in listing.items()}
+        return {
+            task.id: sum(
+                listing[one][file.period].size
+                for month in task.months(self.settings.span)
+                for file in month_sources(
+                    one, month, months[one].get(month.start, ()), (), (), self.settings.span
+                )
+                if file.period in listing[one]
+            )
+            for task, one in series.items()
+        }
 
-    def _month(self, task: Task) -> MonthTask:
-        settings = self.settings
-        data_type, interval = parse_typed(task.type)
-        month = Period.parse(task.month)
-        return MonthTask(
-            series=series_of(settings.market, task.type, task.symbol),
-            month=month,
-            span=settings.span,
-            path=settings.layout.month_file(data_type, interval, task.symbol, month),
-        )
+    def find_files(self) -> list[ArchiveFile]:
+        """Every archive file of the run; raises `UsageError` for symbols of which there is none."""
+        run = self.settings
+        return find_files(self.archive, Selection(run.market, run.symbols, run.types, run.span))
 
-    def month_files(self, type_name: str, symbol: str) -> list[tuple[str, Path]]:
+    def _months(self, task: Task) -> list[MonthTask]:
+        settings, one = self.settings, task.series_type
+        return [
+            MonthTask(
+                series=task.series(settings.market),
+                month=month,
+                span=settings.span,
+                path=settings.layout.month_file(one.type, one.interval, task.symbol, month),
+            )
+            for month in task.months(settings.span)
+        ]
+
+    def month_files(self, one: SeriesType, symbol: str) -> list[tuple[str, Path]]:
         """(input key, path) of the month files of the run that are there, in order."""
-        data_type, interval = parse_typed(type_name)
         span, layout = self.settings.span, self.settings.layout
         found = []
         for month in months_between(span.start, span.end):
-            path = layout.month_file(data_type, interval, symbol, month)
+            path = layout.month_file(one.type, one.interval, symbol, month)
             if path.exists():
-                found.append((f"{type_name}/{symbol}/{month.stamp}", path))
+                found.append((f"{one}/{symbol}/{month.stamp}", path))
         return found
 
     def _hourly(self, task: Task) -> Artifact:
@@ -138,14 +155,14 @@ class TaskRunner:
         fingerprint = Fingerprint(
             f"hourly/{task.type}",
             hourly.VERSION,
-            layer_inputs(self.month_files(task.type, task.symbol)),
+            layer_inputs(self.month_files(task.series_type, task.symbol)),
             (("start", span.start.isoformat()), ("end", span.end.isoformat())),
         )
-        path = layout.hourly_file(task.data_type, task.symbol)
+        path = layout.hourly_file(task.series_type.type, task.symbol)
         return Artifact(path, fingerprint, layout.store)
 
     def _current_hourly(self, task: Task) -> Outcome | None:
-        if not self.month_files(task.type, task.symbol):
+        if not self.month_files(task.series_type, task.symbol):
             return Outcome(TaskResult.ABSENT)
         artifact = self._hourly(task)
         record = artifact.current()
@@ -157,14 +174,13 @@ class TaskRunner:
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         artifact = self._hourly(task)
-        months = [read_layer(file) for _, file in self.month_files(task.type, task.symbol)]
-        frame = hourly.hourly_frame(task.data_type, months, settings.span)
-        output = str(artifact.path)
-        outcome = Outcome(TaskResult.DONE, built=True, rows=frame.height, output=output)
+        months = [read_layer(file) for _, file in self.month_files(task.series_type, task.symbol)]
+        frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
+        outcome = Outcome(TaskResult.DONE, built=1, rows=frame.height, output=str(artifact.path))
         hourly.write_hourly(
             frame,
             artifact,
-            series_of(settings.market, task.type, task.symbol),
+            task.series(settings.market),
             settings.span,
             datetime.now(UTC).isoformat(timespec="seconds"),
             lambda: commit(outcome),
@@ -177,7 +193,7 @@ class TaskRunner:
     def _current_factors(self, task: Task) -> Outcome | None:
         settings, symbol = self.settings, self._symbol(task)
         layout = settings.layout
-        if not self.month_files(typed(DataType.KLINES, "1m"), task.symbol):
+        if not self.month_files(SeriesType(DataType.KLINES, "1m"), task.symbol):
             return Outcome(TaskResult.ABSENT)
         report = current_table(layout, symbol, settings.span)
         if report is None:
@@ -194,7 +210,7 @@ class TaskRunner:
             reconciled(settings.layout, task.symbol, month)  # kept for reports
         outcome = Outcome(
             TaskResult.DONE,
-            built=True,
+            built=1,
             rows=table.frame.height,
             output=str(settings.layout.symbol_table(symbol)),
         )
@@ -215,22 +231,21 @@ def open_task_runner(
     settings: RunSettings,
     *,
     listing_age: float = 0.0,
-    alone: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[TaskRunner]:
-    """Steps for one process; a listing kept less than `listing_age` seconds ago will do.
+    """The task runner of one process; a listing kept less than `listing_age` seconds ago will do.
 
-    `alone`: the run's other processes fetch nothing meanwhile. `say` hears what takes long.
+    `say` hears what takes long.
     """
     with ExitStack() as stack:
 
         def opener() -> Archive:
-            options = FetchOptions(**{"listing_age": listing_age, **settings.fetch})
             archive = Archive.open(
                 settings.source,
                 cache=settings.layout.cache,
                 listing=settings.listing,
-                options=options if alone else options.shared_by(settings.shared_by),
+                ledger_dir=settings.layout.ledger_dir,
+                options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
             )
             return stack.enter_context(archive)
 

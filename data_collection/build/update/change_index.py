@@ -6,7 +6,6 @@ are as they were.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,12 +15,14 @@ from typing import Any
 
 import orjson
 
-from alphaqcm.data_collection.build.run.local_executor import RunProgress
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.run.progress import RunProgress
+from alphaqcm.data_collection.build.run.task_graph import month_tasks
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner
-from alphaqcm.data_collection.queue.task import Task, TaskKind
+from alphaqcm.data_collection.build.task import Task
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.layout import month_name
@@ -51,16 +52,15 @@ class ChangeIndex:
         write_bytes(path, orjson.dumps({"marks": self.marks, "inputs": self.inputs}))
 
 
-def listing_marks(steps: TaskRunner) -> dict[Task, str]:
+def listing_marks(runner: TaskRunner) -> dict[Task, str]:
     """Of every month of the run a digest of what the source lists for it, and of its days."""
-    settings = steps.settings
+    settings = runner.settings
     every: list[tuple[Task, Series]] = []
     for symbol in settings.symbols:
-        own = {name: series_of(settings.market, name, symbol) for name in settings.types}
-        every += [
-            (task, own[task.type]) for task in settings.tasks(symbol) if task.kind is TaskKind.MONTH
-        ]
-    listed = steps.archive.list_many(series for _, series in every)
+        for one in map(SeriesType.parse, settings.types):
+            series = one.series(settings.market, symbol)
+            every += [(task, series) for task in month_tasks(one, symbol, settings.span)]
+    listed = runner.archive.list_many(series for _, series in every)
     lines: dict[Any, dict[str, list[str]]] = {}
     for series, periods in listed.items():
         months = lines.setdefault(series, {})
@@ -68,17 +68,15 @@ def listing_marks(steps: TaskRunner) -> dict[Task, str]:
             line = f"{period.stamp} {entry.size} {entry.etag} {entry.last_modified}"
             months.setdefault(f"{period.start:%Y-%m}", []).append(line)
     return {
-        task: _digest([_days_of(settings, task.month), *lines[series].get(task.month, ())])
+        task: _digest([_days_of(settings, month), *lines[series].get(month.stamp, ())])
         for task, series in every
+        for month in task.months(settings.span)
     }
 
 
-def _days_of(settings: RunSettings, stamp: str) -> str:
-    month, span = _month(stamp), settings.span
+def _days_of(settings: RunSettings, month: Period) -> str:
+    span = settings.span
     return f"{max(span.start, month.start)} {min(span.end.isoformat(), month.end.isoformat())}"
-
-
-_month = functools.cache(Period.parse)
 
 
 def _digest(lines: Sequence[str]) -> str:
@@ -87,19 +85,20 @@ def _digest(lines: Sequence[str]) -> str:
 
 def month_file(settings: RunSettings, task: Task) -> Path:
     """Where the month file of a MONTH task lies."""
-    data_type, interval = parse_typed(task.type)
-    month = _month(task.month)
-    return settings.layout.month_file(data_type, interval, task.symbol, month)
+    (month,) = task.months(settings.span)
+    one = task.series_type
+    return settings.layout.month_file(one.type, one.interval, task.symbol, month)
 
 
 def months_on_disk(settings: RunSettings, tasks: Iterable[Task]) -> Iterator[tuple[int, int]]:
     """`on_disk` of the tasks' month files, each folder's path made once."""
-    folders: dict[tuple[str, str], str] = {}
+    folders: dict[tuple[SeriesType, str], str] = {}
     for task in tasks:
-        series = (task.type, task.symbol)
+        series = (task.series_type, task.symbol)
         if series not in folders:
             folders[series] = str(month_file(settings, task).parent)
-        yield on_disk(f"{folders[series]}/{month_name(_month(task.month))}")
+        for month in task.months(settings.span):
+            yield on_disk(f"{folders[series]}/{month_name(month)}")
 
 
 def on_disk(path: Path | str) -> tuple[int, int]:
@@ -118,7 +117,7 @@ def mark_of(listed: str, path: Path) -> MonthStamp:
 
 
 def fresh_marks(
-    settings: RunSettings, marks: Mapping[Task, str], memory: ChangeIndex, progress: RunProgress
+    settings: RunSettings, marks: Mapping[Task, str], index: ChangeIndex, progress: RunProgress
 ) -> dict[str, MonthStamp]:
     """The marks to keep: not of what failed, nor of what has a problem that may heal."""
     kept = {}
@@ -126,7 +125,7 @@ def fresh_marks(
         outcome = progress.outcomes.get(task)
         if task in progress.failures or (outcome is not None and outcome.problems):
             continue
-        known = memory.marks.get(task.id)
+        known = index.marks.get(task.id)
         # a month that was not looked at has the file it had
         looked_at = outcome is not None or known is None
         kept[task.id] = mark_of(mark, month_file(settings, task)) if looked_at else known or []

@@ -12,12 +12,16 @@ from datetime import date, timedelta
 
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.plan import wanted_files
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.run.task_graph import MINUTES
+from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.perform import no_gate
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
+from alphaqcm.data_collection.build.task import Task
 from alphaqcm.data_collection.build.update.change_index import month_file
-from alphaqcm.data_collection.queue.task import Outcome, Task
+from alphaqcm.data_collection.queue.task import Outcome
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
@@ -55,24 +59,44 @@ class SymbolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolBatch:
+    """Some symbols, as one task for an executor."""
+
+    id: str
+    jobs: tuple[SymbolJob, ...]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What one call in the pool did."""
+    """What became of a batch."""
 
     done: list[SymbolResult]
     downloaded: int  # bytes, brought for all of them at once
     retried_errors: Mapping[str, int]  # attempts gone wrong and mended, by kind
 
 
+@dataclass(frozen=True, slots=True)
+class PerformBatch:
+    """Does batches of an update; it can be pickled."""
+
+    settings: RunSettings
+
+    def __call__(self, batch: SymbolBatch) -> BatchResult:
+        """Do the jobs in this process, after bringing all their files at once."""
+        return perform(self.settings, batch.jobs)
+
+
 def perform(settings: RunSettings, jobs: Sequence[SymbolJob]) -> BatchResult:
     """Do some jobs in this process, after bringing all their files at once."""
-    with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
-        downloaded = _bring(steps, jobs)
+    with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
+        downloaded = _bring(runner, jobs)
         table = ExistingTable(settings.layout.final_table())
-        done = [_perform_job(steps, table, job) for job in jobs]
-        return BatchResult(done, downloaded, steps.retried_errors)
+        done = [_perform_job(runner, table, job) for job in jobs]
+        return BatchResult(done, downloaded, runner.retried_errors)
 
 
-def _bring(steps: TaskRunner, jobs: Sequence[SymbolJob]) -> int:
+def _bring(runner: TaskRunner, jobs: Sequence[SymbolJob]) -> int:
     """Fetch what the jobs need, many files at once: one by one, each would wait for its answers.
 
     Gives the bytes that came. What goes wrong the tasks meet themselves, and tell it.
@@ -83,37 +107,26 @@ def _bring(steps: TaskRunner, jobs: Sequence[SymbolJob]) -> int:
         came.append(result.downloaded if isinstance(result, Fetched) else 0)
 
     with contextlib.suppress(PipelineError):
-        files = [file for job in jobs for file in _wanted(steps, job)]
+        files = [file for job in jobs for file in _wanted(runner, job)]
         if files:
-            steps.archive.fetch(files, count)
+            runner.archive.fetch(files, count)
     return sum(came)
 
 
-def _wanted(steps: TaskRunner, job: SymbolJob) -> Iterator[ArchiveFile]:
+def _wanted(runner: TaskRunner, job: SymbolJob) -> Iterator[ArchiveFile]:
     """The files behind a job's tasks; each series is looked up once, however many its months."""
-    span = steps.settings.span
-    by_type: dict[str, list[Period]] = {}
+    span, archive = runner.settings.span, runner.archive
+    by_type: dict[SeriesType, list[Period]] = {}
     for task in job.tasks:
-        by_type.setdefault(task.type, []).append(Period.parse(task.month))
-    for name, months in by_type.items():
-        series = series_of(steps.settings.market, name, job.symbol)
-        records = {record.key: record for record in steps.archive.ledger.of_series(series)}
-        first = max(span.start, min(month.start for month in months))
-        last = min(span.end, max(month.end for month in months) - timedelta(days=1))
-        starts = {month.start for month in months}
-        for file in wanted_files(series, (first, last), steps.archive.periods(series), records):
-            if file.period.start.replace(day=1) in starts:
-                yield file
+        by_type.setdefault(task.series_type, []).extend(task.months(span))
+    for one, months in by_type.items():
+        series = one.series(runner.settings.market, job.symbol)
+        available, gaps = archive.available(series), archive.known_gaps(series)
+        yield from wanted_files(series, months, available, gaps, span)
 
 
-@contextlib.contextmanager
-def _commit(_outcome: Outcome) -> Iterator[None]:
-    """The root is held alone: nobody else can commit the same file."""
-    yield
-
-
-def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> SymbolResult:
-    settings = steps.settings
+def _perform_job(runner: TaskRunner, table: ExistingTable, job: SymbolJob) -> SymbolResult:
+    settings = runner.settings
     outcomes: dict[Task, Outcome] = {}
     failures: dict[Task, str] = {}
     first: dict[str, date] = {}  # input -> first day that changed, where it is known
@@ -121,7 +134,7 @@ def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sym
         path = month_file(settings, task)
         before = read_fingerprint(path)
         try:
-            outcomes[task] = steps.perform(task, _commit)
+            outcomes[task] = runner.perform(task, no_gate)
         except PipelineError as error:
             failures[task] = str(error)
             continue
@@ -131,7 +144,7 @@ def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sym
     if failures:
         return SymbolResult(outcomes, failures, None)
     symbol = Symbol(settings.market, job.symbol)
-    if not steps.month_files("klines:1m", job.symbol):
+    if not runner.month_files(MINUTES, job.symbol):
         return SymbolResult(outcomes, failures, None)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
     since = _since(job, input_digests(fingerprint), first, settings, table)
@@ -141,8 +154,9 @@ def _perform_job(steps: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sym
 
 def input_name(task: Task) -> str:
     """A month's name among the inputs of its symbol's rows; empty for a type that is none."""
-    field = _FIELD_OF.get(parse_typed(task.type))
-    return f"{field}/{task.month}" if field else ""
+    one = task.series_type
+    field = _FIELD_OF.get((one.type, one.interval))
+    return f"{field}/{task.period.stamp}" if field and task.period else ""
 
 
 def _note_change(
@@ -161,7 +175,7 @@ def _note_change(
     old, new = (
         {item.key: item.sha256 for item in fingerprint.inputs} for fingerprint in (before, after)
     )
-    day = first_change(old, new, Period.parse(task.month))
+    day = first_change(old, new, Period.parse(key.partition("/")[2]))
     if day is not None:
         first[key] = day
 

@@ -1,26 +1,26 @@
 """Bring a data root up to date: only what is new or changed at the source, and the new table.
 
 Month files that nothing changed for are not even opened: a mark of the listing and of the file on
-disk is kept for each. Every symbol is one job for a pool of processes: its month files, then its
-new rows. The table is then written in the old one's place.
+disk is kept for each. Every symbol is one job, batches of them are the tasks of an executor: month
+files, then new rows. The table is then written in the old one's place.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 from alphaqcm.data_collection.build.manifest import describe, write_manifest
 from alphaqcm.data_collection.build.publish import publish_full
-from alphaqcm.data_collection.build.run.local_executor import RunProgress, execute
+from alphaqcm.data_collection.build.run.pool_executor import PoolExecutor
+from alphaqcm.data_collection.build.run.progress import RunProgress
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.build.task import Task
 from alphaqcm.data_collection.build.update.change_index import (
     ChangeIndex,
     fresh_marks,
@@ -30,15 +30,14 @@ from alphaqcm.data_collection.build.update.change_index import (
 from alphaqcm.data_collection.build.update.symbol_jobs import (
     LISTING_AGE,
     BatchResult,
+    PerformBatch,
+    SymbolBatch,
     SymbolJob,
     SymbolResult,
     input_digests,
     input_name,
-    perform,
 )
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.process.process_pool import process_pool
-from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
@@ -76,17 +75,25 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             found="none",
             next_step="alphaqcm run makes it",
         )
-    memory = ChangeIndex.read(layout.temp / "update.json")
+    index = ChangeIndex.read(layout.temp / "update.json")
     held = ExistingTable(layout.final_table()).fingerprint
-    with _crew(settings, workers) as crew:
-        settings = replace(settings, shared_by=crew.count)
-        with open_task_runner(settings, alone=True) as steps:
-            marks = listing_marks(steps)
-            retried_errors = Counter(steps.retried_errors)
-        jobs = _jobs(settings, memory, marks, held)
+    few = len(settings.symbols) <= _FEW
+    count = 1 if few else min(workers, len(settings.symbols))
+    perform = PerformBatch(settings)
+    # no job: but all that one needs is imported while this process asks for the listing
+    warm_up = partial(perform, SymbolBatch("warm-up", ()))
+    executor: PoolExecutor[SymbolBatch, BatchResult] = PoolExecutor(count, warm_up)
+    with executor:
+        with open_task_runner(settings) as runner:
+            marks = listing_marks(runner)
+            retried_errors = Counter(runner.retried_errors)
+        jobs = _jobs(settings, index, marks, held)
         lost = sum(job.inputs is None for job in jobs)
         if _can_grow(held, settings) and lost <= max(_FEW, len(jobs) // 4):
-            shares = _perform(settings, jobs, crew)
+            batches = _batches(jobs, count)
+            finished = {done.task.id: done.outcome for done in executor.run(batches, perform)}
+            in_order = (finished[batch.id] for batch in batches)
+            shares = [result for result in in_order if result is not None]
         else:
             shares = None
     if shares is None:
@@ -103,19 +110,18 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
     progress.downloaded += sum(share.downloaded for share in shares)
     looked_at = sum(len(job.tasks) for job in jobs)
     table = None if progress.failures else _publish(settings, results)
-    memory.marks = fresh_marks(settings, marks, memory, progress)
+    index.marks = fresh_marks(settings, marks, index, progress)
     if not progress.failures:
         growths = [done.growth for done in results if done.growth is not None]
-        memory.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
-    memory.write(layout.temp / "update.json")
+        index.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
+    index.write(layout.temp / "update.json")
     return Updated(progress, looked_at, table)
 
 
 def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
-    """The whole road, where the table's rows are of no use: all of them do not fit into memory."""
-    settings = replace(settings, shared_by=workers + 1)  # as a run has it
-    with open_task_runner(settings, listing_age=LISTING_AGE) as steps:
-        progress = execute(steps, workers, lock)
+    """A whole run, where the table's rows are of no use: all of them do not fit into memory."""
+    with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
+        progress = execute(runner, workers, lock)
     table = None if progress.failures else publish_full(settings, progress)
     return Updated(progress, len(progress.outcomes), table)
 
@@ -127,13 +133,13 @@ def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
 
 
 def _jobs(
-    settings: RunSettings, memory: ChangeIndex, marks: Mapping[Task, str], held: Fingerprint | None
+    settings: RunSettings, index: ChangeIndex, marks: Mapping[Task, str], held: Fingerprint | None
 ) -> list[SymbolJob]:
     layout = settings.layout
     open_tasks: dict[str, list[Task]] = {}
     known: dict[str, dict[str, str]] = {}
     for (task, mark), there in zip(marks.items(), months_on_disk(settings, marks), strict=True):
-        kept = memory.marks.get(task.id)
+        kept = index.marks.get(task.id)
         if kept is None or kept[:3] != [mark, *there]:
             open_tasks.setdefault(task.symbol, []).append(task)
         elif kept[3] and (key := input_name(task)):
@@ -142,14 +148,14 @@ def _jobs(
     jobs = []
     for name in settings.symbols:
         symbol = Symbol(settings.market, name)
-        inputs = _known_inputs(layout, symbol, memory, made_of.get(symbol.table))
+        inputs = _known_inputs(layout, symbol, index, made_of.get(symbol.table))
         tasks = tuple(open_tasks.get(name, ()))
         jobs.append(SymbolJob(name, tasks, inputs, known.get(name, {})))
     return jobs
 
 
 def _known_inputs(
-    layout: Layout, symbol: Symbol, memory: ChangeIndex, digest: str | None
+    layout: Layout, symbol: Symbol, index: ChangeIndex, digest: str | None
 ) -> Mapping[str, str] | None:
     """What the table's rows of `symbol` were made of, from the last update or the symbol's table.
 
@@ -160,37 +166,17 @@ def _known_inputs(
     own = read_fingerprint(layout.symbol_table(symbol))
     if own is not None and own.digest == digest:
         return input_digests(own)
-    kept = memory.inputs.get(symbol.table)
+    kept = index.inputs.get(symbol.table)
     return kept if kept is not None and kept.get("digest") == digest else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Crew:
-    """The processes that do the jobs; none for few symbols, which this one does itself."""
-
-    pool: ProcessPoolExecutor | None
-    count: int
-
-
-@contextlib.contextmanager
-def _crew(settings: RunSettings, workers: int) -> Iterator[_Crew]:
-    """Start the processes, which make ready while this one asks for the listing."""
-    count = min(workers, len(settings.symbols), os.cpu_count() or 1)
-    if count < 2 or len(settings.symbols) <= _FEW:
-        yield _Crew(None, 1)
-        return
-    with process_pool(count) as pool:
-        for _ in range(count):
-            pool.submit(perform, settings, ())  # no job: but all that one needs is imported
-        yield _Crew(pool, count)
-
-
-def _perform(settings: RunSettings, jobs: Sequence[SymbolJob], crew: _Crew) -> list[BatchResult]:
-    if crew.pool is None:
-        return [perform(settings, jobs)]
-    chunk = max(1, len(jobs) // (2 * crew.count))
-    groups = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
-    return list(crew.pool.map(partial(perform, settings), groups))
+def _batches(jobs: Sequence[SymbolJob], count: int) -> list[SymbolBatch]:
+    """The jobs for `count` processes: two batches each, or one for this process."""
+    size = len(jobs) if count == 1 else max(1, len(jobs) // (2 * count))
+    return [
+        SymbolBatch(f"symbols/{start}", tuple(jobs[start : start + size]))
+        for start in range(0, len(jobs), max(1, size))
+    ]
 
 
 def _publish(settings: RunSettings, results: Sequence[SymbolResult]) -> WideTable | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 
+from alphaqcm.data_collection.build.last_run import load_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
-from alphaqcm.data_collection.build.run.local_executor import execute, load_settings
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
@@ -24,9 +25,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
-        progress = execute(steps, arguments.workers, lock, offline=True)
+        progress = execute(runner, arguments.workers, lock, offline=True)
         tables = publish(settings, progress, arguments.complete, arguments.name)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)

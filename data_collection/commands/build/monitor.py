@@ -8,10 +8,10 @@ from typing import TextIO
 
 from rich.console import Console
 
+from alphaqcm.data_collection.build.task import Task
 from alphaqcm.data_collection.commands.output import answer_stream
 from alphaqcm.data_collection.process.root_lock import require_folder
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
-from alphaqcm.data_collection.queue.task import Task
 from alphaqcm.data_collection.reporting.monitor.loop import Monitor
 from alphaqcm.data_collection.reporting.monitor.snapshot import Focus
 from alphaqcm.data_collection.reporting.monitor.view import WIDTH

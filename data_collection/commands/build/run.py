@@ -6,11 +6,12 @@ import argparse
 import time
 from dataclasses import replace
 
-from alphaqcm.data_collection.archive.selection import Selection, find_files
+from alphaqcm.data_collection.archive.adoption import adopt_cache
+from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
-from alphaqcm.data_collection.build.run.local_executor import execute, save_settings
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -23,16 +24,16 @@ def run(arguments: argparse.Namespace) -> Answer:
     settings = replace(
         run_settings(arguments),
         fetch=fetch_settings(arguments),
-        shared_by=arguments.workers + 1,  # and the one that fetches ahead of them
     )
     check_complete(settings, arguments.complete, arguments.name)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_task_runner(settings, alone=True) as steps,
+        open_task_runner(settings) as runner,
     ):
-        find_files(steps.archive, Selection.of(settings))  # lists all; names unknown symbols
+        adopt_cache(settings.layout, tell, held=True)
+        runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
-        progress = execute(steps, arguments.workers, lock)
+        progress = execute(runner, arguments.workers, lock)
         tables = publish(settings, progress, arguments.complete, arguments.name)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from alphaqcm.data_collection.build.run.local_executor import load_settings, save_settings
+from alphaqcm.data_collection.archive.adoption import adopt_cache
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.update import Updated, update
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import parse_span, source_word
 from alphaqcm.data_collection.commands.summary import (
     corrupt_files,
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         settings = replace(settings, listing=arguments.listing)
     settings = replace(settings, span=span)
     with hold_root(layout.temp, exclusive=True) as lock:
+        adopt_cache(layout, tell, held=True)
         done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)

@@ -17,7 +17,7 @@ from alphaqcm.pipeline.storage.layout import Layout
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the records."""
-    cache = Layout(arguments.data_root).cache
+    cache = Layout(arguments.data_root).ledger_dir
     if not (cache / FILE_NAME).is_file():
         raise UsageError(
             cache / FILE_NAME,

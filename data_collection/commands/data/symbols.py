@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.build.settings import parse_typed
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, wants_text
 from alphaqcm.data_collection.commands.request import open_to_look
@@ -18,6 +17,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.reporting.text import counted
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, parse_market, spec_of
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 

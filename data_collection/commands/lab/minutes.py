@@ -17,7 +17,7 @@ from alphaqcm.pipeline.reading.aggtrades import (
     aggregate_file,
     load_kernels,
 )
-from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> Answer:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         parameters = (("retail", f"{arguments.retail:g}"), ("whale", f"{arguments.whale:g}"))
         fingerprint = Fingerprint(
-            "aggTrades minutes", VERSION, (Input(file.key, sha256),), parameters
+            "aggTrades minutes", month_version(file.series), (Input(file.key, sha256),), parameters
         )
         Artifact(arguments.out, fingerprint).write(frame, result.counters.to_dict())
         if wants_text(arguments):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from alphaqcm.data_collection.build.task import Stage, Task
 from alphaqcm.data_collection.commands.build import monitor
-from alphaqcm.data_collection.queue.task import Task, TaskKind
 from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.series_type import SeriesType
 
 
 def run(arguments: argparse.Namespace, title: str) -> int:
@@ -16,8 +17,8 @@ def run(arguments: argparse.Namespace, title: str) -> int:
 
 
 def _of_aggtrades(task: Task) -> bool:
-    return task.type == DataType.AGGTRADES
+    return task.type == SeriesType(DataType.AGGTRADES)
 
 
 def _of_factors(task: Task) -> bool:
-    return task.kind is TaskKind.FACTORS
+    return task.stage is Stage.FACTORS

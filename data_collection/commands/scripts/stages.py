@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from alphaqcm.data_collection.build.run.local_executor import execute, load_settings
+from alphaqcm.data_collection.build.last_run import load_settings
+from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.commands.exit_codes import ExitCode

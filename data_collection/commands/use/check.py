@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from alphaqcm._version import __version__
+from alphaqcm.data_collection.build.last_run import load_settings
 from alphaqcm.data_collection.build.manifest import Verdict, add_verdict, library_versions
-from alphaqcm.data_collection.build.run.local_executor import load_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.change_index import on_disk
 from alphaqcm.data_collection.commands.exit_codes import ExitCode

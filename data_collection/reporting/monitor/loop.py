@@ -1,4 +1,4 @@
-"""The monitor's loop: look at a queue's files, take a picture, show it. It writes nothing.
+"""The monitor's loop: look at a queue's files, take a snapshot, show it. It writes nothing.
 
 It reads the state without the queue's lock (the file is replaced whole), the workers' heartbeats,
 and asks the kernel which worker locks are held.
@@ -31,7 +31,7 @@ from alphaqcm.data_collection.reporting.monitor.snapshot import (
     Focus,
     Snapshot,
     WorkerView,
-    take_picture,
+    take_snapshot,
 )
 from alphaqcm.data_collection.reporting.monitor.view import render
 
@@ -48,29 +48,29 @@ class Monitor:
 
     def look(self) -> Snapshot:
         """The queue as it is now; raises `QueueError` where there is none that can be read."""
-        book = Queue.open(self.state).snapshot()
+        queue_state = Queue.open(self.state).snapshot()
         folder = workers_dir(self.state)
         watch = LivenessChecker(folder, this_host())
-        sights = [
+        views = [
             WorkerView(beat, heartbeat_file_age(folder, beat.worker), watch.looks_alive(beat))
             for beat in read_heartbeats(folder)
         ]
-        return take_picture(
-            book, sights, self._disk(), datetime.now(UTC), focus=self.focus, stall=self.stall
+        return take_snapshot(
+            queue_state, views, self._disk(), datetime.now(UTC), focus=self.focus, stall=self.stall
         )
 
     def once(self, console: Console, *, as_json: bool) -> None:
-        """Show one picture; raises `QueueError`."""
-        picture = self.look()
+        """Show one snapshot; raises `QueueError`."""
+        snapshot = self.look()
         if as_json:
             options = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
-            console.file.write(orjson.dumps(picture, option=options).decode() + "\n")
+            console.file.write(orjson.dumps(snapshot, option=options).decode() + "\n")
             console.file.flush()
         else:
-            console.print(self._view(picture, None))
+            console.print(self._view(snapshot, None))
 
     def follow(self, console: Console, interval: float, *, as_json: bool) -> NoReturn:
-        """Show a picture every `interval` seconds, until Ctrl-C."""
+        """Show a snapshot every `interval` seconds, until Ctrl-C."""
         while as_json or not console.is_terminal:
             try:
                 self.once(console, as_json=as_json)
@@ -83,7 +83,7 @@ class Monitor:
                     live.update(self._frame(console.height), refresh=True)
                     time.sleep(interval)
         finally:
-            console.print(self._frame(None))  # the last picture stays when the screen goes
+            console.print(self._frame(None))  # the last snapshot stays when the screen goes
 
     def _frame(self, height: int | None) -> RenderableType:
         try:
@@ -91,8 +91,8 @@ class Monitor:
         except QueueError as error:
             return Text(f"{error}; looking again")
 
-    def _view(self, picture: Snapshot, height: int | None) -> RenderableType:
-        return render(picture, self.title, self.state, self.root, height)
+    def _view(self, snapshot: Snapshot, height: int | None) -> RenderableType:
+        return render(snapshot, self.title, self.state, self.root, height)
 
     def _disk(self) -> tuple[int, int]:
         place = self.root.absolute()

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from alphaqcm.data_collection.build.task import Stage, Task
 from alphaqcm.data_collection.queue.liveness import Heartbeat
 from alphaqcm.data_collection.queue.state import QueueState, TaskRecord, TaskState
-from alphaqcm.data_collection.queue.task import Task, TaskKind
+from alphaqcm.pipeline.domain.period import Year
 from alphaqcm.pipeline.domain.time import from_stamp
 
 NOW = 300.0  # seconds: the window of the speed now
@@ -77,7 +78,7 @@ class Snapshot:
     settings: dict[str, Any]
     steps: dict[str, dict[TaskState, int]]  # tasks by step and state
     totals: dict[TaskState, int]
-    blocked: int  # pending, but something they stand on failed
+    blocked: int  # pending, but something they need failed
     workers: tuple[Worker, ...]
     speed_now: Speed
     speed_hour: Speed
@@ -102,27 +103,27 @@ class Snapshot:
         return self.totals[TaskState.DONE] + self.totals[TaskState.ABSENT]
 
 
-def take_picture(
-    book: QueueState,
-    sights: Sequence[WorkerView],
+def take_snapshot(
+    state: QueueState,
+    views: Sequence[WorkerView],
     disk: tuple[int, int],
     now: datetime,
     *,
     focus: Focus,
     stall: float,
 ) -> Snapshot:
-    """The picture of a queue at `now`; `disk` is (free, total) bytes, `stall` in seconds."""
-    entries = [entry for entry in book.entries if focus(entry.task)]
+    """The snapshot of a queue at `now`; `disk` is (free, total) bytes, `stall` in seconds."""
+    entries = [entry for entry in state.entries if focus(Task.parse(entry.id))]
     totals = _count(entries)
-    workers = tuple(_workers(book, sights))
+    workers = tuple(_workers(state, views))
     at_work = sum(worker.status in ("working", "waiting") for worker in workers)
-    alive = sum(sight.alive for sight in sights)
-    unreachable = _doomed(book)
+    alive = sum(view.alive for view in views)
+    unreachable = state.unreachable()
     live = [e for e in entries if _is_open(e) and e.id not in unreachable]
     seconds, least = _work_left(entries, live, now)
-    picture = Snapshot(
+    snapshot = Snapshot(
         at=now,
-        settings=dict(book.settings),
+        settings=dict(state.settings),
         steps=_steps(entries),
         totals=totals,
         blocked=sum(entry.id in unreachable for entry in entries),
@@ -144,26 +145,26 @@ def take_picture(
         disk_total=disk[1],
         over=not live,
     )
-    warnings = _warnings(picture, entries, alive, now, stall)
-    return replace(picture, warnings=tuple(warnings))
+    warnings = _warnings(snapshot, entries, alive, now, stall)
+    return replace(snapshot, warnings=tuple(warnings))
 
 
 def step_name(task: Task) -> str:
     """The line of the table a task counts in."""
-    if task.kind is TaskKind.MONTH:
-        return f"months {task.type}"
-    return "hourly files" if task.kind is TaskKind.HOURLY else "factors"
+    if task.stage is Stage.MONTH:
+        return f"{'years' if isinstance(task.period, Year) else 'months'} {task.type}"
+    return "hourly files" if task.stage is Stage.HOURLY else "factors"
 
 
 def _steps(entries: Iterable[TaskRecord]) -> dict[str, dict[TaskState, int]]:
     found: dict[str, Counter[TaskState]] = defaultdict(Counter)
     order: dict[str, tuple[int, str]] = {}
-    kinds = list(TaskKind)
+    stages = list(Stage)
     for entry in entries:
-        task = entry.task
+        task = Task.parse(entry.id)
         name = step_name(task)
         found[name][entry.state] += 1
-        order[name] = (kinds.index(task.kind), name)
+        order[name] = (stages.index(task.stage), name)
     return {
         name: {state: found[name][state] for state in TaskState}
         for name in sorted(found, key=order.__getitem__)
@@ -180,48 +181,30 @@ def _is_open(entry: TaskRecord) -> bool:
     return entry.state in (TaskState.PENDING, TaskState.IN_PROGRESS) or waits
 
 
-def _doomed(book: QueueState) -> set[str]:
-    """Pending tasks that stand on something that failed for good, through any number of steps."""
-    failed = [e.task for e in book.entries if e.state is TaskState.FAILED and not e.next_try]
-    if not failed:
-        return set()
-    series = {(task.symbol, task.type) for task in failed if task.kind is TaskKind.MONTH}
-    symbols = {task.symbol for task in failed if task.kind is not TaskKind.FACTORS}
-    return {
-        entry.id
-        for entry in book.entries
-        if entry.state is TaskState.PENDING
-        and (
-            (entry.task.kind is TaskKind.HOURLY and (entry.task.symbol, entry.task.type) in series)
-            or (entry.task.kind is TaskKind.FACTORS and entry.task.symbol in symbols)
-        )
-    }
-
-
-def _workers(book: QueueState, sights: Sequence[WorkerView]) -> Iterable[Worker]:
+def _workers(state: QueueState, views: Sequence[WorkerView]) -> Iterable[Worker]:
     done: Counter[str] = Counter()
     size: Counter[str] = Counter()
     held: dict[str, TaskRecord] = {}
-    for entry in book.entries:
+    for entry in state.entries:
         if entry.state is TaskState.DONE:
             done[entry.worker] += 1
             size[entry.worker] += entry.bytes
         elif entry.state is TaskState.IN_PROGRESS:
             held[entry.worker] = entry
     shown = []
-    for sight in sights:
-        name = sight.beat.worker
-        if not sight.alive and sight.age > _FORGET and name not in held:
+    for view in views:
+        name = view.beat.worker
+        if not view.alive and view.age > _FORGET and name not in held:
             continue
         task = held[name].id if name in held else ""
-        busy = sight.beat.task_seconds + sight.age if sight.beat.task == task and task else 0.0
+        busy = view.beat.task_seconds + view.age if view.beat.task == task and task else 0.0
         shown.append(
             Worker(
                 name=name,
-                host=sight.beat.host,
-                status=_status(sight, task),
+                host=view.beat.host,
+                status=_status(view, task),
                 task=task,
-                seconds=busy if sight.alive else sight.age,
+                seconds=busy if view.alive else view.age,
                 done=done[name],
                 bytes=size[name],
             )
@@ -234,12 +217,12 @@ def _workers(book: QueueState, sights: Sequence[WorkerView]) -> Iterable[Worker]
     return sorted(shown, key=lambda worker: (rank.get(worker.status, 2), worker.name))
 
 
-def _status(sight: WorkerView, task: str) -> str:
-    if sight.beat.ended:
-        return sight.beat.ended
-    if not sight.alive:
+def _status(view: WorkerView, task: str) -> str:
+    if view.beat.ended:
+        return view.beat.ended
+    if not view.alive:
         return "dead"
-    if sight.age > _SILENT:
+    if view.age > _SILENT:
         return "silent"
     return "working" if task else "waiting"
 
@@ -274,11 +257,11 @@ def _work_left(
     weight: Counter[str] = Counter()
     for entry in entries:
         if entry.state is TaskState.DONE:
-            seconds[step_name(entry.task)] += entry.seconds
-            weight[step_name(entry.task)] += entry.size or 1
+            seconds[step_name(Task.parse(entry.id))] += entry.seconds
+            weight[step_name(Task.parse(entry.id))] += entry.size or 1
     left, least = 0.0, False
     for entry in live:
-        name = step_name(entry.task)
+        name = step_name(Task.parse(entry.id))
         if not weight[name]:
             least = True
             continue
@@ -295,19 +278,20 @@ def _newest(entries: Iterable[TaskRecord], number: int = 5) -> tuple[tuple[str, 
 
 
 def _warnings(
-    picture: Snapshot, entries: Iterable[TaskRecord], alive: int, now: datetime, stall: float
+    snapshot: Snapshot, entries: Iterable[TaskRecord], alive: int, now: datetime, stall: float
 ) -> Iterable[str]:
-    if not picture.over and not alive:
-        yield f"no worker is alive and {picture.tasks - picture.settled} tasks are open: start one"
-    for worker in picture.workers:
+    if not snapshot.over and not alive:
+        left = snapshot.tasks - snapshot.settled
+        yield f"no worker is alive and {left} tasks are open: start one"
+    for worker in snapshot.workers:
         if worker.status == "silent":
             yield f"worker {worker.name} gives no sign of life: is it stopped (Ctrl-Z)?"
         elif worker.status == "dead" and worker.task:
             yield f"worker {worker.name} died; the next worker to ask takes its task over"
     ends = [from_stamp(entry.at) for entry in entries if entry.at]
     last = max((end for end in ends if end <= now + _LEEWAY), default=None)
-    if not picture.over and last is not None and (now - last).total_seconds() > stall:
+    if not snapshot.over and last is not None and (now - last).total_seconds() > stall:
         minutes = (now - last).total_seconds() / 60
         yield f"stalled: no task was begun or finished for {minutes:.0f} minutes"
-    if picture.disk_total and picture.disk_free < _LITTLE_DISK * picture.disk_total:
-        yield f"only {picture.disk_free / 1e9:.1f} GB are left on the disk"
+    if snapshot.disk_total and snapshot.disk_free < _LITTLE_DISK * snapshot.disk_total:
+        yield f"only {snapshot.disk_free / 1e9:.1f} GB are left on the disk"

@@ -1,4 +1,4 @@
-"""The monitor's picture as text for a terminal of 80 columns, or for none."""
+"""The monitor's snapshot as text for a terminal of 80 columns, or for none."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ _STATUS = {
 
 
 def render(
-    picture: Snapshot, title: str, state: Path, root: Path, height: int | None
+    snapshot: Snapshot, title: str, state: Path, root: Path, height: int | None
 ) -> RenderableType:
-    """The whole picture; `height` is the number of lines there are, None for as many as needed."""
-    head = [*_head(picture, title, state), *_warnings(picture)]
-    body = [_steps(picture), Text(), *_workers(picture), Text(), _pace(picture)]
-    retried_errors = [
-        *_failures("failures", picture.failures),
-        *_failures("unusable archive files", picture.problems),
+    """The whole snapshot; `height` is the number of lines there are, None for as many as needed."""
+    head = [*_head(snapshot, title, state), *_warnings(snapshot)]
+    body = [_steps(snapshot), Text(), *_workers(snapshot), Text(), _pace(snapshot)]
+    trailing = [
+        *_failures("failures", snapshot.failures),
+        *_failures("unusable archive files", snapshot.problems),
     ]
-    newest = list(_newest(picture, root))
+    newest = list(_newest(snapshot, root))
     if height is not None:
-        room = max(0, height - _fixed_lines(picture))
-        retried_errors = _first(retried_errors, room - min(len(newest), 5))
-        newest = newest[: room - len(retried_errors)]
-    return Group(*head, *body, *retried_errors, *newest)
+        room = max(0, height - _fixed_lines(snapshot))
+        trailing = _first(trailing, room - min(len(newest), 5))
+        newest = newest[: room - len(trailing)]
+    return Group(*head, *body, *trailing, *newest)
 
 
-def _fixed_lines(picture: Snapshot) -> int:
+def _fixed_lines(snapshot: Snapshot) -> int:
     """Lines that are shown in any case: head, steps, workers, pace and the blanks between them."""
-    steps = len(picture.steps) + (len(picture.steps) != 1)
-    told = len(picture.warnings) + (picture.over)
-    return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(picture.workers))) + 1 + 4 + 1
+    steps = len(snapshot.steps) + (len(snapshot.steps) != 1)
+    told = len(snapshot.warnings) + (snapshot.over)
+    return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(snapshot.workers))) + 1 + 4 + 1
 
 
 def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
@@ -72,27 +72,27 @@ def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
     return [*lines[: max(0, number - 1)], Text("… (more in --once and --json)", "dim")]
 
 
-def _head(picture: Snapshot, title: str, state: Path) -> Iterable[RenderableType]:
+def _head(snapshot: Snapshot, title: str, state: Path) -> Iterable[RenderableType]:
     line = Table.grid(expand=False, padding=0)
     line.add_column(width=WIDTH - 21, overflow="ellipsis", no_wrap=True)
     line.add_column(width=21, justify="right")
-    stamp = f"{picture.at:%Y-%m-%d %H:%M:%SZ}"
+    stamp = f"{snapshot.at:%Y-%m-%d %H:%M:%SZ}"
     line.add_row(Text(title, "bold"), Text(stamp, "dim"))
     yield line
-    yield _cut(_about(picture, state), "dim")
-    share = picture.settled / picture.tasks if picture.tasks else 0.0
+    yield _cut(_about(snapshot, state), "dim")
+    share = snapshot.settled / snapshot.tasks if snapshot.tasks else 0.0
     bar = Table.grid(padding=(0, 1))
     bar.add_column(width=44)
     bar.add_column()
-    counted = f"{100 * share:5.1f} %  {picture.settled:,} of {picture.tasks:,} tasks"
+    counted = f"{100 * share:5.1f} %  {snapshot.settled:,} of {snapshot.tasks:,} tasks"
     bar.add_row(
-        ProgressBar(total=max(1, picture.tasks), completed=picture.settled, width=44), counted
+        ProgressBar(total=max(1, snapshot.tasks), completed=snapshot.settled, width=44), counted
     )
     yield bar
 
 
-def _about(picture: Snapshot, state: Path) -> str:
-    told = picture.settings
+def _about(snapshot: Snapshot, state: Path) -> str:
+    told = snapshot.settings
     if "start" not in told:
         return str(state)
     symbols = told.get("symbols", [])
@@ -102,32 +102,32 @@ def _about(picture: Snapshot, state: Path) -> str:
     return f"{told.get('market')}  {told['start']} .. {told['end']}  {names}  {told.get('source')}"
 
 
-def _warnings(picture: Snapshot) -> Iterable[RenderableType]:
-    for text in picture.warnings:
+def _warnings(snapshot: Snapshot) -> Iterable[RenderableType]:
+    for text in snapshot.warnings:
         yield Text(printable(f"! {text}"), "bold yellow", overflow="fold")
-    if picture.over:
-        failed = picture.totals[TaskState.FAILED]
-        if failed or picture.blocked:
+    if snapshot.over:
+        failed = snapshot.totals[TaskState.FAILED]
+        if failed or snapshot.blocked:
             yield Text(
-                f"! over: {failed} failed, {picture.blocked} stand on them; "
+                f"! over: {failed} failed, {snapshot.blocked} need them; "
                 "--retry-failed brings them back",
                 "bold red",
             )
-        elif picture.tasks:
+        elif snapshot.tasks:
             yield Text("finished: every task is done or absent at the source", "bold green")
         else:
             yield Text("this queue has no such tasks", "yellow")
     yield Text()
 
 
-def _steps(picture: Snapshot) -> RenderableType:
+def _steps(snapshot: Snapshot) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("step", width=30, no_wrap=True)
     for name, _ in _STATES.values():
         table.add_column(name, justify="right", width=9)
-    rows = dict(picture.steps)
+    rows = dict(snapshot.steps)
     if len(rows) != 1:
-        rows["all"] = picture.totals
+        rows["all"] = snapshot.totals
     for name, counts in rows.items():
         cells = [
             Text(f"{counts[state]:,}" if counts[state] else "·", style if counts[state] else "dim")
@@ -137,8 +137,8 @@ def _steps(picture: Snapshot) -> RenderableType:
     return table
 
 
-def _workers(picture: Snapshot) -> Iterable[RenderableType]:
-    if not picture.workers:
+def _workers(snapshot: Snapshot) -> Iterable[RenderableType]:
+    if not snapshot.workers:
         yield Text("no worker has been here yet", "yellow")
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
@@ -148,7 +148,7 @@ def _workers(picture: Snapshot) -> Iterable[RenderableType]:
     table.add_column("for", width=6, justify="right", no_wrap=True)
     table.add_column("done", width=6, justify="right", no_wrap=True)
     table.add_column("read", width=9, justify="right", no_wrap=True)
-    for worker in picture.workers:
+    for worker in snapshot.workers:
         mark, style = _STATUS.get(worker.status, ("?", ""))
         table.add_row(
             Text(printable(worker.name)),
@@ -169,15 +169,15 @@ def _since(worker: Worker) -> str:
     return duration_text(worker.seconds) if worker.task or worker.status == "dead" else ""
 
 
-def _pace(picture: Snapshot) -> RenderableType:
+def _pace(snapshot: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=7, style="dim")
     table.add_column()
-    table.add_row("speed", _speed_text("now", picture.speed_now))
-    table.add_row("", _speed_text("hour", picture.speed_hour))
-    table.add_row("finish", _finish(picture))
-    share = picture.disk_free / picture.disk_total if picture.disk_total else 0.0
-    table.add_row("disk", f"{size_text(picture.disk_free)} free ({100 * share:.0f} %)")
+    table.add_row("speed", _speed_text("now", snapshot.speed_now))
+    table.add_row("", _speed_text("hour", snapshot.speed_hour))
+    table.add_row("finish", _finish(snapshot))
+    share = snapshot.disk_free / snapshot.disk_total if snapshot.disk_total else 0.0
+    table.add_row("disk", f"{size_text(snapshot.disk_free)} free ({100 * share:.0f} %)")
     return table
 
 
@@ -190,15 +190,15 @@ def _speed_text(name: str, speed: Speed) -> str:
     )
 
 
-def _finish(picture: Snapshot) -> str:
-    if picture.over:
+def _finish(snapshot: Snapshot) -> str:
+    if snapshot.over:
         return "-"
-    if picture.seconds_left is None:
+    if snapshot.seconds_left is None:
         return "cannot be told before a task is finished and a worker is alive"
-    end = picture.at + timedelta(seconds=picture.seconds_left)
-    day = "" if end.date() == picture.at.date() else f"{end:%Y-%m-%d} "
-    least = "not before " if picture.left_is_least else "about "
-    return f"{least}{day}{end:%H:%M}Z, in {duration_text(picture.seconds_left)}"
+    end = snapshot.at + timedelta(seconds=snapshot.seconds_left)
+    day = "" if end.date() == snapshot.at.date() else f"{end:%Y-%m-%d} "
+    least = "not before " if snapshot.left_is_least else "about "
+    return f"{least}{day}{end:%H:%M}Z, in {duration_text(snapshot.seconds_left)}"
 
 
 def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule]:
@@ -217,12 +217,12 @@ def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule
         yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
 
 
-def _newest(picture: Snapshot, root: Path) -> Iterable[Text | Rule]:
-    if not picture.newest:
+def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text | Rule]:
+    if not snapshot.newest:
         return
     yield Text()
     yield Rule(Text("newest outputs", "dim"), align="left", style="dim")
-    for at, output in picture.newest:
+    for at, output in snapshot.newest:
         path = Path(output)
         inside = path.is_relative_to(root.resolve())
         shown = str(path.relative_to(root.resolve()) if inside else path)

@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
 from alphaqcm.pipeline.domain.period import Period, months_between
+from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.reading.month_report import MonthReport

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
-from alphaqcm.data_collection.build.settings import RunSettings, parse_typed, series_of
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.reporting.quality.month_files import MonthFile
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
@@ -16,6 +16,7 @@ from alphaqcm.pipeline.checks.partitions import day_finding
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Partition, spec_of
+from alphaqcm.pipeline.domain.series_type import parse_typed, series_of
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.month_file import assemble, read_file_rows
 

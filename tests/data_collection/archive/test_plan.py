@@ -12,10 +12,17 @@ import pytest
 
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
-from alphaqcm.data_collection.archive.plan import Action, decide, make_plan, wanted_files
+from alphaqcm.data_collection.archive.plan import (
+    Action,
+    decide,
+    known_gaps,
+    make_plan,
+    wanted_files,
+)
 from alphaqcm.data_collection.simulation.mirror import KeyTree, Mirror, TreeEntry
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
-from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.date_range import DateRange
+from alphaqcm.pipeline.domain.period import Period, months_between
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from tests.helpers.archive_tree import KLINES, day_file
 
@@ -87,8 +94,10 @@ def wanted(series: Series, first: str, last: str, listed: list[str], **lacks: st
     for stamp, missing in lacks.items():
         key = series.file(Period.parse(stamp.strip("_").replace("_", "-"))).key
         records[key] = FileRecord(key, FileState.OK, sha256="f", missing_days=missing)
-    span = (date.fromisoformat(first), date.fromisoformat(last))
-    return [file.period.stamp for file in wanted_files(series, span, periods, records)]
+    span = DateRange(date.fromisoformat(first), date.fromisoformat(last))
+    months = months_between(span.start, span.end)
+    gaps = known_gaps(records.values())
+    return [file.period.stamp for file in wanted_files(series, months, periods, gaps, span)]
 
 
 def test_months_come_whole_and_the_rest_by_day() -> None:
@@ -111,8 +120,9 @@ def test_a_month_found_to_lack_days_is_patched_from_its_daily_files() -> None:
 def test_a_corrupt_month_is_made_up_for_by_its_days() -> None:
     monthly = KLINES.file(Period.parse("2024-01"))
     records = {monthly.key: FileRecord(monthly.key, FileState.CORRUPT)}
-    span = (date(2024, 1, 30), date(2024, 1, 31))
-    files = wanted_files(KLINES, span, {monthly.period: OLD}, records)
+    span = DateRange(date(2024, 1, 30), date(2024, 1, 31))
+    gaps = known_gaps(records.values())
+    files = wanted_files(KLINES, [monthly.period], [monthly.period], gaps, span)
     assert [file.period.stamp for file in files] == ["2024-01", "2024-01-30", "2024-01-31"]
 
 
@@ -158,10 +168,12 @@ def test_the_real_inventory_is_listed_and_planned_whole(real: Path, tmp_path: Pa
     ):
         symbols = archive.symbols(Market.UM, DataType.KLINES)
         listed = archive.list_many(Series(Market.UM, DataType.KLINES, s, "1m") for s in symbols)
+        span = DateRange(date(2019, 12, 1), date(2026, 5, 31))
+        months = list(months_between(span.start, span.end))
         asked = [
             file
             for series, periods in listed.items()
-            for file in wanted_files(series, (date(2019, 12, 1), date(2026, 5, 31)), periods, {})
+            for file in wanted_files(series, months, periods, {}, span)
         ]
         plan = archive.plan(asked)
     downloads = plan.of(Action.DOWNLOAD)
@@ -169,5 +181,5 @@ def test_the_real_inventory_is_listed_and_planned_whole(real: Path, tmp_path: Pa
     assert len(files) == 18_988
     assert len(symbols) == 732
     assert plan.bytes == sum(len(file.key) for file in files)
-    months = Counter(file.series.symbol for file in asked)
-    assert set(months.values()) == {78}  # 2019-12 .. 2026-05, absent ones included
+    counts = Counter(file.series.symbol for file in asked)
+    assert set(counts.values()) == {78}  # 2019-12 .. 2026-05, absent ones included

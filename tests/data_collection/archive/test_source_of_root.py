@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from alphaqcm.data_collection.build.run.local_executor import save_settings
+from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands import main as cli
 from alphaqcm.data_collection.simulation.mirror import Mirror

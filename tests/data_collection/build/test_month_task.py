@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,19 +12,22 @@ import pytest
 
 from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.perform import no_gate
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.build.task import Stage, Task
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from tests.helpers.zips import bar, csv_text, write_zip
 
 SERIES = Series(Market.UM, DataType.KLINES, "BTCUSDT", "1m")
 MONTH = Period.parse("2024-02")
-TASK = Task(TaskKind.MONTH, "klines:1m", "BTCUSDT", MONTH.stamp)
+TASK = Task(Stage.MONTH, "BTCUSDT", SeriesType(DataType.KLINES, "1m"), MONTH)
 
 
 def klines(
@@ -63,14 +65,9 @@ def settings(tmp_path: Path) -> RunSettings:
     )
 
 
-@contextlib.contextmanager
-def _commit(_: Outcome) -> Iterator[None]:
-    yield
-
-
 def perform(settings: RunSettings) -> Outcome:
-    with open_task_runner(settings) as steps:
-        return steps.perform(TASK, _commit)
+    with open_task_runner(settings) as runner:
+        return runner.perform(TASK, no_gate)
 
 
 def made_of(settings: RunSettings) -> list[str]:
@@ -106,7 +103,7 @@ def test_days_that_the_month_lacks_come_from_their_daily_files(settings: RunSett
     assert made_of(settings) == ["2024-02", "2024-02-05"]
     assert prices(settings)[5] == 2.0
     assert 6 not in prices(settings)
-    assert outcome.holes == ("2024-02-06",)
+    assert outcome.gaps == ("2024-02-06",)
 
 
 def test_a_confirmed_hole_is_in_the_ledger(settings: RunSettings) -> None:
@@ -147,8 +144,8 @@ def test_nothing_new_builds_nothing(settings: RunSettings) -> None:
     monthly(Path(settings.source), lacks={7})
     first = perform(settings)
     again = perform(settings)
-    assert (first.built, again.built) == (True, False)
-    assert again.holes == first.holes == ("2024-02-07",)
+    assert (first.built, again.built) == (1, 0)
+    assert again.gaps == first.gaps == ("2024-02-07",)
 
 
 def test_a_month_that_the_source_does_not_have_is_absent(settings: RunSettings) -> None:
@@ -158,7 +155,7 @@ def test_a_month_that_the_source_does_not_have_is_absent(settings: RunSettings) 
 
 def test_days_before_the_listing_and_after_the_end_are_no_holes(settings: RunSettings) -> None:
     monthly(Path(settings.source), lacks={1, 2, 3, 28, 29})
-    assert perform(settings).holes == ()
+    assert perform(settings).gaps == ()
 
 
 def test_an_unreadable_month_is_told_and_its_days_stand_in(settings: RunSettings) -> None:
@@ -212,7 +209,7 @@ def test_a_bad_day_is_told_and_is_no_hole(settings: RunSettings) -> None:
     for _ in range(2):  # told again by a run that has nothing to build
         outcome = perform(settings)
         assert [bad.name in problem for problem in outcome.problems] == [True]
-        assert (outcome.holes, outcome.absent) == ((), 26)
+        assert (outcome.gaps, outcome.absent) == ((), 26)
     assert made_of(settings) == ["2024-02-04", "2024-02-06"]
 
 
@@ -270,9 +267,9 @@ def test_an_unreadable_file_is_corrupt_in_the_ledger_until_it_can_be_read(
 def test_a_wider_run_tells_the_holes_of_its_own_days(settings: RunSettings) -> None:
     monthly(Path(settings.source), lacks={15})
     narrow = replace(settings, span=DateRange(date(2024, 2, 2), date(2024, 2, 3)))
-    assert perform(narrow).holes == ()
+    assert perform(narrow).gaps == ()
     outcome = perform(settings)
-    assert (outcome.built, outcome.holes, outcome.absent) == (False, ("2024-02-15",), 1)
+    assert (outcome.built, outcome.gaps, outcome.absent) == (False, ("2024-02-15",), 1)
     with Ledger(settings.layout.cache) as ledger:
         key = SERIES.file(Period.parse("2024-02-15")).key
         assert ledger.get_many([key])[key].state == "hole"
@@ -283,4 +280,4 @@ def test_an_unreadable_month_leaves_open_what_its_days_hold(settings: RunSetting
     write_zip(source, SERIES.file(MONTH), "open_time,nonsense\n1,2\n")
     daily(source, 5)
     outcome = perform(settings)
-    assert (outcome.holes, outcome.absent) == ((), 0)
+    assert (outcome.gaps, outcome.absent) == ((), 0)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alphaqcm.data_collection.archive.ledger import FileState, Ledger
-from alphaqcm.data_collection.build.settings import RunSettings, types_of
-from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.domain.series_type import types_of
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.process
@@ -58,18 +57,6 @@ def test_every_file_of_the_run_is_brought_and_verified(state: Path) -> None:
     assert types == {name.partition(":")[0] for name in types_of(Market.UM)}
     with Ledger(cache) as ledger:
         assert {record.state for record in ledger.get_many(keys).values()} == {FileState.OK}
-
-
-def test_limits_hold_for_all_processes_of_a_run_together(state: Path) -> None:
-    settings = replace(
-        RunSettings.from_dict(Queue.open(state).snapshot().settings),
-        fetch={"connections": 10, "rate_limit": 1_000},
-        shared_by=3,
-    )
-    with open_task_runner(settings) as steps:
-        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (3, 333)
-    with open_task_runner(settings, alone=True) as steps:
-        assert (steps.archive.options.connections, steps.archive.options.rate_limit) == (10, 1_000)
 
 
 def test_it_ends_when_the_run_that_started_it_does(state: Path) -> None:

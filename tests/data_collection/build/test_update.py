@@ -13,14 +13,15 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.build.manifest import disagreements, manifest_path, read_manifest
+from alphaqcm.data_collection.build.run.task_graph import symbol_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.build.update.symbol_jobs import SymbolJob, perform
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.errors import ProcessLost, UsageError
 from alphaqcm.data_collection.process.process_pool import process_pool
 from alphaqcm.data_collection.process.root_lock import hold_root
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
@@ -282,7 +283,7 @@ def test_a_source_that_is_gone_fails_the_tasks_and_not_the_others(
         source="http://127.0.0.1:9",  # nobody listens there
         fetch={"retries": 0, "backoff": 0.01},
     )
-    tasks = tuple(task for task in settings.tasks("BTCUSDT") if task.kind is TaskKind.MONTH)
+    tasks = tuple(task for task in symbol_tasks(settings, "BTCUSDT") if task.stage is Stage.MONTH)
     share = perform(settings, [SymbolJob("BTCUSDT", tasks, None, {})])
     assert share.done[0].failures.keys() == set(tasks)
 

@@ -10,13 +10,13 @@ import orjson
 import polars as pl
 import pytest
 
+from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.manifest import (
     Verdict,
     add_verdict,
     manifest_path,
     read_manifest,
 )
-from alphaqcm.data_collection.build.run.local_executor import save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.reporting.quality.inspect_symbol import narrowed

@@ -13,7 +13,6 @@ from alphaqcm.data_collection.queue.liveness import read_heartbeat, this_host
 from alphaqcm.data_collection.queue.options import CommitStep, workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import TaskState
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.data_collection.queue.test_state_file import fill, small_disk
 from tests.data_collection.queue.test_storms import commits, until
@@ -192,7 +191,7 @@ def test_on_a_full_disk_a_worker_ends_clearly_and_another_goes_on_later(tmp_path
     with small_disk(disk, "300k"):
         (disk / "out").mkdir()
         queue = Queue.open(disk / "state.json")
-        queue.sync(workers.plan(2, 3, kinds=[TaskKind.MONTH]), {})
+        queue.sync(workers.plan(2, 3, months_only=True), {})
         process = hold(queue)
         fill(disk / "filler")
         let_go(queue)

@@ -26,7 +26,7 @@ from alphaqcm.data_collection.queue.liveness import WorkerLife
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Lease, Limits, Planned, TaskState
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from tests.conftest import SOAK
 
 NAMES = ("A", "B", "C")
@@ -34,24 +34,20 @@ LIMITS = Limits(attempts=2, first_delay=10, factor=2, longest_delay=100, deaths=
 WHICH = st.integers(0, len(NAMES) - 1)
 
 
+FIRST, SECOND = "month/aggTrades/BTCUSDT/2024-01", "month/aggTrades/BTCUSDT/2024-02"
+MINUTES, HOURLY, FACTORS = (
+    "month/klines:1m/BTCUSDT/2024-01",
+    "hourly/aggTrades/BTCUSDT",
+    "factors/BTCUSDT",
+)
+NEEDS = {FIRST: (), SECOND: (), MINUTES: (), HOURLY: (FIRST, SECOND), FACTORS: (MINUTES, HOURLY)}
+
+
 def plan(basis: str = "a") -> list[Planned]:
-    """Two months, of which an hourly step is made, and one of a type that has no such step."""
-    tasks = [
-        Task(TaskKind.MONTH, "aggTrades", "BTCUSDT", "2024-01"),
-        Task(TaskKind.MONTH, "aggTrades", "BTCUSDT", "2024-02"),
-        Task(TaskKind.MONTH, "klines:1m", "BTCUSDT", "2024-01"),
-        Task(TaskKind.HOURLY, "aggTrades", "BTCUSDT"),
-        Task(TaskKind.FACTORS, "", "BTCUSDT"),
+    """Two months that a third task needs, and one that only the last needs, as that third."""
+    return [
+        Planned(task, len(NEEDS) - n, basis, needs) for n, (task, needs) in enumerate(NEEDS.items())
     ]
-    return [Planned(task, len(tasks) - n, basis) for n, task in enumerate(tasks)]
-
-
-def ground(task: Task) -> list[Task]:
-    """What a task stands on."""
-    months = [item.task for item in plan() if item.task.kind is TaskKind.MONTH]
-    if task.kind is TaskKind.HOURLY:
-        return months[:2]
-    return [*months, plan()[3].task] if task.kind is TaskKind.FACTORS else []
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -69,11 +65,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.queues["A"].sync(plan(), self.settings)
         for name in NAMES[1:]:
             self.queues[name].join()
-        self.state = {item.task: TaskState.PENDING for item in plan()}
-        self.holder: dict[Task, Lease] = {}
-        self.attempts: dict[Task, int] = dict.fromkeys(self.state, 0)
-        self.deaths: dict[Task, int] = dict.fromkeys(self.state, 0)
-        self.due: dict[Task, datetime | None] = {}
+        self.state = {item.id: TaskState.PENDING for item in plan()}
+        self.holder: dict[str, Lease] = {}
+        self.attempts: dict[str, int] = dict.fromkeys(self.state, 0)
+        self.deaths: dict[str, int] = dict.fromkeys(self.state, 0)
+        self.due: dict[str, datetime | None] = {}
         self.tokens: set[int] = set()
         for name in NAMES[:2]:
             self.start(name)
@@ -89,7 +85,7 @@ class QueueMachine(RuleBasedStateMachine):
             options=QueueOptions(limits=LIMITS, say=lambda _: None, now=lambda: self.clock),
         )
 
-    def fresh(self, task: Task) -> None:
+    def fresh(self, task: str) -> None:
         self.state[task] = TaskState.PENDING
         self.attempts[task] = self.deaths[task] = 0
         self.due.pop(task, None)
@@ -101,18 +97,18 @@ class QueueMachine(RuleBasedStateMachine):
             if lease.worker not in self.lives:
                 self.died(task)
 
-    def died(self, task: Task) -> None:
+    def died(self, task: str) -> None:
         del self.holder[task]
         self.deaths[task] += 1
         killer = self.deaths[task] >= LIMITS.deaths
         self.state[task] = TaskState.FAILED if killer else TaskState.PENDING
         self.due[task] = None
 
-    def claimable(self) -> list[Task]:
+    def claimable(self) -> list[str]:
         found = []
         for task, state in self.state.items():
             grounded = all(
-                self.state[other] in (TaskState.DONE, TaskState.ABSENT) for other in ground(task)
+                self.state[other] in (TaskState.DONE, TaskState.ABSENT) for other in NEEDS[task]
             )
             due = self.due.get(task)
             back = state is TaskState.FAILED and due is not None and due <= self.clock
@@ -133,12 +129,12 @@ class QueueMachine(RuleBasedStateMachine):
         lease = self.queues[name].claim(name)
         self.free_dead()
         options = self.claimable()
-        assert (lease.task if lease else None) == (options[0] if options else None)
+        assert (lease.id if lease else None) == (options[0] if options else None)
         if lease is not None:
             assert lease.token not in self.tokens
             self.tokens.add(lease.token)
-            self.state[lease.task], self.holder[lease.task] = TaskState.IN_PROGRESS, lease
-            self.due.pop(lease.task, None)
+            self.state[lease.id], self.holder[lease.id] = TaskState.IN_PROGRESS, lease
+            self.due.pop(lease.id, None)
         return lease
 
     @precondition(lambda self: len(self.lives) < len(NAMES))
@@ -171,7 +167,7 @@ class QueueMachine(RuleBasedStateMachine):
                 self.end(lease, TaskResult.DONE)
 
     def good(self, lease: Lease) -> bool:
-        return self.holder.get(lease.task) == lease
+        return self.holder.get(lease.id) == lease
 
     @rule(lease=leases, result=st.sampled_from(TaskResult))
     def complete(self, lease: Lease, result: TaskResult) -> None:
@@ -184,8 +180,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert not self.good(lease)
             return
         assert self.good(lease)
-        del self.holder[lease.task]
-        self.state[lease.task] = TaskState(result.value)
+        del self.holder[lease.id]
+        self.state[lease.id] = TaskState(result.value)
 
     @rule(lease=leases, final=st.booleans())
     def fail(self, lease: Lease, final: bool) -> None:
@@ -195,7 +191,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert not self.good(lease)
             return
         assert self.good(lease)
-        task = lease.task
+        task = lease.id
         del self.holder[task]
         self.state[task] = TaskState.FAILED
         self.attempts[task] += 1
@@ -210,8 +206,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert not self.good(lease)
             return
         assert self.good(lease)
-        del self.holder[lease.task]
-        self.state[lease.task] = TaskState.PENDING
+        del self.holder[lease.id]
+        self.state[lease.id] = TaskState.PENDING
 
     @rule(seconds=st.integers(1, 60))
     def time_passes(self, seconds: int) -> None:
@@ -249,8 +245,7 @@ class QueueMachine(RuleBasedStateMachine):
                 self.fresh(task)
         for task, state in self.state.items():  # in order: hourly steps before the factors
             open_ground = any(
-                self.state[other] not in (TaskState.DONE, TaskState.ABSENT)
-                for other in ground(task)
+                self.state[other] not in (TaskState.DONE, TaskState.ABSENT) for other in NEEDS[task]
             )
             if state in (TaskState.DONE, TaskState.ABSENT) and open_ground:
                 self.fresh(task)
@@ -260,7 +255,7 @@ class QueueMachine(RuleBasedStateMachine):
         path = self.queues["A"].path
         json.loads(path.read_bytes())
         book = self.open_queue().snapshot()
-        told = {entry.task: entry for entry in book.entries}
+        told = {entry.id: entry for entry in book.entries}
         assert {task: entry.state for task, entry in told.items()} == self.state
         held = {
             task: (entry.worker, entry.token)

@@ -17,7 +17,6 @@ import pytest
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import QueueState, TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged
-from alphaqcm.data_collection.queue.task import TaskKind
 from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from tests.conftest import SOAK
 from tests.helpers import queue_workers as workers
@@ -70,7 +69,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 def test_eight_workers_do_each_task_once_and_the_state_is_whole_at_every_read(place: Path):
     state, stop = place / "state.json", place / "stop"
     queue = Queue.open(state)
-    tasks = workers.plan(TASKS, 1, kinds=[TaskKind.MONTH])
+    tasks = workers.plan(TASKS, 1, months_only=True)
     queue.sync(tasks, {})
     reader = subprocess.Popen(
         [sys.executable, "-c", _READER, str(state), str(stop), str(TASKS)],
@@ -88,7 +87,7 @@ def test_eight_workers_do_each_task_once_and_the_state_is_whole_at_every_read(pl
     assert [code for code, _ in ends] == [0] * 8, ends
     assert reader.returncode == 0
     assert int(reads) > TASKS / 10
-    assert commits(place / "out") == {item.task.id: 1 for item in tasks}
+    assert commits(place / "out") == {item.id: 1 for item in tasks}
     assert queue.snapshot().last_token == TASKS  # nothing was ever claimed twice
 
 
@@ -97,7 +96,7 @@ def test_workers_killed_at_random_lose_nothing_and_commit_nothing_twice(place: P
     calm = workers.undisturbed(place / "calm", symbols, months)
     queue = Queue.open(place / "state.json")
     queue.sync(workers.plan(symbols, months), {})
-    last = workers.plan(1, months)[-1].task.id  # the smallest symbol's: it waits for the kills
+    last = workers.plan(1, months)[-1].id  # the smallest symbol's: it waits for the kills
     chance = random.Random()
 
     def begin(name: str) -> subprocess.Popen[str]:

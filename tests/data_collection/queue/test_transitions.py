@@ -17,7 +17,7 @@ from alphaqcm.data_collection.queue.state import (
     is_over,
     next_due,
 )
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.data_collection.queue.transitions import (
     claim,
     complete,
@@ -33,16 +33,15 @@ DONE = Outcome(TaskResult.DONE, built=True, rows=3, bytes=5, output="x")
 ABSENT = Outcome(TaskResult.ABSENT)
 
 
-def month(stamp: str, symbol: str = "BTCUSDT", kind: str = "aggTrades") -> Task:
-    return Task(TaskKind.MONTH, kind, symbol, stamp)
+def month(stamp: str, symbol: str = "BTCUSDT", kind: str = "aggTrades") -> str:
+    return f"month/{kind}/{symbol}/{stamp}"
 
 
-def hourly(symbol: str = "BTCUSDT", kind: str = "aggTrades") -> Task:
-    return Task(TaskKind.HOURLY, kind, symbol)
+HOURLY, FACTORS = "hourly/aggTrades/BTCUSDT", "factors/BTCUSDT"
 
 
-def factors(symbol: str = "BTCUSDT") -> Task:
-    return Task(TaskKind.FACTORS, "", symbol)
+def needing(name: str, *needs: str, size: int = 0, key: str = "") -> Planned:
+    return Planned(name, size, key, needs)
 
 
 def book_of(*planned: Planned) -> QueueState:
@@ -55,60 +54,80 @@ def take(book: QueueState, worker: str = "A", now: datetime = NOON):
     return taken
 
 
-def do(book: QueueState, task: Task, outcome: Outcome = DONE) -> QueueState:
+def do(book: QueueState, task: str, outcome: Outcome = DONE) -> QueueState:
     """Claim until `task` comes, and complete it."""
     book, lease = take(book)
-    assert lease.task == task
+    assert lease.id == task
     return complete(book, lease, outcome, 1.0, NOON)
 
 
-def state_of(book: QueueState, task: Task) -> TaskState:
-    return next(entry.state for entry in book.entries if entry.id == task.id)
+def state_of(book: QueueState, task: str) -> TaskState:
+    return next(entry.state for entry in book.entries if entry.id == task)
 
 
 def test_the_largest_task_is_claimed_first():
     book = book_of(Planned(month("2024-01"), 5), Planned(month("2024-02"), 9))
     book, first = take(book)
     _, second = take(book, "B")
-    assert [first.task.month, second.task.month] == ["2024-02", "2024-01"]
+    assert [first.id, second.id] == [month("2024-02"), month("2024-01")]
 
 
 def test_equal_sizes_are_claimed_by_name():
     book = book_of(*(Planned(month(stamp), 5) for stamp in ("2024-02", "2024-01")))
-    assert take(book)[1].task.month == "2024-01"
+    assert take(book)[1].id == month("2024-01")
 
 
-def test_hourly_waits_for_every_month_of_its_symbol_and_type():
+def test_a_task_waits_for_all_that_it_needs():
     book = book_of(
-        Planned(hourly(), 9),
+        needing(HOURLY, month("2024-01"), month("2024-02"), size=9),
         Planned(month("2024-01"), 2),
         Planned(month("2024-02"), 1),
         Planned(month("2024-01", kind="metrics"), 0),
     )
     book = do(book, month("2024-01"))
     book = do(book, month("2024-02"), ABSENT)
-    assert take(book)[1].task == hourly()
+    assert take(book)[1].id == HOURLY
 
 
-def test_factors_wait_for_months_and_hourly_steps_of_every_type():
+def test_a_task_waits_for_what_its_needs_need():
     book = book_of(
-        Planned(factors(), 9),
+        needing(FACTORS, month("2024-01", kind="klines:1m"), HOURLY, size=9),
         Planned(month("2024-01", kind="klines:1m"), 3),
         Planned(month("2024-01"), 2),
-        Planned(hourly(), 1),
+        needing(HOURLY, month("2024-01"), size=1),
     )
     book = do(book, month("2024-01", kind="klines:1m"))
     book = do(book, month("2024-01"))
-    book = do(book, hourly())
-    assert take(book)[1].task == factors()
+    book = do(book, HOURLY)
+    assert take(book)[1].id == FACTORS
 
 
-def test_another_symbol_is_not_waited_for():
+def test_what_is_not_needed_is_not_waited_for():
     book = book_of(
-        Planned(month("2024-01", "ETHUSDT"), 1), Planned(month("2024-01"), 3), Planned(hourly(), 2)
+        Planned(month("2024-01", "ETHUSDT"), 1),
+        Planned(month("2024-01"), 3),
+        needing(HOURLY, month("2024-01"), size=2),
     )
+
     book = do(book, month("2024-01"))
-    assert take(book)[1].task == hourly()
+    assert take(book)[1].id == HOURLY
+
+
+def test_a_need_that_is_not_in_the_queue_is_not_waited_for():
+    assert take(book_of(needing(HOURLY, month("2023-12"))))[1].id == HOURLY
+
+
+def test_unreachable_is_what_needs_a_failure_through_any_number_of_others():
+    book = book_of(
+        Planned(month("2024-01"), 9),
+        needing(HOURLY, month("2024-01")),
+        needing(FACTORS, HOURLY),
+        Planned(month("2024-01", "ETHUSDT")),
+    )
+    assert book.unreachable() == frozenset()
+    book, lease = take(book)
+    book = fail(book, lease, "rubbish", NOON, LIMITS, final=True)
+    assert book.unreachable() == {HOURLY, FACTORS}
 
 
 def test_a_failure_rests_longer_each_time_and_then_stays():
@@ -148,11 +167,13 @@ def test_a_final_failure_is_not_tried_again():
 
 
 def test_what_stands_on_a_failure_does_not_keep_the_queue_open():
-    book = book_of(Planned(month("2024-01"), 1), Planned(hourly()), Planned(factors()))
+    book = book_of(
+        Planned(month("2024-01"), 1), needing(HOURLY, month("2024-01")), needing(FACTORS, HOURLY)
+    )
     book, lease = take(book)
     book = fail(book, lease, "rubbish", NOON, LIMITS, final=True)
     assert is_over(book)
-    assert state_of(book, factors()) is TaskState.PENDING
+    assert state_of(book, FACTORS) is TaskState.PENDING
 
 
 def test_retry_brings_failed_tasks_back_with_all_their_attempts():
@@ -200,7 +221,7 @@ def test_a_task_that_kills_its_workers_comes_last_and_fails_in_the_end():
     book, _ = take(book)
     book, _ = free_dead(book, lambda *_: True, NOON, LIMITS)
     book, lease = take(book)
-    assert lease.task.month == "2024-02"
+    assert lease.id == month("2024-02")
     book = complete(book, lease, DONE, 1.0, NOON)
     book, _ = take(book)
     book, _ = free_dead(book, lambda *_: True, NOON, LIMITS)
@@ -209,21 +230,24 @@ def test_a_task_that_kills_its_workers_comes_last_and_fails_in_the_end():
 
 
 def test_a_wider_plan_keeps_what_is_done_for_the_same_days():
-    old = book_of(Planned(month("2024-01"), 1, "all of january"), Planned(hourly(), 0, "january"))
+    old = book_of(
+        Planned(month("2024-01"), 1, "all of january"),
+        needing(HOURLY, month("2024-01"), key="january"),
+    )
     old = do(old, month("2024-01"))
-    old = do(old, hourly())
+    old = do(old, HOURLY)
     new, settled = merge_plan(
         old,
         [
             Planned(month("2024-01"), 1, "all of january"),
             Planned(month("2024-02"), 1, "all of february"),
-            Planned(hourly(), 0, "january and february"),
+            needing(HOURLY, month("2024-01"), month("2024-02"), key="january and february"),
         ],
         {"end": "2024-02-29", "start": "2024-01-01"},
         "unused",
     )
     assert state_of(new, month("2024-01")) is TaskState.DONE
-    assert state_of(new, hourly()) is TaskState.PENDING
+    assert state_of(new, HOURLY) is TaskState.PENDING
     assert str(settled) == (
         "1 tasks kept, 1 added, 1 to be looked at again, start: none -> 2024-01-01"
     )
@@ -232,7 +256,7 @@ def test_a_wider_plan_keeps_what_is_done_for_the_same_days():
 def test_tasks_outside_of_a_new_plan_are_told():
     old = do(book_of(Planned(month("2024-01"), 1), Planned(month("2024-02"))), month("2024-01"))
     new, settled = merge_plan(old, [Planned(month("2024-03"))], {"end": "2024-02-29"}, "unused")
-    assert [entry.id for entry in new.entries] == [month("2024-03").id]
+    assert [entry.id for entry in new.entries] == [month("2024-03")]
     assert (settled.dropped, settled.dropped_done) == (2, 1)
 
 
@@ -245,10 +269,14 @@ def test_tokens_never_come_back_with_a_new_plan():
 
 
 def test_a_step_is_done_only_as_long_as_what_it_stands_on():
-    book = book_of(Planned(month("2024-01"), 2), Planned(hourly(), 1), Planned(factors(), 0))
-    for task in (month("2024-01"), hourly(), factors()):
+    book = book_of(
+        Planned(month("2024-01"), 2),
+        needing(HOURLY, month("2024-01"), size=1),
+        needing(FACTORS, HOURLY),
+    )
+    for task in (month("2024-01"), HOURLY, FACTORS):
         book = do(book, task)
-    book = reopen(book, lambda entry: entry.task.kind is TaskKind.MONTH)
+    book = reopen(book, lambda entry: entry.id.startswith("month/"))
     assert {entry.state for entry in book.entries} == {TaskState.PENDING}
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from alphaqcm.data_collection.build.task import Stage, Task
 from alphaqcm.data_collection.queue.liveness import Heartbeat
 from alphaqcm.data_collection.queue.merge import merge_plan
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Limits, Planned, QueueState, TaskState
-from alphaqcm.data_collection.queue.task import Outcome, Task, TaskKind, TaskResult
+from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.data_collection.queue.transitions import claim, complete, fail
-from alphaqcm.data_collection.reporting.monitor.snapshot import Snapshot, WorkerView, take_picture
+from alphaqcm.data_collection.reporting.monitor.snapshot import Snapshot, WorkerView, take_snapshot
 from alphaqcm.data_collection.reporting.monitor.view import duration_text, render, size_text
 from alphaqcm.pipeline.domain.time import to_stamp
 from tests.conftest import PROJECT, need_tool
@@ -37,7 +38,7 @@ def every(_: Task) -> bool:
 
 
 def months(*stamps: str, size: int = 100 * MB) -> list[Planned]:
-    return [Planned(Task(TaskKind.MONTH, "aggTrades", "BTCUSDT", stamp), size) for stamp in stamps]
+    return [Planned(f"month/aggTrades/BTCUSDT/{stamp}", size) for stamp in stamps]
 
 
 def book_of(*planned: Planned) -> QueueState:
@@ -71,7 +72,7 @@ def picture(
     focus: Callable[[Task], bool] = every,
     disk: tuple[int, int] = (500, 1_000),
 ) -> Snapshot:
-    return take_picture(book, sights, disk, now, focus=focus, stall=600)
+    return take_snapshot(book, sights, disk, now, focus=focus, stall=600)
 
 
 def text_of(shown: Snapshot, height: int | None = None) -> str:
@@ -116,7 +117,7 @@ def test_the_finish_time_follows_the_sizes():
 
 
 def test_a_kind_of_task_that_was_never_finished_makes_the_finish_time_a_least_one():
-    hourly = Planned(Task(TaskKind.HOURLY, "aggTrades", "BTCUSDT"))
+    hourly = Planned("hourly/aggTrades/BTCUSDT", needs=("month/aggTrades/BTCUSDT/2024-01",))
     book = done(book_of(*months("2024-01"), hourly), NOON, 60)
     shown = picture(book, sight("A"))
     assert shown.left_is_least
@@ -165,8 +166,10 @@ def test_a_full_disk_is_told():
 
 
 def test_what_stands_on_a_failure_is_counted_as_blocked():
-    hourly = Planned(Task(TaskKind.HOURLY, "aggTrades", "BTCUSDT"))
-    book = book_of(*months("2024-01"), hourly, Planned(Task(TaskKind.FACTORS, "", "BTCUSDT")))
+    hourly = Planned("hourly/aggTrades/BTCUSDT", needs=("month/aggTrades/BTCUSDT/2024-01",))
+    book = book_of(
+        *months("2024-01"), hourly, Planned("factors/BTCUSDT", needs=("hourly/aggTrades/BTCUSDT",))
+    )
     book, lease = claim(book, "A", "here", NOON, LIMITS) or (book, None)
     shown = picture(fail(book, lease, "rubbish", NOON, LIMITS, final=True))
     assert (shown.blocked, shown.over) == (2, True)
@@ -175,9 +178,9 @@ def test_what_stands_on_a_failure_is_counted_as_blocked():
 
 
 def test_only_the_tasks_in_focus_are_counted():
-    factors = Planned(Task(TaskKind.FACTORS, "", "BTCUSDT"))
+    factors = Planned("factors/BTCUSDT", needs=("month/aggTrades/BTCUSDT/2024-01",))
     shown = picture(
-        book_of(*months("2024-01"), factors), focus=lambda task: task.kind is TaskKind.FACTORS
+        book_of(*months("2024-01"), factors), focus=lambda task: task.stage is Stage.FACTORS
     )
     assert shown.tasks == 1
     assert list(shown.steps) == ["factors"]
@@ -185,10 +188,7 @@ def test_only_the_tasks_in_focus_are_counted():
 
 def wide_picture() -> Snapshot:
     """Long names everywhere, many failures."""
-    planned = [
-        Planned(Task(TaskKind.MONTH, "markPriceKlines:1h", f"1000000MOGUSDT{n}", "2024-01"))
-        for n in range(30)
-    ]
+    planned = [Planned(f"month/markPriceKlines:1h/1000000MOGUSDT{n}/2024-01") for n in range(30)]
     book = done(book_of(*planned), NOON, 60, output="/data/" + "deep/" * 40 + "2024-01.parquet")
     for _ in range(20):
         book, lease = claim(book, "W" * 32, "here", NOON, LIMITS) or (book, None)
