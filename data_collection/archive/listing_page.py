@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from typing import Any
 
 from alphaqcm.data_collection.errors import BadListing
 
@@ -69,8 +70,9 @@ def parse_page(url: str, text: str, prefix: str) -> Page:
 
 def _parse(url: str, text: str) -> ElementTree.Element:
     """The page's tree, of a bounded shape."""
-    parser = ElementTree.XMLPullParser(["start"])
-    root, count = None, 0
+    parser: Any = ElementTree.XMLPullParser(["start"])
+    root: ElementTree.Element | None = None
+    count = 0
     try:
         for at in range(0, len(text), _PIECE):
             parser.feed(text[at : at + _PIECE])
