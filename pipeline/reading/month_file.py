@@ -14,16 +14,17 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import METRICS, DataType, Partition, spec_of
+from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market, Partition, spec_of
+from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
 from alphaqcm.pipeline.reading.month_report import FileCount, MonthReport
 
-VERSION = 1
-"""Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
+_VERSION = 1
+_VERSIONS = {(Market.CM, DataType.AGGTRADES): 2}  # 2: contracts to base and quote units
 
 OHLC = ("open", "high", "low", "close")
 MINUTE_COLUMNS = (
@@ -34,6 +35,25 @@ MINUTE_COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
+
+
+_UNFORESEEN = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+"""What values that nobody has thought of can raise: one file must not stop all others."""
+
+
+def month_version(series: Series) -> int:
+    """Of the month files of `series`: raised when their content changes for the same inputs.
+
+    All of another version are then rebuilt.
+    """
+    return _VERSIONS.get((series.market, series.type), _VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +103,22 @@ class MonthFrame:
 
 
 def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
-    """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
+    """Read the ZIP at `path`, whose folder can be written to.
+
+    Raises `RawError` for whatever the file holds, `LayerError` where it cannot be read.
+    """
+    try:
+        return _read(path, file)
+    except _UNFORESEEN as error:
+        raise RawError(
+            path,
+            expected=f"a file of {file.series.type} that can be read",
+            found=f"{type(error).__name__}: {str(error)[:300]}",
+            next_step="compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)",
+        ) from error
+
+
+def _read(path: Path, file: ArchiveFile) -> FileRows:
     if file.series.type is DataType.AGGTRADES:
         # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
         # and every core has a process of its own, which does best with one thread

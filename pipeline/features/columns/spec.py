@@ -1,4 +1,4 @@
-"""What is told of a column, and the words to tell it in."""
+"""`ColumnSpec` and its terms (group, source, dtype, window); the definitions lie beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 
 class Group(StrEnum):
-    """What a column is about; the table's columns come group by group."""
+    """What a column is about; the table's columns come group by group, later additions last."""
 
     KEY = "key"
     BASE_BAR = "base bar"
