@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from alphaqcm.data_collection.process.terminal_text import printable
 from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Snapshot, Speed, Worker
 
@@ -94,13 +95,15 @@ def _about(snapshot: Snapshot, state: Path) -> str:
     if "start" not in told:
         return str(state)
     symbols = told.get("symbols", [])
-    names = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
+    if not isinstance(symbols, list | tuple):
+        return str(state)  # somebody else's settings
+    names = ", ".join(map(str, symbols)) if len(symbols) <= 3 else f"{len(symbols)} symbols"
     return f"{told.get('market')}  {told['start']} .. {told['end']}  {names}  {told.get('source')}"
 
 
 def _warnings(snapshot: Snapshot) -> Iterable[RenderableType]:
     for text in snapshot.warnings:
-        yield Text(f"! {text}", "bold yellow", overflow="fold")
+        yield Text(printable(f"! {text}"), "bold yellow", overflow="fold")
     if snapshot.over:
         failed = snapshot.totals[TaskState.FAILED]
         if failed or snapshot.blocked:
@@ -129,7 +132,7 @@ def _steps(snapshot: Snapshot) -> RenderableType:
             Text(f"{counts[state]:,}" if counts[state] else "·", style if counts[state] else "dim")
             for state, (_, style) in _STATES.items()
         ]
-        table.add_row(Text(name, "bold" if name == "all" else ""), *cells)
+        table.add_row(Text(printable(name), "bold" if name == "all" else ""), *cells)
     return table
 
 
@@ -147,7 +150,7 @@ def _workers(snapshot: Snapshot) -> Iterable[RenderableType]:
     for worker in snapshot.workers:
         mark, style = _STATUS.get(worker.status, ("?", ""))
         table.add_row(
-            worker.name,
+            Text(printable(worker.name)),
             Text(f"{mark} {worker.status}", style),
             _task(worker),
             _since(worker),
@@ -157,8 +160,8 @@ def _workers(snapshot: Snapshot) -> Iterable[RenderableType]:
     yield table
 
 
-def _task(worker: Worker) -> str:
-    return worker.task.removeprefix("month/") or "-"
+def _task(worker: Worker) -> Text:
+    return Text(printable(worker.task.removeprefix("month/")) or "-")
 
 
 def _since(worker: Worker) -> str:
@@ -208,7 +211,7 @@ def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text]:
         tries = f", {failure.attempts} attempts" if failure.attempts > 1 else ""
         again = f", again at {failure.next_try[11:19]}Z" if failure.next_try else ""
         yield _cut(f"{failure.task}{tries}{again}", "red")
-        reason = _ARCHIVE_FOLDER.sub("", failure.reason)
+        reason = printable(_ARCHIVE_FOLDER.sub("", failure.reason))
         for line in textwrap.wrap(reason, WIDTH - 4)[:_REASON_LINES]:
             yield Text(f"  {line}")
     if len(failures) > _SHOWN:
@@ -235,7 +238,7 @@ def _rule(title: str, style: str) -> Text:
 
 
 def _cut(text: str, style: str) -> Text:
-    return Text(text.replace("\n", " "), style, no_wrap=True, overflow="ellipsis")
+    return Text(printable(text.replace("\n", " ")), style, no_wrap=True, overflow="ellipsis")
 
 
 def size_text(size: float) -> str:

@@ -192,7 +192,7 @@ def test_what_stands_on_a_failure_is_counted_as_blocked():
     book, lease = claim(book, "A", "here", NOON, LIMITS) or (book, None)
     shown = picture(fail(book, lease, "rubbish", NOON, LIMITS, final=True))
     assert (shown.blocked, shown.over) == (2, True)
-    assert "1 failed, 2 stand on them" in text_of(shown)
+    assert "1 failed, 2 need them" in text_of(shown)
     assert "rubbish" in text_of(shown)
 
 
@@ -246,7 +246,7 @@ def queue(tmp_path: Path) -> Queue:
     (tmp_path / "out").mkdir()
     made = Queue.open(tmp_path / "_tmp" / "aggTrades_queue_state.json")
     made.sync(workers.plan(2, 3), {"start": "2000-01-01", "end": "2000-03-31", "market": "um"})
-    held = workers.plan(2, 3)[-3].task.id
+    held = workers.plan(2, 3)[-3].id
     config = workers.Config(str(made.path), "A", str(tmp_path / "out"), hold=held)
     process = workers.start(config)
     until((made.path.parent / "held").exists)
