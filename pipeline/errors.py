@@ -9,6 +9,7 @@
         OutsidePeriod    too many rows lie outside the file's own period
       LayerError       a file of the data root that cannot be read or written
         DiskFull         no space left while writing; the old file is still there
+        DamagedFile      a file whose bytes are not those that were written
         Conflict         a file that another process changed first
       TableError       a table that cannot be built from its parts
         Undefined        asked for something the project does not define (a wide table for spot)
@@ -92,6 +93,10 @@ class LayerError(PipelineError):
 
 class DiskFull(LayerError):
     """No space left while writing; what was there before is still there."""
+
+
+class DamagedFile(LayerError):
+    """A file whose bytes are not those that were written; it is made again, never believed."""
 
 
 class Conflict(LayerError):

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
-
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.proof import read_json
+from alphaqcm.pipeline.storage.seal import sealed_json
 
 
 def save_settings(settings: RunSettings) -> None:
     """Keep the settings of the run, for `build` and `update`."""
     write_bytes(
         _settings_path(settings.layout.temp, settings.market),
-        orjson.dumps(settings.to_dict(), option=orjson.OPT_INDENT_2),
+        sealed_json(settings.to_dict(), indent=True),
     )
 
 
@@ -35,15 +36,25 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
     try:
-        kept = read_settings(orjson.loads(path.read_bytes()), path)
+        kept = read_settings(read_json(path) or {}, path)
         return replace(kept, root=temp.parent)  # it may have been moved or copied since
-    except (OSError, orjson.JSONDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, PipelineError) as error:
         raise UsageError(
             path,
             expected="the settings of an earlier run",
-            found="none" if isinstance(error, OSError) else "a damaged file",
-            next_step="alphaqcm run with --symbols, --start and --end",
+            found="a damaged file" if path.exists() else "none",
+            next_step=_next_step(temp, market),
         ) from error
+
+
+def _next_step(temp: Path, market: Market) -> str:
+    """Where the data root has runs of other markets, those are probably meant."""
+    others = [other for other in Market if other is not market and has_settings(temp, other)]
+    run = "alphaqcm run with --symbols, --start and --end"
+    if not others:
+        return run
+    named = " or ".join(f"--market {other}" for other in others)
+    return f"{named}, of which there was a run; or {run} for {market}"
 
 
 def last_source(temp: Path) -> tuple[str, str | None] | None:

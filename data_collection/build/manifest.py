@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 
 from alphaqcm._version import __version__
@@ -24,10 +23,12 @@ from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
-from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint
+from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof, sealed_json
 from alphaqcm.pipeline.tables.append_rows import table_inputs
 from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import held_symbols
@@ -74,6 +75,7 @@ class Manifest:
     created_at: str
     checks: Verdict | None = None
     format: int = FORMAT
+    digest_of_table: str = ""  # the XXH3 that the table carries; empty before 0.2.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
@@ -119,28 +121,54 @@ def describe(
         columns_version=COLUMNS_VERSION,
         libraries=library_versions(),
         created_at=created_at,
+        digest_of_table=examine(table).digest,
     )
 
 
 def write_manifest(table: Path, manifest: Manifest) -> Path:
     """Write the manifest beside its table."""
     path = manifest_path(table)
-    write_bytes(path, orjson.dumps(asdict(manifest), option=orjson.OPT_INDENT_2))
+    write_bytes(path, sealed_json(asdict(manifest), indent=True))
     return path
 
 
 def read_manifest(table: Path) -> Manifest:
     """The manifest beside `table`; raises `UsageError` where there is none or it is damaged."""
     path = manifest_path(table)
-    try:
-        return Manifest.from_dict(orjson.loads(path.read_bytes()))
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+    found = proven_manifest(table)
+    if found is None:
         raise UsageError(
             path,
             expected=f"the manifest of {table.name}",
-            found="none" if isinstance(error, OSError) else "a damaged file",
+            found="none" if not path.exists() else "a damaged file",
             next_step="alphaqcm run, build or update writes it with the table",
-        ) from error
+        )
+    return found
+
+
+def proven_manifest(table: Path) -> Manifest | None:
+    """The manifest beside `table`, None where there is none or it is damaged."""
+    told = read_json(manifest_path(table))
+    try:
+        return None if told is None else Manifest.from_dict(told)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def is_described(table: Path) -> bool:
+    """Whether a whole manifest lies beside `table` and describes this very file.
+
+    A table that carries its own digest proves itself; of an older one the SHA-256 is taken.
+    """
+    manifest = proven_manifest(table)
+    if manifest is None or manifest.bytes != table.stat().st_size:
+        return False
+    seen = examine(table)
+    if seen.proof is Proof.DAMAGED:
+        return False
+    if seen.digest and manifest.digest_of_table:
+        return seen.digest == manifest.digest_of_table
+    return manifest.sha256 == sha256_of(table)
 
 
 def add_verdict(table: Path, sha256: str, verdict: Verdict) -> bool:

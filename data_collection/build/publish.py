@@ -1,4 +1,4 @@
-"""The end of the road: the wide table, its CSVs and variants, from the symbols that are done."""
+"""Write the final table, its CSVs, variants and manifest, from the symbols that are done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alphaqcm.data_collection.build.manifest import describe, manifest_path, write_manifest
+from alphaqcm.data_collection.build.manifest import (
+    describe,
+    is_described,
+    manifest_path,
+    proven_manifest,
+    write_manifest,
+)
 from alphaqcm.data_collection.build.run.progress import RunProgress
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.task import Stage
@@ -15,6 +21,8 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
 from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final
@@ -30,6 +38,7 @@ class Table:
     rows: int
     symbols: int
     written: bool
+    healed: bool = False  # it or its manifest was damaged on the disk
     columns: int = len(COLUMNS)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,15 +67,23 @@ def publish(
     layout = settings.layout
     if not built_symbols(settings, progress):
         return []
-    tables = [_told(publish_full(settings, progress))]
+    damaged = _is_damaged(layout.final_table())
+    tables = [_told(publish_full(settings, progress), damaged)]
     write_final_csvs(layout)
     if complete:
         variant = name or COMPLETE_NAME
+        damaged = _is_damaged(layout.final_table(variant))
         table, left_out = build_complete(layout, settings.span, variant)
         _write_manifest(settings, table)
         write_final_csvs(layout, variant, left_out)
-        tables.append(_told(table, left_out))
+        tables.append(_told(table, damaged, left_out))
     return tables
+
+
+def _is_damaged(table: Path) -> bool:
+    """Whether a table or its manifest lies there and is not what was written."""
+    torn_manifest = manifest_path(table).exists() and proven_manifest(table) is None
+    return torn_manifest or examine(table).proof is Proof.DAMAGED
 
 
 def built_symbols(settings: RunSettings, progress: RunProgress) -> list[Symbol]:
@@ -86,18 +103,21 @@ def publish_full(settings: RunSettings, progress: RunProgress) -> WideTable:
 
 
 def _write_manifest(settings: RunSettings, table: WideTable) -> None:
-    """Write the table's manifest, unless the one that lies there is younger than the table."""
-    path = manifest_path(table.path)
-    if table.built or not path.exists() or path.stat().st_mtime < table.path.stat().st_mtime:
+    """Write the table's manifest, unless the one that lies there describes this very table.
+
+    The table is proven by now: it was just written, or found current by its own digest.
+    """
+    if table.built or not is_described(table.path):
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_manifest(table.path, describe(settings, table.path, now))
 
 
-def _told(table: WideTable, left_out: tuple[LeftOut, ...] = ()) -> Table:
+def _told(table: WideTable, healed: bool, left_out: tuple[LeftOut, ...] = ()) -> Table:
     return Table(
         path=table.path,
         rows=table.rows,
         symbols=len(table.symbols),
         written=table.built,
+        healed=healed,
         left_out={item.symbol: item.reason for item in left_out},
     )

@@ -53,6 +53,8 @@ def print_summary(
         print(f"\n{table.path}")
         symbols = counted(table.symbols, "symbol")
         state = "written" if table.written else "current"
+        if table.healed:
+            state += "; it or its manifest was damaged on the disk, and was made again"
         print(f"  {table.rows:,} rows x {table.columns} columns, {symbols}, {state}")
         _print_some("left out", [f"{name}: {why}" for name, why in table.left_out.items()])
 

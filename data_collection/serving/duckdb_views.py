@@ -13,7 +13,10 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import REGISTRY, DType
-from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.layout import LAYERS, Layout
+from alphaqcm.pipeline.storage.proof import damaged
+from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.tables.audit import audit_layers
 
 _LONGEST_HEADER = 1 << 16  # characters of a CSV's first line
 _SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
@@ -29,7 +32,7 @@ class View:
 
 
 def views(layout: Layout) -> Iterator[View]:
-    """The views of every layer that has files, in the order of the road."""
+    """The views of every layer that has files, in the order they are made."""
     for layer in layers(layout):
         yield from _view(layer)
     for name, table in final_tables(layout):
@@ -124,6 +127,24 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def require_whole(layout: Layout, connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Prove the files of the layers that a query names; raises `DamagedFile` for the first damaged.
+
+    DuckDB itself verifies nothing that it reads.
+    """
+    try:
+        named = connection.get_table_names(text)
+    except duckdb.Error:
+        return  # told by `query`
+    views_of = {each.view: each.name for each in LAYERS if each.view}
+    wanted = {views_of[name] for name in named if name in views_of}
+    if any(name.startswith("final") for name in named):
+        wanted.add("final")
+    for found in audit_layers(layout, wanted):
+        if found.proof is Proof.DAMAGED:
+            raise damaged(found.path)
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRelation:

@@ -42,6 +42,7 @@ from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
 from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.proof import require_whole
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 COUNT: Final = "n_minutes"
@@ -126,6 +127,7 @@ class LayerReader:
                 found="none",
                 next_step="alphaqcm run makes it",
             )
+        require_whole(path)
         try:
             frame = pl.scan_parquet(path, glob=False)
             names = frame.collect_schema().names()
@@ -208,6 +210,8 @@ def _windows(
 
 def _minutes(months: Sequence[Path], cut: Cut, columns: Sequence[str]) -> pl.LazyFrame:
     inside = [path for path in months if _touches(path, cut)] or [months[0]]
+    for path in inside:
+        require_whole(path)
     return (
         pl.scan_parquet(inside, glob=False)
         .select(pl.col("minute").alias("datetime"), *columns)
@@ -223,6 +227,7 @@ def _touches(path: Path, cut: Cut) -> bool:
 
 
 def _hours(path: Path, cut: Cut) -> pl.LazyFrame:
+    require_whole(path)
     schema = _csv_schema(path)
     header = _header(path)
     types = {header[0]: pl.String(), **{name: schema[name] for name in header[1:]}}

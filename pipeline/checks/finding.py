@@ -1,4 +1,4 @@
-"""What a check returns."""
+"""`Finding` and `TimeRange`: severity, span and evidence of one defect."""
 
 from __future__ import annotations
 

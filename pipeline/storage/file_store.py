@@ -22,10 +22,14 @@ from alphaqcm.pipeline.storage.checksum import xxh3_of_bytes
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """Size in bytes, and the time of the last change in ns since 1970 UTC."""
+    """Size in bytes, time of the last change in ns since 1970 UTC, and the file's version.
+
+    Versions of a file compare equal or not: another one follows whenever the file is written.
+    """
 
     size: int
     changed_ns: int
+    version: tuple[int, ...]
 
 
 class Batch(Protocol):
@@ -48,6 +52,8 @@ class Batch(Protocol):
 
 class FileStore(Protocol):
     """Where the files of a data root lie. Methods raise `LayerError`, `DiskFull`."""
+
+    def __hash__(self) -> int: ...
 
     def read(self, path: Path) -> bytes | None:
         """The whole file, None where there is none."""
@@ -127,7 +133,8 @@ class LocalStore:
             return None
         except OSError as error:
             raise layer_error(path, error) from error
-        return FileStat(found.st_size, found.st_mtime_ns)
+        version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return FileStat(found.st_size, found.st_mtime_ns, version)
 
     def delete(self, path: Path) -> None:
         """As in `FileStore`."""

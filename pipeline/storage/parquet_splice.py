@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from alphaqcm.pipeline.storage.parquet_footer import (
     COMPRESSED,
@@ -43,6 +44,7 @@ from alphaqcm.pipeline.storage.parquet_footer import (
     read_footer_of,
     varint,
 )
+from alphaqcm.pipeline.storage.seal import digest_place
 
 Make = Callable[[io.BytesIO, pa.Schema], pq.ParquetWriter]
 """Opens a writer with the options that all chunks are encoded with."""
@@ -111,6 +113,7 @@ class Splice:
         self._file = out.fileno() if isinstance(out, io.BufferedWriter) else None
         self._sent = 0
         self._hash = hashlib.sha256()
+        self._digest = xxhash.xxh3_128()
         self._pieces: Queue[bytes | _Stretch | None] = Queue(_AHEAD)
         self._unread: OSError | None = None
         self._hasher = Thread(target=self._follow, name="hash")
@@ -135,7 +138,8 @@ class Splice:
         held = memoryview(bytearray(_PIECE))
         while (piece := self._pieces.get()) is not None:
             if isinstance(piece, bytes):
-                self._hash.update(piece)
+                self._take(piece)
+                self._pieces.task_done()
                 continue
             file, start, end = piece
             while start < end and self._unread is None:
@@ -146,8 +150,13 @@ class Splice:
                 except OSError as error:
                     self._unread = error  # told by the writing thread: this one must go on
                     break
-                self._hash.update(held[:read])
+                self._take(held[:read])
                 start += read
+            self._pieces.task_done()
+
+    def _take(self, piece: bytes | memoryview) -> None:
+        self._hash.update(piece)
+        self._digest.update(piece)
 
     def add(self, base: EncodedFile, group: int, changed: Mapping[int, ChunkRef]) -> None:
         """Add row group `group` of `base`, some columns' chunks from other places instead."""
@@ -180,7 +189,10 @@ class Splice:
         self._groups.append(_group(base.footer.data, places, b"".join(told), values))
 
     def finish(self, schema: pa.Schema, make: Make, metadata: Mapping[str, str]) -> None:
-        """Write the footer: `schema` and `metadata` as a writer without rows tells them."""
+        """Write the footer: `schema` and `metadata` as a writer without rows tells them.
+
+        Where `metadata` has room for the digest of the whole file (see `seal`), it is set.
+        """
         stream = io.BytesIO()
         with make(stream, schema) as writer:
             writer.add_key_value_metadata(dict(metadata))
@@ -196,7 +208,18 @@ class Splice:
                 data[end:],
             )
         )
-        self._put(footer + len(footer).to_bytes(4, "little") + MAGIC)
+        tail = footer + len(footer).to_bytes(4, "little") + MAGIC
+        self._put(self._sealed(tail))
+
+    def _sealed(self, tail: bytes) -> bytes:
+        """The end of the file with the digest of all of it set, where it has a place for one."""
+        at = digest_place(tail)
+        if at is None:
+            return tail
+        self._pieces.join()
+        whole = self._digest.copy()
+        whole.update(tail)
+        return tail[:at] + whole.hexdigest().encode() + tail[at + whole.digest_size * 2 :]
 
     def _copy(self, base: EncodedFile, chunks: Any, run: Sequence[int]) -> None:
         if not run:

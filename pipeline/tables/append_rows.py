@@ -42,6 +42,7 @@ from alphaqcm.pipeline.features.factors.rolling import (
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, Record, read_record
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
+from alphaqcm.pipeline.storage.proof import examine
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
@@ -103,6 +104,7 @@ class ExistingTable:
             and dict(told.parameters).items() >= dict(options.parameters).items()
             and tuple(self._metadata.schema.to_arrow_schema().names) == COLUMNS
             and self._metadata.created_by.endswith(f" {pa.__version__}")
+            and bool(examine(self.path).digest)  # else written before 0.2.0: no page checksums
         )
 
     def read(self, symbol: str, columns: Sequence[str], skip: int = 0) -> pl.DataFrame | None:

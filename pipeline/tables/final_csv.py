@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import orjson
 import polars as pl
 
-from alphaqcm.pipeline.errors import TableError
+from alphaqcm.pipeline.errors import DamagedFile, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, read_json
-from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.checksum import sha256_of, xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.proof import prove_csv
+from alphaqcm.pipeline.storage.seal import Proof, sealed_json
 from alphaqcm.pipeline.tables.table_file import SymbolRows, TableOptions, held_symbols, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 
@@ -44,41 +45,48 @@ def write_final_csvs(
     if _current(store, marker, digest, folder):
         return False
     store.delete(marker)
-    sizes = {}
+    sizes: dict[str, int] = {}
+    digests: dict[str, str] = {}
     for symbol, frame in read_table(table):
         name = f"{symbol}{SUFFIX}"
-        sizes[name] = _write(store, csv_form(frame.drop("symbol")), folder / name)
+        rows = csv_form(frame.drop("symbol"))
+        sizes[name], digests[name] = _write(store, rows, folder / name)
     for path in store.list(folder, f"*{SUFFIX}"):
         if path.name not in sizes:
             store.delete(path)
-    sizes[SUMMARY] = _write(store, summary(held), folder / SUMMARY)
+    sizes[SUMMARY], digests[SUMMARY] = _write(store, summary(held), folder / SUMMARY)
     if left_out is not None:
-        rows = [(item.symbol, item.reason) for item in left_out]
+        lines = [(item.symbol, item.reason) for item in left_out]
         names = {"symbol": pl.String, "reason": pl.String}
-        _write(store, pl.DataFrame(rows, schema=names, orient="row"), folder / LEFT_OUT)
-    store.replace(marker, orjson.dumps({"table": digest, "bytes": sizes}))
+        frame = pl.DataFrame(lines, schema=names, orient="row")
+        sizes[LEFT_OUT], digests[LEFT_OUT] = _write(store, frame, folder / LEFT_OUT)
+    told = {"table": digest, "bytes": sizes, "digests": digests}
+    store.replace(marker, sealed_json(told))
     return True
 
 
-def _write(store: FileStore, frame: pl.DataFrame, path: Path) -> int:
-    """Write a CSV; gives its bytes."""
+def _write(store: FileStore, frame: pl.DataFrame, path: Path) -> tuple[int, str]:
+    """Write a CSV; gives its size in bytes and its XXH3."""
     with store.batch() as batch:
         temp = batch.add(path)
         write_csv(frame, temp)
-        size = temp.stat().st_size
+        told = temp.stat().st_size, xxh3_of(temp)
         batch.commit()
-    return size
+    return told
 
 
 def _current(store: FileStore, marker: Path, digest: str, folder: Path) -> bool:
     written = read_json(marker, store)
     if written is None or not digest or written.get("table") != digest:
         return False
-    sizes = written.get("bytes")
-    if not isinstance(sizes, dict):
+    sizes, digests = written.get("bytes"), written.get("digests", {})
+    if not isinstance(sizes, dict) or not isinstance(digests, dict):
         return False
     found = {name: store.stat(folder / name) for name in sizes}
-    return {name: stat.size for name, stat in found.items() if stat is not None} == sizes
+    same = {name: stat.size for name, stat in found.items() if stat is not None} == sizes
+    return same and all(
+        prove_csv(folder / name, digests.get(name)) is not Proof.DAMAGED for name in sizes
+    )
 
 
 def summary(held: Sequence[SymbolRows]) -> pl.DataFrame:
@@ -108,8 +116,11 @@ def fingerprint_of_csvs(folder: Path, options: TableOptions) -> Fingerprint:
 def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     """The symbols of a folder of `{SYM}_final.csv`, in byte order, with all columns and types.
 
-    Raises `TableError` for a folder without any, `LayerError` for one that is not as written here.
+    Raises `TableError` for a folder without any, `LayerError` for one that is not as written here:
+    in a data root each is held against what is kept of it.
     """
+    told = read_json(folder.parent / "_tmp" / f"{folder.name}.json") or {}
+    digests = told.get("digests", {})
     paths = {path.name.removesuffix(SUFFIX): path for path in LOCAL.list(folder, f"*{SUFFIX}")}
     if not paths:
         raise TableError(
@@ -119,5 +130,14 @@ def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
             next_step="write them with: alphaqcm export final",
         )
     for symbol in sorted(paths, key=str.encode):
+        digest = digests.get(paths[symbol].name)
+        if digest is not None and prove_csv(paths[symbol], digest) is Proof.DAMAGED:
+            raise DamagedFile(
+                paths[symbol],
+                expected="the bytes that were written",
+                found="others",
+                next_step="write it again with: alphaqcm export final; a CSV changed on purpose is "
+                "read from a folder outside of the data root",
+            )
         rows = read_csv(paths[symbol], COLUMNS[1:], "alphaqcm export final")
         yield symbol, rows.with_columns(pl.lit(symbol).alias("symbol")).select(COLUMNS)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 import polars as pl
 
 from alphaqcm.pipeline.domain.date_range import DateRange
@@ -15,9 +14,16 @@ from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.reading.month_file import inside
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, sidecar_path
+from alphaqcm.pipeline.storage.artifact import (
+    Artifact,
+    Fingerprint,
+    layer_inputs,
+    read_frame,
+    sidecar_path,
+)
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.seal import sealed_json
 
 STAGE = "crypto_1min"
 VERSION = 1
@@ -69,7 +75,7 @@ def write_minute_csv(
     held = artifact.current()
     if held is not None:
         told = {**held.report, "status": "noop", "created_at_utc": created_at}
-        layout.store.replace(sidecar_path(path), orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        layout.store.replace(sidecar_path(path), sealed_json(told, indent=True))
         return MinuteCsv(path, int(held.report["rows"]), built=False)
     with layout.store.batch() as batch:
         temp = batch.add(path)
@@ -95,7 +101,7 @@ def _write(target: Path, files: Sequence[Path], span: DateRange) -> tuple[int, s
         for path in files:
             try:
                 frame = (
-                    pl.read_parquet(path, columns=["minute", *COLUMNS[1:]], glob=False)
+                    read_frame(path, ["minute", *COLUMNS[1:]])
                     .filter(inside("minute", span))
                     .rename({"minute": "datetime"})
                     .select(COLUMNS)

@@ -24,11 +24,20 @@ from alphaqcm.pipeline.features.columns import STAGE_COLUMNS, SYMBOL_COLUMNS, VE
 from alphaqcm.pipeline.features.columns.csv import read_csv
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
 from alphaqcm.pipeline.features.factors.rolling import NOTHING_BEFORE, with_volume_clean
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, layer_inputs
+from alphaqcm.pipeline.storage.artifact import (
+    Artifact,
+    Fingerprint,
+    Input,
+    layer_inputs,
+    read_frame,
+)
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
+from alphaqcm.pipeline.storage.checksum import xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_store import Batch
 from alphaqcm.pipeline.storage.layout import Layout, month_name
+from alphaqcm.pipeline.storage.proof import prove_csv
+from alphaqcm.pipeline.storage.seal import Proof
 
 LAYER = "symbol_table"
 
@@ -65,12 +74,17 @@ class SymbolReport:
     rows: int
     metrics_last: str | None  # last hour that has metrics, ISO 8601
     stage_bytes: Mapping[str, int] | None = None  # size of each stage's CSV written with it
+    stage_digests: Mapping[str, str] | None = None  # and its XXH3; None before 0.2.0
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> SymbolReport:
         """Read the JSON form; raises KeyError."""
         return cls(
-            str(told["symbol"]), int(told["rows"]), told["metrics_last"], told.get("stage_bytes")
+            str(told["symbol"]),
+            int(told["rows"]),
+            told["metrics_last"],
+            told.get("stage_bytes"),
+            told.get("stage_digests"),
         )
 
 
@@ -178,9 +192,8 @@ def _read(field: str, paths: Sequence[Path]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=needed)]
     for path in paths:
         try:
-            part = pl.read_parquet(path, columns=list(needed), glob=False)
-            parts.append(part.cast(pl.Schema(needed)))
-        except (OSError, pl.exceptions.PolarsError) as error:
+            parts.append(read_frame(path, list(needed)).cast(pl.Schema(needed)))
+        except pl.exceptions.PolarsError as error:
             raise LayerError(
                 path,
                 expected="a month file with " + ", ".join(needed),
@@ -215,8 +228,12 @@ def write_symbol_table(
     """
     path = layout.symbol_table(symbol)
     with layout.store.batch() as batch:
-        stages = _add_stages(table.frame, layout, symbol, batch)
-        report = replace(table.report, stage_bytes=stages)
+        temps = _add_stages(table.frame, layout, symbol, batch)
+        report = replace(
+            table.report,
+            stage_bytes={stage: temp.stat().st_size for stage, temp in temps.items()},
+            stage_digests={stage: xxh3_of(temp) for stage, temp in temps.items()},
+        )
         Artifact(path, fingerprint, layout.store).add_to(batch, table.frame, asdict(report))
         batch.commit(gate)
     return path
@@ -237,9 +254,9 @@ def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
     """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
     frame = read_symbol_table(layout.symbol_table(symbol), SYMBOL_COLUMNS)
     with layout.store.batch() as batch:
-        sizes = _add_stages(frame, layout, symbol, batch)
+        temps = _add_stages(frame, layout, symbol, batch)
         batch.commit()
-    return [layout.stage_file(stage, symbol) for stage in sizes]
+    return [layout.stage_file(stage, symbol) for stage in temps]
 
 
 def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
@@ -249,34 +266,29 @@ def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
 
 
 def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of a symbol's table on disk; raises `LayerError`."""
-    try:
-        return pl.read_parquet(path, columns=list(columns), glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LayerError(
-            path,
-            expected="a symbol table",
-            found=str(error).splitlines()[0],
-            next_step="remove it and run the same command again: it is made anew",
-        ) from error
+    """Columns of a symbol's table on disk; raises `DamagedFile`, `LayerError`."""
+    return read_frame(path, columns)
 
 
 def _add_stages(
     frame: pl.DataFrame, layout: Layout, symbol: Symbol, batch: Batch
-) -> dict[str, int]:
-    """Write the stages into the batch; returns the bytes of each."""
-    sizes = {}
+) -> dict[str, Path]:
+    """Write the stages into the batch; returns where each lies for now."""
+    temps = {}
     for stage, columns in stage_frames(frame).items():
-        temp = batch.add(layout.stage_file(stage, symbol))
-        write_csv(columns, temp)
-        sizes[stage] = temp.stat().st_size
-    return sizes
+        temps[stage] = batch.add(layout.stage_file(stage, symbol))
+        write_csv(columns, temps[stage])
+    return temps
 
 
 def _stages_whole(layout: Layout, symbol: Symbol, report: SymbolReport) -> bool:
-    """Whether every stage's CSV is there with the size that the table's report tells."""
+    """Whether every stage's CSV is there with the bytes that the table's report tells of."""
     if report.stage_bytes is None:
         return False
-    found = {stage: layout.store.stat(layout.stage_file(stage, symbol)) for stage in STAGE_COLUMNS}
+    paths = {stage: layout.stage_file(stage, symbol) for stage in STAGE_COLUMNS}
+    found = {stage: layout.store.stat(path) for stage, path in paths.items()}
     sizes = {stage: stat.size for stage, stat in found.items() if stat is not None}
-    return sizes == report.stage_bytes
+    digests = report.stage_digests or {}
+    return sizes == report.stage_bytes and all(
+        prove_csv(path, digests.get(stage)) is not Proof.DAMAGED for stage, path in paths.items()
+    )

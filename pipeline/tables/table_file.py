@@ -23,6 +23,8 @@ from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.storage.artifact import Artifact, read_record
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.file_store import LOCAL
+from alphaqcm.pipeline.storage.proof import require_whole
+from alphaqcm.pipeline.storage.seal import seal_file
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),
@@ -110,7 +112,8 @@ def write_table(
     held: list[SymbolRows] = []
     try:
         with artifact.store.batch() as batch:
-            with open_writer(batch.add(path), arrow_schema(), options) as writer:
+            temp = batch.add(path)
+            with open_writer(temp, arrow_schema(), options) as writer:
                 for symbol, frame in _ahead(frames):
                     if held and symbol <= held[-1].symbol:
                         raise TableError(
@@ -122,6 +125,7 @@ def write_table(
                     held.append(SymbolRows.of(symbol, frame))
                 report = TableReport(tuple(held), metrics_last)
                 writer.add_key_value_metadata(artifact.footer(report.to_dict()))
+            seal_file(temp)
             batch.commit(gate)
     except pa.ArrowException as error:
         raise LayerError(
@@ -142,6 +146,7 @@ def open_writer(
         compression=options.compression,
         use_dictionary=["symbol"],
         write_statistics=True,
+        write_page_checksum=True,  # for those who read the table elsewhere; here the digest tells
     )
 
 
@@ -191,9 +196,10 @@ def read_table(
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The table's symbols one after another, with these columns or all.
 
-    Raises `LayerError` for a file that cannot be read, `TableError` when a row group holds rows of
-    two symbols.
+    Raises `DamagedFile` where its bytes are not those that were written, `LayerError` for a file
+    that cannot be read, `TableError` when a row group holds rows of two symbols.
     """
+    require_whole(path)
     names = list(COLUMNS if columns is None else columns)
     try:
         with pq.ParquetFile(path) as file:

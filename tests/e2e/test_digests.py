@@ -1,18 +1,19 @@
-"""Whole roads, byte for byte: the files of five data roots against the digests recorded for them.
+"""Whole roads, value for value: the files of five data roots against the digests recorded for them.
 
 A change that should not change any output is held against `digests.json`. One that should is
 recorded anew, and the diff of `digests.json` says what it changed:
 
     ALPHAQCM_RECORD=1 python -m pytest -n 0 tests/e2e/test_digests.py
 
-Only the command line is driven. What tells of the day or the machine (times of creation, places,
-versions) is left out of JSON files, and places out of the few parquet footers that quote an error
-with a path; all other files carry none of it and are taken whole.
+Only the command line is driven. Of a parquet the decoded values of each column count, bit for bit,
+and the record in its footer; of a JSON file its content without what tells of the day, the machine
+(times of creation, places, versions) or of other files' bytes; all other files are taken whole.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -35,6 +37,8 @@ PLANTED = HERE / "planted_traps.txt"
 RECORDING = os.environ.get("ALPHAQCM_RECORD") == "1"
 
 LEFT_OUT = {"checked_at", "created_at", "created_at_utc", "source", "code_version", "libraries"}
+OF_BYTES = {"sha256", "bytes", "digest", "digest_of_table", "xxh3_128", "stage_digests"}
+"""Entries of JSON files that tell of other files' bytes, or of their own."""
 WORKING_FILES = ("_tmp/months", "_tmp/symbol_tables")
 """Layers among the working files; the others there are state, with places and times."""
 
@@ -45,7 +49,7 @@ class Root:
     def __init__(self, folder: Path) -> None:
         self.source, self.root = folder / "source", folder / "root"
         self.codes: list[str] = []
-        self.digests: dict[str, str] = {}
+        self.digests: dict[str, str | dict[str, str]] = {}
 
     def command(self, name: str, *words: object) -> None:
         """Run a command to its end; its exit code is part of what is recorded."""
@@ -74,7 +78,7 @@ class Root:
         self.digests["findings of check"] = digest(json.dumps(findings).encode())
 
     def note(self, what: str, path: Path) -> None:
-        self.digests[what] = digest(path.read_bytes())
+        self.digests[what] = content(path, str(self.root))
 
     def made(self) -> dict[str, Any]:
         """What is recorded of this root."""
@@ -91,33 +95,41 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:20]
 
 
-def digests_below(folder: Path) -> Iterator[tuple[str, str]]:
+def digests_below(folder: Path) -> Iterator[tuple[str, str | dict[str, str]]]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), digest(content(path, str(folder)))
+        if path.is_file() and not path.name.startswith("."):
+            yield path.relative_to(folder).as_posix(), content(path, str(folder))
 
 
-def content(path: Path, place: str) -> bytes:
-    """A file's bytes, or where they tell of the day or of `place` all else that it holds."""
+def content(path: Path, place: str) -> str | dict[str, str]:
+    """The digest of a file, of a parquet that of each column and of its record."""
     data = path.read_bytes()
     if path.suffix == ".json":
-        return json.dumps(timeless(json.loads(data))).encode()
-    if path.suffix != ".parquet" or place.encode() not in data:
-        return data
-    footer = pq.read_metadata(path)
-    chunks = data[: -8 - footer.serialized_size]
-    told = {
-        **footer.to_dict(),
-        "serialized_size": None,
-        "metadata": sorted(footer.metadata.items()),
-    }
-    return chunks + repr(told).replace(place, "").encode()
+        return digest(json.dumps(timeless(json.loads(data))).encode())
+    if path.suffix != ".parquet":
+        return digest(data)
+    frame = pl.read_parquet(io.BytesIO(data))
+    record = (pq.read_metadata(path).metadata or {}).get(b"alphaqcm", b"{}")
+    told = json.dumps(timeless(json.loads(record))).replace(place, "")
+    return {column.name: values(column) for column in frame} | {"(record)": digest(told.encode())}
+
+
+def values(column: pl.Series) -> str:
+    """Digest of a column's type, nulls and values, each bit of them."""
+    if column.dtype == pl.String:
+        text = json.dumps(column.to_list()).encode()
+    else:
+        plain = column.to_physical()
+        text = plain.is_null().to_numpy().tobytes() + plain.fill_null(0).to_numpy().tobytes()
+    return digest(str(column.dtype).encode() + text)[:12]
 
 
 def timeless(told: Any) -> Any:
     """JSON content, in its order, without what tells of the day and the machine."""
     if isinstance(told, dict):
-        return {key: timeless(value) for key, value in told.items() if key not in LEFT_OUT}
+        return {
+            key: timeless(value) for key, value in told.items() if key not in LEFT_OUT | OF_BYTES
+        }
     return [timeless(value) for value in told] if isinstance(told, list) else told
 
 
@@ -193,7 +205,7 @@ def made_with() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ROADS)
-def test_every_file_is_the_recorded_one_byte_for_byte(name: str, tmp_path: Path) -> None:
+def test_every_file_holds_the_recorded_values(name: str, tmp_path: Path) -> None:
     if not RECORDING and recorded()["made_with"] != made_with():
         pytest.skip(f"recorded with {recorded()['made_with']}, here is {made_with()}")
     road = Root(tmp_path)
@@ -209,10 +221,23 @@ def test_every_file_is_the_recorded_one_byte_for_byte(name: str, tmp_path: Path)
     differences = {
         "missing": sorted(before.keys() - now.keys()),
         "new": sorted(now.keys() - before.keys()),
-        "changed": sorted(key for key in before.keys() & now.keys() if before[key] != now[key]),
+        "changed": sorted(
+            f"{key}{columns(before[key], now[key])}"
+            for key in before.keys() & now.keys()
+            if before[key] != now[key]
+        ),
     }
     listed = [f"{what}: {key}" for what, keys in differences.items() for key in keys]
     assert not listed, "\n".join([f"{len(listed)} of {len(before)} files differ", *listed])
+
+
+def columns(before: str | dict[str, str], now: str | dict[str, str]) -> str:
+    """The columns of a parquet that differ."""
+    if isinstance(before, str) or isinstance(now, str):
+        return ""
+    return (
+        f": {sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))}"
+    )
 
 
 def recorded() -> dict[str, Any]:

@@ -53,7 +53,8 @@ class HttpDownloader:
         settings = session.merge_environment_settings(
             source.base, {}, stream=True, verify=None, cert=None
         )
-        self._proxies, self._verify = settings["proxies"], settings["verify"]
+        self._proxies = settings["proxies"]
+        self._verify = True if settings["verify"] is None else settings["verify"]
 
     def close(self) -> None:
         """See `Downloader`."""

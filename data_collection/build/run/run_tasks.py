@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from alphaqcm.data_collection.build.integrity import adopt_once
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor
 from alphaqcm.data_collection.build.run.progress import ProgressBar, RunProgress
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
@@ -18,13 +19,13 @@ _MANY = 100  # month files to make from which on small files are brought ahead
 def find_pending(runner: TaskRunner, *, offline: bool = False) -> tuple[RunProgress, list[Task]]:
     """What is current already, and the tasks that are left, with all that need one of these.
 
-    `offline` leaves the month files as they are and asks no source.
+    `offline` leaves the month files as they are, but for damaged ones, and asks no source.
     """
     progress = RunProgress()
     left: list[Task] = []
     pending: set[str] = set()
     for task in run_tasks(runner.settings):
-        if offline and task.stage is Stage.MONTH:
+        if offline and task.stage is Stage.MONTH and not runner.is_damaged(task):
             continue
         outcome = runner.current(task) if pending.isdisjoint(task.needs) else None
         if outcome is None:
@@ -45,6 +46,7 @@ def execute(
 ) -> RunProgress:
     """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
     settings = runner.settings
+    adopt_once(settings.layout)
     progress, left = find_pending(runner, offline=offline)
     if not left:
         nothing = all(outcome.result is TaskResult.ABSENT for outcome in progress.outcomes.values())

@@ -14,11 +14,13 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.reading.month_report import MonthReport
-from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_record
+from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
-"""What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
+"""What is known of files: `Archive.fetch`, or `lookup_cached`: None where it would download."""
 
 
 def lookup_cached(archive: Archive) -> Lookup:
@@ -63,18 +65,22 @@ class ExistingMonth:
     fingerprint: Fingerprint | None
     report: MonthReport
     held: Mapping[ArchiveFile, str]
+    is_damaged: bool = False
 
     @classmethod
     def of(cls, path: Path, series: Series) -> ExistingMonth:
         """Of the file of `series` at `path`."""
-        record = read_record(path)
+        seen = examine(path)
+        if seen.proof is Proof.DAMAGED:
+            return cls(None, MonthReport(), {}, is_damaged=True)
+        record = seen.record
         if record is None or record.fingerprint.version != month_version(series):
             return cls(None, MonthReport(), {})
         try:
             held = {ArchiveFile.parse(one.key): one.sha256 for one in record.fingerprint.inputs}
             return cls(record.fingerprint, MonthReport.from_dict(record.report), held)
         except (BadName, KeyError, TypeError, ValueError):
-            return cls(None, MonthReport(), {})  # damaged: it is made again
+            return cls(None, MonthReport(), {}, is_damaged=True)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The months of one series: their files fetched and read, and written as month files."""
+"""Whether a month file is current, and making it again from its archive files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-
-import polars as pl
 
 from alphaqcm.data_collection.archive.archive import Archive
 from alphaqcm.data_collection.build.stages.month_inputs import (
@@ -22,7 +20,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import Partition, spec_of
-from alphaqcm.pipeline.errors import RawError
+from alphaqcm.pipeline.errors import LayerError, RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
     FileRows,
@@ -34,9 +32,12 @@ from alphaqcm.pipeline.reading.month_file import (
 )
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.reading.month_sources import month_sources
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.proof import damaged
+
+MADE_AGAIN = "was damaged on the disk: made again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,10 @@ class MonthTask:
         self._take_base(old, files, available)
         made = self._append(archive, old, files) or self._gather(archive, old, available, files)
         if made is not None:
-            return self._write(available, files, made, batch)
+            outcome = self._write(available, files, made, batch)
+            return replace(outcome, notes=(MADE_AGAIN,)) if old.is_damaged else outcome
+        if old.is_damaged:
+            raise damaged(self.path)  # and nothing is left that it could be made from
         return Outcome(
             TaskResult.ABSENT,
             absent=not files.bad,
@@ -173,9 +177,9 @@ class MonthTask:
             files.unreadable.clear()
             return None
         try:
-            frame = pl.read_parquet(self.path, glob=False)
-        except (OSError, pl.exceptions.PolarsError):
-            return None  # torn: it is made anew from its files
+            frame = read_frame(self.path)
+        except LayerError:
+            return None  # damaged: it is made anew from its files
         made = append_days(frame, report, self.series, parts)
         if made is None:
             return None

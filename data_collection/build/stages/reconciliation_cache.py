@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-import polars as pl
-
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, contract_usd
-from alphaqcm.pipeline.errors import DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
-from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.errors import DiskFull, LayerError
+from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_frame, read_json
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.seal import sealed_json
 
 
 def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:
@@ -35,16 +32,11 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     kept = read_json(path)
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])
+    told = reconcile_month(
+        read_frame(trades), read_frame(klines), contract_usd(layout.market, symbol)
+    )
     try:
-        told = reconcile_month(
-            pl.read_parquet(trades, glob=False),
-            pl.read_parquet(klines, glob=False),
-            contract_usd(layout.market, symbol),
-        )
-    except OSError as error:
-        raise layer_error(trades, error) from error
-    try:
-        write_bytes(path, orjson.dumps({"made_of": made_of, "told": told}))
+        layout.store.replace(path, sealed_json({"made_of": made_of, "told": told}))
     except DiskFull:
         raise
     except LayerError:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import polars as pl
 from filelock import FileLock
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
-from alphaqcm.data_collection.build.stages.month_task import MonthTask
+from alphaqcm.data_collection.build.stages.month_task import MADE_AGAIN, MonthTask
 from alphaqcm.data_collection.build.stages.period_task import current_months, make_months
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
 from alphaqcm.data_collection.build.task import Stage, Task
@@ -25,10 +24,12 @@ from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.errors import BadName, layer_error
+from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -105,6 +106,10 @@ class TaskRunner:
             return self._current_hourly(task)
         return self._current_factors(task)
 
+    def is_damaged(self, task: Task) -> bool:
+        """Whether a month file of a MONTH task lies there and is not what was written."""
+        return any(examine(one.path).proof is Proof.DAMAGED for one in self._months(task))
+
     def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
         """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
         series = {task: task.series(self.settings.market) for task in tasks}
@@ -174,9 +179,11 @@ class TaskRunner:
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         artifact = self._hourly(task)
-        months = [read_layer(file) for _, file in self.month_files(task.series_type, task.symbol)]
+        months = [read_frame(file) for _, file in self.month_files(task.series_type, task.symbol)]
         frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
-        outcome = Outcome(TaskResult.DONE, built=1, rows=frame.height, output=str(artifact.path))
+        notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
+        output = str(artifact.path)
+        outcome = Outcome(TaskResult.DONE, built=1, rows=frame.height, output=output, notes=notes)
         hourly.write_hourly(
             frame,
             artifact,
@@ -213,17 +220,16 @@ class TaskRunner:
             built=1,
             rows=table.frame.height,
             output=str(settings.layout.symbol_table(symbol)),
+            notes=(MADE_AGAIN,) if _was_damaged(settings, symbol, fingerprint) else (),
         )
         write_symbol_table(table, settings.layout, symbol, fingerprint, lambda: commit(outcome))
         return outcome
 
 
-def read_layer(path: Path) -> pl.DataFrame:
-    """A layer's parquet as a frame; raises `LayerError`."""
-    try:
-        return pl.read_parquet(path, glob=False)
-    except OSError as error:
-        raise layer_error(path, error) from error
+def _was_damaged(settings: RunSettings, symbol: Symbol, fingerprint: Fingerprint) -> bool:
+    """Whether a symbol's table is built again for its bytes or its stages' and nothing else."""
+    artifact = Artifact(settings.layout.symbol_table(symbol), fingerprint)
+    return artifact.is_damaged() or artifact.is_current()
 
 
 @contextmanager

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from alphaqcm.data_collection.build.run.progress import RunProgress
 from alphaqcm.data_collection.build.run.task_graph import month_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -23,9 +21,10 @@ from alphaqcm.data_collection.build.task import Task
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.series_type import SeriesType
-from alphaqcm.pipeline.storage.artifact import read_fingerprint
+from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.layout import month_name
+from alphaqcm.pipeline.storage.seal import sealed_json
 
 MonthStamp = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""
@@ -41,15 +40,15 @@ class ChangeIndex:
     @classmethod
     def read(cls, path: Path) -> ChangeIndex:
         """What was kept; nothing where there is none or it is damaged."""
+        data = read_json(path)
         try:
-            data = orjson.loads(path.read_bytes())
-            return cls(dict(data["marks"]), dict(data["inputs"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return cls() if data is None else cls(dict(data["marks"]), dict(data["inputs"]))
+        except (ValueError, KeyError, TypeError):
             return cls()  # everything is looked at again
 
     def write(self, path: Path) -> None:
         """Keep it."""
-        write_bytes(path, orjson.dumps({"marks": self.marks, "inputs": self.inputs}))
+        write_bytes(path, sealed_json({"marks": self.marks, "inputs": self.inputs}))
 
 
 def listing_marks(runner: TaskRunner) -> dict[Task, str]:

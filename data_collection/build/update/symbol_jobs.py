@@ -12,18 +12,18 @@ from datetime import date, timedelta
 
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.plan import wanted_files
-from alphaqcm.data_collection.build.run.task_graph import MINUTES
+from alphaqcm.data_collection.build.run.task_graph import MINUTES, symbol_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.perform import no_gate
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
-from alphaqcm.data_collection.build.task import Task
+from alphaqcm.data_collection.build.task import Stage, Task
 from alphaqcm.data_collection.build.update.change_index import month_file
 from alphaqcm.data_collection.queue.task import Outcome
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.errors import PipelineError
+from alphaqcm.pipeline.errors import LayerError, PipelineError
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
@@ -143,13 +143,28 @@ def _perform_job(runner: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sy
             _note_change(first, task, before, after, job.inputs)
     if failures:
         return SymbolResult(outcomes, failures, None)
-    symbol = Symbol(settings.market, job.symbol)
     if not runner.month_files(MINUTES, job.symbol):
         return SymbolResult(outcomes, failures, None)
+    try:
+        growth = _growth(runner, table, job, first)
+    except LayerError:
+        # a month file that had nothing to do is damaged: it is made again, then once more
+        for task in symbol_tasks(settings, job.symbol):
+            if task.stage is Stage.MONTH and runner.is_damaged(task):
+                outcomes[task] = runner.perform(task, no_gate)
+        growth = _growth(runner, table, job, first)
+    return SymbolResult(outcomes, failures, growth)
+
+
+def _growth(
+    runner: TaskRunner, table: ExistingTable, job: SymbolJob, first: Mapping[str, date]
+) -> SymbolAppend:
+    """The new rows of a symbol; raises `LayerError` for a month file that cannot be read."""
+    settings = runner.settings
+    symbol = Symbol(settings.market, job.symbol)
     fingerprint = table_fingerprint(settings.layout, symbol, settings.span, job.known)
     since = _since(job, input_digests(fingerprint), first, settings, table)
-    growth = compute_append(table, settings.layout, symbol, settings.span, since, fingerprint)
-    return SymbolResult(outcomes, failures, growth)
+    return compute_append(table, settings.layout, symbol, settings.span, since, fingerprint)
 
 
 def input_name(task: Task) -> str:

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from alphaqcm.data_collection.build.manifest import describe, write_manifest
+from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.manifest import (
+    describe,
+    is_described,
+    manifest_path,
+    proven_manifest,
+    write_manifest,
+)
 from alphaqcm.data_collection.build.publish import publish_full
 from alphaqcm.data_collection.build.run.pool_executor import PoolExecutor
 from alphaqcm.data_collection.build.run.progress import RunProgress
@@ -38,15 +45,17 @@ from alphaqcm.data_collection.build.update.symbol_jobs import (
     input_name,
 )
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
     write_appended,
 )
-from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import DEFAULTS, WideTable
 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
@@ -59,6 +68,7 @@ class Updated:
     progress: RunProgress
     looked_at: int  # month files that may have had something to do
     table: WideTable | None
+    healed: str = ""  # what was damaged on the disk, besides month files
 
 
 def update(settings: RunSettings, workers: int, lock: int) -> Updated:
@@ -66,7 +76,8 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
 
     Raises `UsageError`, `PipelineError`.
     """
-    require_wide(settings.market)
+    if settings.market is not Market.UM:
+        return _layers_only(settings, workers, lock)
     layout = settings.layout
     if not layout.final_table().exists():
         raise UsageError(
@@ -75,6 +86,8 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
             found="none",
             next_step="alphaqcm run makes it",
         )
+    adopt_once(layout)
+    healed = _held_against_manifest(layout)
     index = ChangeIndex.read(layout.temp / "update.json")
     held = ExistingTable(layout.final_table()).fingerprint
     few = len(settings.symbols) <= _FEW
@@ -97,7 +110,7 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
         else:
             shares = None
     if shares is None:
-        return _rebuild(settings, workers, lock)
+        return replace(_rebuild(settings, workers, lock), healed=healed)
     progress = RunProgress(retried_errors=retried_errors)
     for share in shares:
         progress.retried_errors.update(share.retried_errors)
@@ -115,7 +128,29 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
         growths = [done.growth for done in results if done.growth is not None]
         index.inputs = {growth.symbol: input_digests(growth.fingerprint) for growth in growths}
     index.write(layout.temp / "update.json")
-    return Updated(progress, looked_at, table)
+    if table is None and not is_described(layout.final_table()):
+        _write_manifest(settings, layout, None)
+    return Updated(progress, looked_at, table, healed)
+
+
+def _held_against_manifest(layout: Layout) -> str:
+    """Prove the table before rows are added to it; what is to be told of it, empty where all holds.
+
+    A table that does not hold gives no rows: it is made anew. A manifest is written anew only
+    beside a table that proves itself.
+    """
+    table = layout.final_table()
+    if examine(table).proof is Proof.DAMAGED:
+        return f"{table} was damaged on the disk: made again"
+    if manifest_path(table).exists() and proven_manifest(table) is None:
+        return f"{manifest_path(table)} was damaged on the disk: written again"
+    return ""
+
+
+def _write_manifest(settings: RunSettings, layout: Layout, sha256: str | None) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    table = layout.final_table()
+    write_manifest(table, describe(settings, table, now, sha256))
 
 
 def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
@@ -124,6 +159,13 @@ def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
         progress = execute(runner, workers, lock)
     table = None if progress.failures else publish_full(settings, progress)
     return Updated(progress, len(progress.outcomes), table)
+
+
+def _layers_only(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """A whole run of a market without a table: what is current already is left as it is."""
+    with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
+        progress = execute(runner, workers, lock)
+    return Updated(progress, len(progress.outcomes), None)
 
 
 def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:
@@ -187,7 +229,5 @@ def _publish(settings: RunSettings, results: Sequence[SymbolResult]) -> WideTabl
     if unchanged and parameters.get("end") == settings.span.end.isoformat():
         return None
     grown = write_appended(settings.layout, growths, settings.span, DEFAULTS)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    path = grown.table.path
-    write_manifest(path, describe(settings, path, now, grown.sha256))
+    _write_manifest(settings, settings.layout, grown.sha256)
     return grown.table

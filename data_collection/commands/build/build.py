@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 from alphaqcm.data_collection.build.last_run import load_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
@@ -15,6 +16,9 @@ from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.storage.layout import Layout
 
+ANY_AGE = 1e12
+"""Seconds: a listing kept since any run."""
+
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Build; 0 only when nothing failed."""
@@ -23,6 +27,8 @@ def run(arguments: argparse.Namespace) -> Answer:
     market = parse_market(arguments.market)
     settings = load_settings(layout.temp, market)
     check_complete(settings, arguments.complete, arguments.name)
+    # a damaged month file is made again from the cache: the listing that is kept will do
+    settings = replace(settings, fetch={**settings.fetch, "listing_age": ANY_AGE})
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings) as runner,

@@ -104,7 +104,8 @@ UPDATE_COMMAND = Command(
 Lists the source, fetches and rebuilds only the months that are new or changed there, computes only
 the new rows, and writes the table in the old one's place at once: who reads the old one keeps it.
 The result is the table that a full run would give, byte for byte. CSVs are not written: the final
-ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
+ones follow with `alphaqcm export final`, all others with `alphaqcm build`. Spot and coin-margined
+markets have no table: their 1-minute and hourly layers are brought up to date.""",
     (
         END.but(
             required=False, also=("--through",), help="last day, included (default: yesterday)"
@@ -112,6 +113,7 @@ ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
         WORKERS,
         SOURCE.but(default=None, help="another source than the last run's, from now on"),
         LISTING.but(help="where that source is listed"),
+        MARKET,
         DATA_ROOT,
         ACCEPT_CORRUPT,
         JSON,
@@ -232,13 +234,16 @@ TRAINING_SET_COMMAND = Command(
     "training-set",
     "build.training_set",
     "features and labels as training files",
-    """Features and a label as training files, from the final table.
+    """Features and labels as training files, from the final table.
 
-Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_1h is
-ln(close one hour later / close), null if that row is absent or did not trade. Columns that look
-ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
+Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_4h is
+ln(close 4 hours later / close), null unless a row follows by exactly 4 hours and traded. Columns
+that look ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for
+them.""",
     (
-        option("--label", "what to predict", default="y_logret_fwd_1h",
+        option("--horizon", "hours that the labels look forward, one label each (default: 1h)",
+               values.hours, default=(1,), metavar="1h,4h"),
+        Option("--label", "the label of one hour, as without --horizon",
                choices=("y_logret_fwd_1h",)),
         switch("--filter-quality", "only rows with is_valid_for_training = 1"),
         Option("--min-minutes-traded",
@@ -256,7 +261,10 @@ ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit sta
         DATA_ROOT,
         JSON,
     ),
-    ("--filter-quality --min-minutes-traded 50 --no-holes", "--impute ffill --ffill-limit 3 --name with_metrics"),
+    (
+        "--horizon 1h,4h,24h --filter-quality --min-minutes-traded 50 --no-holes",
+        "--impute ffill --ffill-limit 3 --name with_metrics",
+    ),
 )  # fmt: skip
 
 COMMANDS = (

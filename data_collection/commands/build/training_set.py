@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         no_holes=arguments.no_holes,
         impute=impute,
         ffill_limit=limit or 1,
+        horizons=arguments.horizon,
     )
     layout = Layout(arguments.data_root.resolve())
     table = layout.final_table(arguments.name)
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         clean_temps(layout.training)  # of one that was killed
         made = write_training_set(table, layout.training, options)
     symbols = counted(made.symbols, "symbol")
-    print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
+    labels = ", ".join(f"{count} with {label}" for label, count in made.labelled.items())
+    print(f"{made.path}: {made.rows} rows of {symbols}, {labels}")
     told = {"exit_code": 0, "path": made.path, "rows": made.rows, "symbols": made.symbols}
     return Answer(ExitCode.DONE, told | {"labelled": made.labelled})
 

@@ -1,11 +1,13 @@
-"""Compares the cache with its ledger, the source's listing and its published checksums."""
+"""Compares the cache with its ledger, the source and its checksums, and layers with themselves."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
-from alphaqcm.data_collection.archive.audit import AuditFinding, audit, repair
+from alphaqcm.data_collection.archive.audit import AuditFinding, Problem, audit, repair
+from alphaqcm.data_collection.build.heal import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
@@ -24,17 +26,32 @@ def run(arguments: argparse.Namespace) -> Answer:
         open_source(arguments, fetch_options(arguments)) as archive,
     ):
         findings = list(audit(archive, deep=arguments.deep))
+        damaged = damaged_by_market(layout.root) if arguments.deep else {}
+        in_archive = len(findings)
+        findings += [_finding(layout, path) for paths in damaged.values() for path in paths]
         _print(findings)
         if not arguments.repair or not findings:
             print(
                 f"problems: {len(findings):,}" + ("" if arguments.deep else "; --deep reads bytes")
             )
             return _answer(findings, findings, mended=False)
-        left = repair(archive, findings)
+        left = repair(archive, findings[:in_archive])
+    if damaged:
+        with hold_root(layout.temp, exclusive=True) as lock:
+            still = heal(layout.root.resolve(), damaged, 1, lock)
+        left += [_finding(layout, path) for path in still]
     print(f"{len(findings) - len(left):,} mended, {len(left):,} left")
     for finding in left:
         print(f"  left: {finding.key}: {finding.problem}")
     return _answer(findings, left, mended=True)
+
+
+def _finding(layout: Layout, path: Path) -> AuditFinding:
+    """A file of a layer, a table or the state whose bytes are not those that were written."""
+    inside = path.is_relative_to(layout.root.resolve()) or path.is_relative_to(layout.root)
+    root = layout.root if path.is_relative_to(layout.root) else layout.root.resolve()
+    key = path.relative_to(root).as_posix() if inside else str(path)
+    return AuditFinding(key, Problem.CHANGED, "its own digest does not hold")
 
 
 def _answer(found: list[AuditFinding], left: list[AuditFinding], *, mended: bool) -> Answer:

@@ -12,7 +12,7 @@ import orjson
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, wants_text
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.serving.duckdb_views import connect, query
+from alphaqcm.data_collection.serving.duckdb_views import connect, query, require_whole
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.storage.layout import Layout
 
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     layout = Layout(arguments.data_root.resolve(), parse_market(arguments.market))
     text = sys.stdin.read() if arguments.query == "-" else arguments.query
     with connect(layout) as connection:
+        require_whole(layout, connection, text)
         result = query(connection, text)
         rows = None
         try:

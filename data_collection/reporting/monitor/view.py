@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -65,7 +64,7 @@ def _fixed_lines(snapshot: Snapshot) -> int:
     return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(snapshot.workers))) + 1 + 4 + 1
 
 
-def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
+def _first(lines: list[Text], number: int) -> list[Text]:
     """As many of the lines as fit, and a word if some do not."""
     if len(lines) <= number:
         return lines
@@ -173,7 +172,7 @@ def _pace(snapshot: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=7, style="dim")
     table.add_column()
-    table.add_row("speed", _speed_text("now", snapshot.speed_now))
+    table.add_row("speed", _speed_text("end" if snapshot.ended else "now", snapshot.speed_now))
     table.add_row("", _speed_text("hour", snapshot.speed_hour))
     table.add_row("finish", _finish(snapshot))
     share = snapshot.disk_free / snapshot.disk_total if snapshot.disk_total else 0.0
@@ -191,6 +190,8 @@ def _speed_text(name: str, speed: Speed) -> str:
 
 
 def _finish(snapshot: Snapshot) -> str:
+    if snapshot.ended is not None:
+        return f"ended {snapshot.ended:%Y-%m-%d %H:%MZ}"
     if snapshot.over:
         return "-"
     if snapshot.seconds_left is None:
@@ -201,11 +202,11 @@ def _finish(snapshot: Snapshot) -> str:
     return f"{least}{day}{end:%H:%M}Z, in {duration_text(snapshot.seconds_left)}"
 
 
-def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule]:
+def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text]:
     if not failures:
         return
     yield Text()
-    yield Rule(Text(f"{title}: {len(failures)}", "bold red"), align="left", style="dim")
+    yield _rule(f"{title}: {len(failures)}", "bold red")
     for failure in failures[:_SHOWN]:
         tries = f", {failure.attempts} attempts" if failure.attempts > 1 else ""
         again = f", again at {failure.next_try[11:19]}Z" if failure.next_try else ""
@@ -217,17 +218,23 @@ def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule
         yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
 
 
-def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text | Rule]:
+def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text]:
     if not snapshot.newest:
         return
     yield Text()
-    yield Rule(Text("newest outputs", "dim"), align="left", style="dim")
+    yield _rule("newest outputs", "dim")
     for at, output in snapshot.newest:
         path = Path(output)
         inside = path.is_relative_to(root.resolve())
         shown = str(path.relative_to(root.resolve()) if inside else path)
         cut = shown if len(shown) <= WIDTH - 11 else "…" + shown[12 - WIDTH :]
         yield _cut(f"{at[11:19]}Z  {cut}", "")
+
+
+def _rule(title: str, style: str) -> Text:
+    """A title and a line after it, as wide as the tables however wide the terminal is."""
+    line = "─" * max(0, WIDTH - len(title) - 1)
+    return Text.assemble((title, style), " ", (line, "dim"), no_wrap=True, overflow="crop")
 
 
 def _cut(text: str, style: str) -> Text:

@@ -15,6 +15,7 @@ from alphaqcm.data_collection.reporting.quality.model import ColumnRow, Distribu
 from alphaqcm.pipeline.checks.finding import Finding, utc
 from alphaqcm.pipeline.checks.table import TableFacts, table_findings
 from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, DType
+from alphaqcm.pipeline.storage.proof import require_whole
 
 KEY_FACTORS = (
     "returns_1h",
@@ -41,10 +42,14 @@ class TableLook:
 
 
 def look_at_table(settings: RunSettings) -> TableLook | None:
-    """Read the final table piece by piece; None where there is none."""
+    """Read the final table piece by piece; None where there is none.
+
+    Raises `DamagedFile` where its bytes are not those that were written.
+    """
     path = settings.layout.final_table()
     if not path.exists():
         return None
+    require_whole(path)
     facts, sample = TableFacts(), []
     with pq.ParquetFile(path) as file:
         every = max(1, file.metadata.num_rows // SAMPLED)

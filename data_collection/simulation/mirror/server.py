@@ -112,8 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Take a new connection; its handshake costs one round trip."""
+        self.request.settimeout(self.server.patience)  # of each wait for the client
         super().setup()
-        self.connection.settimeout(self.server.patience)  # of each wait for the client
         self._round_trip()
 
     def do_GET(self) -> None:
