@@ -24,6 +24,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.domain.series_type import parse_typed, typed, types_of
+from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()
@@ -117,9 +118,12 @@ def open_to_look(arguments: argparse.Namespace) -> Iterator[Archive]:
         made = Path(folder) / "root"
         with open_source(arguments, options, made) as archive:
             yield archive
-        if not root.exists():
-            root.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(made, root)
+        try:
+            if not root.exists():
+                root.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(made, root)
+        except OSError as error:
+            raise layer_error(root, error) from error
 
 
 def open_source(
