@@ -57,8 +57,8 @@ def adopt_cache(layout: Layout, say: Callable[[str], None], *, held: bool = Fals
         except OSError as error:
             raise layer_error(layout.cache / CACHE_NAME, error) from error
     say(
-        f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, are now in {layout.cache}"
-        + (f"; {done.left:,} are not what their ledger says and stay" if done.left else "")
+        f"taken over into {layout.cache}: files {done.files:,}, {done.bytes / 1e6:,.1f} MB"
+        + (f"; left, as they are not what their ledger says: {done.left:,}" if done.left else "")
     )
 
 

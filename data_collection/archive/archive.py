@@ -19,8 +19,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Self
 
+from alphaqcm.data_collection.archive.disk_budget import DiskBudget
 from alphaqcm.data_collection.archive.download import (
-    DiskBudget,
     Downloads,
     Fetched,
     Missing,
@@ -272,8 +272,8 @@ class Archive:
         progress: Progress,
     ) -> None:
         """Work off the orders with as many threads as connections."""
-        used = self.ledger.verified_bytes() if self.options.max_disk is not None else 0
-        budget = DiskBudget(self.options.max_disk, used)
+        limits, used = self.cache / LIMITS_FOLDER, self.ledger.verified_bytes
+        budget = DiskBudget(self.options.max_disk, limits, used)
         pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
         for order in orders:
             pending.put((order, False))

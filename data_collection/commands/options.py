@@ -172,8 +172,7 @@ FETCHING = (
     ),
     option(
         "--max-disk",
-        "stop before the cache holds more, such as 500G (verified files count, not what other "
-        "processes are just bringing)",
+        "stop before the cache holds more, such as 500G (of all processes together)",
         values.size, metavar="SIZE", group=_DOWNLOAD,
     ),
     option(
@@ -195,7 +194,7 @@ _TELLING = "what is told"
 JSON = Option(
     "--json",
     "write the answer as JSON to FILE; without FILE, or as -, to standard output",
-    metavar="FILE|-", kind=Kind.OPTIONAL, const="-", group=_TELLING,
+    values.answer, metavar="FILE|-", kind=Kind.OPTIONAL, const="-", group=_TELLING,
 )  # fmt: skip
 COMMON = (
     option(

@@ -24,7 +24,9 @@ DATA_SUFFIXES = (".parquet", ".zip", ".csv", ".sqlite")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MOST_HOURS = 8760
 _HOST_LIMIT = 253  # characters of a name, and 63 of each of its parts (RFC 1035)
 
 
@@ -46,6 +48,18 @@ def day(text: str) -> date:
         raise ValueError(DAY_TEXT) from None
     if found < EARLIEST:
         raise ValueError(f"a day from {EARLIEST} on")
+    return found
+
+
+def instant(text: str) -> datetime:
+    """A moment: an ISO instant, in UTC where no zone is said, or a day's first."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("an instant such as 2026-05-20T12:00 or a day, in UTC") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.date() < EARLIEST:
+        raise ValueError(f"an instant from {EARLIEST} on")
     return found
 
 
@@ -93,6 +107,23 @@ def name(text: str) -> str:
     return text
 
 
+def worker_name(text: str) -> str:
+    """The name of a worker, of which its lock and heartbeat are files."""
+    if not _WORKER.fullmatch(text):
+        raise ValueError("a name of letters, digits, ., _ and -, 32 at most")
+    return text
+
+
+def sample_symbols(text: str) -> int | tuple[str, ...]:
+    """How many symbols, or their names as the exchange writes them."""
+    if re.fullmatch(r"\d{1,20}", text, re.ASCII):
+        return whole(1, 10_000)(text)
+    found = words(text)
+    if not all(re.fullmatch(r"[A-Za-z0-9]\w{0,39}", name) for name in found):
+        raise ValueError("a number from 1 to 10000, or names as the exchange writes them")
+    return found
+
+
 def source(text: str) -> str:
     """An http(s) address, or a directory."""
     return address(text) if "://" in text else str(path(text))
@@ -121,12 +152,31 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def answer(text: str) -> str:
+    """Where an answer goes: `-`, or a file that can be there and is no data."""
+    if text == "-":
+        return text
+    target = path(text)
+    if target.is_dir() or not target.parent.is_dir() or text.endswith(DATA_SUFFIXES):
+        raise ValueError("-, or a file to write in a folder that is there, with no name of data")
+    return text
+
+
 def words(text: str) -> tuple[str, ...]:
     """Words with commas between, at least one."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     if not found:
         raise ValueError("at least one name; several with commas between")
     return found
+
+
+def hours(text: str) -> tuple[int, ...]:
+    """Numbers of hours, `1h,4h,24h`, each once, the shortest first; up to a year."""
+    found = [re.fullmatch(r"([1-9]\d{0,3})h", word.strip(), re.ASCII) for word in text.split(",")]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) != len(found) or max(numbers) > _MOST_HOURS:
+        raise ValueError(f"hours such as 1h,4h,24h, up to {_MOST_HOURS}h")
+    return tuple(sorted(set(numbers)))
 
 
 def yes_or_no(text: str) -> bool:

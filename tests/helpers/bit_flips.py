@@ -12,14 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.publish import publish
-from alphaqcm.data_collection.build.run.local_executor import (
-    RunProgress,
-    find_pending,
-    load_settings,
-    save_settings,
-)
+from alphaqcm.data_collection.build.run.progress import RunProgress
+from alphaqcm.data_collection.build.run.run_tasks import find_pending
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.stages.perform import no_gate
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.build.update.update import update
 from alphaqcm.data_collection.commands.build.build import ANY_AGE
@@ -28,7 +26,7 @@ from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.errors import PipelineError
-from tests.helpers.built_root import no_gate, settings_of
+from tests.helpers.built_root import settings_of
 
 DAYS = 3
 SPEC = SampleSpec(

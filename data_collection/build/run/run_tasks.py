@@ -19,7 +19,7 @@ _MANY = 100  # month files to make from which on small files are brought ahead
 def find_pending(runner: TaskRunner, *, offline: bool = False) -> tuple[RunProgress, list[Task]]:
     """What is current already, and the tasks that are left, with all that need one of these.
 
-    `offline` leaves the month files as they are and asks no source.
+    `offline` leaves the month files as they are, but for damaged ones, and asks no source.
     """
     progress = RunProgress()
     left: list[Task] = []

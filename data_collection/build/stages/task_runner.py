@@ -24,6 +24,7 @@ from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
@@ -79,6 +80,8 @@ class TaskRunner:
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
+        if task.symbol not in self.settings.symbols:  # a name is a path's part as well
+            raise BadName(f"task {task.id}", expected="a symbol of the run")
         if task.stage is Stage.MONTH:
             if task.series_type.type is DataType.AGGTRADES:
                 _ = self._kernel
@@ -103,6 +106,10 @@ class TaskRunner:
             return self._current_hourly(task)
         return self._current_factors(task)
 
+    def is_damaged(self, task: Task) -> bool:
+        """Whether a month file of a MONTH task lies there and is not what was written."""
+        return any(examine(one.path).proof is Proof.DAMAGED for one in self._months(task))
+
     def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
         """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
         series = {task: task.series(self.settings.market) for task in tasks}
@@ -119,10 +126,6 @@ class TaskRunner:
             )
             for task, one in series.items()
         }
-
-    def is_damaged(self, task: Task) -> bool:
-        """Whether a month file of a MONTH task lies there and is not what was written."""
-        return any(examine(month.path).proof is Proof.DAMAGED for month in self._months(task))
 
     def find_files(self) -> list[ArchiveFile]:
         """Every archive file of the run; raises `UsageError` for symbols of which there is none."""
@@ -179,13 +182,8 @@ class TaskRunner:
         months = [read_frame(file) for _, file in self.month_files(task.series_type, task.symbol)]
         frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
         notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
-        outcome = Outcome(
-            TaskResult.DONE,
-            built=1,
-            rows=frame.height,
-            output=str(artifact.path),
-            notes=notes,
-        )
+        output = str(artifact.path)
+        outcome = Outcome(TaskResult.DONE, built=1, rows=frame.height, output=output, notes=notes)
         hourly.write_hourly(
             frame,
             artifact,

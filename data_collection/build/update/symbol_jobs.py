@@ -148,7 +148,7 @@ def _perform_job(runner: TaskRunner, table: ExistingTable, job: SymbolJob) -> Sy
     try:
         growth = _growth(runner, table, job, first)
     except LayerError:
-        # a month file that had nothing to do is damaged: every one is looked at, then once more
+        # a month file that had nothing to do is damaged: it is made again, then once more
         for task in symbol_tasks(settings, job.symbol):
             if task.stage is Stage.MONTH and runner.is_damaged(task):
                 outcomes[task] = runner.perform(task, no_gate)

@@ -141,7 +141,7 @@ With days and symbols the queue is made to be about them (what is valid of an ol
 without, the worker joins the queue as it is. It ends when every task is done, absent or failed, and
 waits while other live workers hold the rest. Exit code 0 when nothing failed.""",
     (
-        Option("--id", "this worker's own name", metavar="A", required=True,
+        Option("--id", "this worker's own name", values.worker_name, metavar="A", required=True,
                hidden=("--worker-id",)),
         *_WORKER_OPTIONS,
     ),
@@ -234,13 +234,16 @@ TRAINING_SET_COMMAND = Command(
     "training-set",
     "build.training_set",
     "features and labels as training files",
-    """Features and a label as training files, from the final table.
+    """Features and labels as training files, from the final table.
 
-Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_1h is
-ln(close one hour later / close), null if that row is absent or did not trade. Columns that look
-ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
+Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_4h is
+ln(close 4 hours later / close), null unless a row follows by exactly 4 hours and traded. Columns
+that look ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for
+them.""",
     (
-        option("--label", "what to predict", default="y_logret_fwd_1h",
+        option("--horizon", "hours that the labels look forward, one label each (default: 1h)",
+               values.hours, default=(1,), metavar="1h,4h"),
+        Option("--label", "the label of one hour, as without --horizon",
                choices=("y_logret_fwd_1h",)),
         switch("--filter-quality", "only rows with is_valid_for_training = 1"),
         Option("--min-minutes-traded",
@@ -259,7 +262,7 @@ ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit sta
         JSON,
     ),
     (
-        "--filter-quality --min-minutes-traded 50 --no-holes",
+        "--horizon 1h,4h,24h --filter-quality --min-minutes-traded 50 --no-holes",
         "--impute ffill --ffill-limit 3 --name with_metrics",
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.text import counted
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.training_set import Impute, TrainingOptions, write_training_set
 
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         no_holes=arguments.no_holes,
         impute=impute,
         ffill_limit=limit or 1,
+        horizons=arguments.horizon,
     )
     layout = Layout(arguments.data_root.resolve())
     table = layout.final_table(arguments.name)
@@ -37,9 +39,11 @@ def run(arguments: argparse.Namespace) -> Answer:
             table, expected="a final table", found="none", next_step="alphaqcm run makes it"
         )
     with hold_root(layout.temp, exclusive=False):
+        clean_temps(layout.training)  # of one that was killed
         made = write_training_set(table, layout.training, options)
     symbols = counted(made.symbols, "symbol")
-    print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
+    labels = ", ".join(f"{count} with {label}" for label, count in made.labelled.items())
+    print(f"{made.path}: {made.rows} rows of {symbols}, {labels}")
     told = {"exit_code": 0, "path": made.path, "rows": made.rows, "symbols": made.symbols}
     return Answer(ExitCode.DONE, told | {"labelled": made.labelled})
 

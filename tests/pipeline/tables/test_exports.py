@@ -156,6 +156,29 @@ def test_the_label_is_the_return_of_the_next_hour_by_the_clock(built: data.Small
     assert sum(label is None for label in labels) >= 2  # the outage too
 
 
+@pytest.mark.parametrize("hours", [4, 24])
+def test_a_label_looks_forward_by_exactly_its_horizon(built: data.SmallRoot, hours: int) -> None:
+    frame = symbol_rows(built)
+    rows = training_rows(frame, TrainingOptions(horizons=(1, hours)))
+    assert rows.columns[-2:] == [LABEL, f"y_logret_fwd_{hours}h"]
+    assert rows[LABEL].equals(training_rows(frame, TrainingOptions())[LABEL])
+    traded = frame.filter(pl.col("volume") > 0)
+    later = dict(zip(traded["datetime"], traded["close"], strict=True))
+    told = rows.select("datetime", label=rows.columns[-1], close=frame["close"])
+    wanted = [
+        math.log(later[at + timedelta(hours=hours)] / close)
+        if later.get(at + timedelta(hours=hours)) and close > 0
+        else None
+        for at, _, close in told.iter_rows()
+    ]
+    assert None in wanted[:-hours]  # the outage
+    assert wanted[-hours:] == [None] * hours
+    found = told["label"].to_list()
+    assert [one is None for one in found] == [one is None for one in wanted]
+    numbers = [one for one in wanted if one is not None]
+    assert [one for one in found if one is not None] == pytest.approx(numbers, rel=1e-12, abs=1e-15)
+
+
 def dead_contract() -> pl.DataFrame:
     """Nine days of a contract that dies on the sixth: its klines go on with volume 0."""
     span = DateRange(date(2024, 2, 1), date(2024, 2, 9))
@@ -307,6 +330,26 @@ def test_training_set_is_written_by_the_command(built: data.SmallRoot) -> None:
     assert csv[LABEL].equals(own[LABEL])
     told = pq.read_schema(folder / "training_all.parquet").field(LABEL).metadata
     assert told[b"point_in_time"] == b"no"
+
+
+def test_each_horizon_that_is_asked_for_is_a_column_of_the_files(built: data.SmallRoot) -> None:
+    words = ["training-set", "--horizon", "24h,1h,4h"]
+    assert main([*words, "--data-root", str(built.layout.root)]) == 0
+    labels = [f"y_logret_fwd_{hours}h" for hours in (1, 4, 24)]
+    folder = built.layout.training
+    assert pl.read_parquet_schema(folder / "training_all.parquet").names()[-3:] == labels
+    assert pl.read_csv(folder / f"{ZZZ.table}_training.csv").columns[-3:] == labels
+    schema = pq.read_schema(folder / "training_all.parquet")
+    assert b"24 hours later" in schema.field(labels[2]).metadata[b"definition"]
+
+
+@pytest.mark.parametrize("horizon", ["0h", "4", "1h,", "-1h", "1d", "8761h", ""])
+def test_a_horizon_that_is_none_is_refused(
+    built: data.SmallRoot, horizon: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["training-set", f"--horizon={horizon}", "--data-root", str(built.layout.root)]
+    assert main(words) == 2
+    assert "1h,4h,24h" in capsys.readouterr().err
 
 
 def test_ffill_limit_needs_ffill(built: data.SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:
