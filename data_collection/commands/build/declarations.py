@@ -79,9 +79,23 @@ RUN_COMMAND = Command(
 
 Can be stopped at any point; the same command goes on from there. What is current is neither
 downloaded nor built again. Spot and coin-margined markets end at the hourly layers.""",
-    (*RUN, WORKERS, COMPLETE, NAME, ACCEPT_CORRUPT, *FETCHING, JSON),
+    (
+        *RUN,
+        WORKERS,
+        switch(
+            "--dry-run",
+            "say what would be fetched and done, how large it is and how much disk "
+            "is free; do nothing",
+        ),
+        COMPLETE,
+        NAME,
+        ACCEPT_CORRUPT,
+        *FETCHING,
+        JSON,
+    ),
     (
         "--symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31 --workers 4",
+        "--start 2023-01-01 --end yesterday --dry-run",
         "--symbols-file top100_perp_symbols.txt --start -90d --end yesterday --json run.json",
     ),
 )
