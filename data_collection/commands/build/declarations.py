@@ -94,8 +94,7 @@ downloaded nor built again. Spot and coin-margined markets end at the hourly lay
         JSON,
     ),
     (
-        "--symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31 --workers 4",
-        "--start 2023-01-01 --end yesterday --dry-run",
+        "--symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31 --workers 4 --dry-run",
         "--symbols-file top100_perp_symbols.txt --start -90d --end yesterday --json run.json",
     ),
 )
@@ -237,11 +236,8 @@ data [hour, feature, stock] as float32, dates, stock_ids, features.""",
         JSON,
     ),
     (
-        "final",
         "crypto_1min --symbols BTCUSDT --start -7d --end yesterday",
-        "qlib qlib_data --fields all",
         "panel stocks.npz --stock-data",
-        "layers minutes --hive --symbols BTCUSDT,ETHUSDT",
     ),
 )  # fmt: skip
 TRAINING_SET_COMMAND = Command(

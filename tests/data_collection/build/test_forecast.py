@@ -19,6 +19,7 @@ MB = 1_000_000
 MONTH = "month/aggTrades/BTCUSDT/2024-01"
 SMALL = "month/klines:1m/BTCUSDT/2024-01"
 FACTORS = "factors/BTCUSDT"
+DAYS = ("--symbols", "BTCUSDT", "--start", "2024-02-27", "--end", "2024-02-28")
 
 
 def tasks(*names: str) -> list[Task]:
@@ -33,9 +34,8 @@ def archive(tmp_path: Path) -> Path:
 
 
 def dry_run(archive: Path, root: Path, *words: str) -> int:
-    days = ["--symbols", "BTCUSDT", "--start", "2024-02-27", "--end", "2024-02-28"]
     where = ["--source", str(archive), "--data-root", str(root)]
-    return main(["run", *days, *where, "--dry-run", *words])
+    return main(["run", *DAYS, *where, "--dry-run", *words])
 
 
 def test_a_dry_run_tells_bytes_and_makes_nothing(
@@ -43,11 +43,12 @@ def test_a_dry_run_tells_bytes_and_makes_nothing(
 ) -> None:
     assert dry_run(archive, tmp_path / "root", "--json") == 0
     told = json.loads(capsys.readouterr().out)["forecast"]
-    zips = list(archive.rglob("*.zip"))
-    assert told["fetch"] == told["read"] == sum(path.stat().st_size for path in zips)
+    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
     assert told["steps"] > 0
     assert told["free"] > 0
-    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+    where = ["--source", str(archive), "--data-root", str(tmp_path / "other")]
+    assert main(["plan", *DAYS, *where, "--json"]) == 0
+    assert told["fetch"] == told["read"] == json.loads(capsys.readouterr().out)["bytes"]
 
 
 def test_a_disk_without_room_for_the_download_is_told() -> None:
