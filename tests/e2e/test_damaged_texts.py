@@ -153,7 +153,7 @@ def test_no_damaged_text_file_gives_a_traceback(root: Path, tmp_path: Path) -> N
         shutil.rmtree(root)
         shutil.copytree(whole, root)
         path.write_bytes(DAMAGES[damage](path.read_bytes(), chance))
-        commands = COMMANDS if SOAK else chance.sample(COMMANDS, 4)
+        commands = COMMANDS if SOAK else chance.sample(COMMANDS[:-2], 4)  # the last two are slow
         for command in commands:
             story = f"seed {SEED}, round {number}: {path.relative_to(root)} {damage}, {command}"
             try:

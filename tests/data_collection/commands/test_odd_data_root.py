@@ -11,6 +11,7 @@ import pytest
 
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
+from tests.helpers.built_root import settings_of, walk
 
 pytestmark = pytest.mark.process
 
@@ -33,13 +34,13 @@ def make(root: Path, source: Path) -> int:
 
 @pytest.fixture(scope="module")
 def root(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by `run`; copied to an odd place for the commands after it."""
-    place = tmp_path_factory.mktemp("plain")
-    assert make(place / "root", source) == 0
-    return place / "root"
+    """Of three of the four days; copied to an odd place for the commands."""
+    place = tmp_path_factory.mktemp("plain") / "root"
+    walk(settings_of(SPEC, source, place, date(2024, 1, 3)))
+    return place
 
 
-@pytest.fixture(params=["a[bc]", "a*", "a?b", 'it\'s {x,y} "q" %s'])
+@pytest.fixture(params=["a[bc]*?b", 'it\'s {x,y} "q" %s'])
 def odd(request: pytest.FixtureRequest, tmp_path: Path, root: Path) -> Path:
     """The made root under an odd name, beside what its name as a glob would match."""
     for decoy in ("ab", "abc", "a"):
@@ -84,9 +85,8 @@ def test_sql_reads_every_layer_of_a_root_that_reads_as_a_glob(
 
 
 def test_every_export_and_training_set_works_in_a_root_that_reads_as_a_glob(odd: Path) -> None:
-    shutil.rmtree(odd / "final_dataset")
+    shutil.rmtree(odd / "final_dataset", ignore_errors=True)
     for what in ("crypto_1min", "stages", "final"):
         assert main(["export", what, "--data-root", str(odd)]) == 0
     assert next((odd / "final_dataset").glob("*_final.csv")).is_file()
-    shutil.rmtree(odd / "_tmp" / "symbol_tables")
-    assert main(["training-set", "--data-root", str(odd)]) in (0, 1)
+    assert main(["training-set", "--data-root", str(odd)]) == 0
