@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-fast check dist lock bench soak venv clean
+.PHONY: demo demo-candles test test-fast check dist lock bench soak venv clean
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
@@ -23,6 +23,10 @@ $(READY): pyproject.toml uv.lock constraints.txt
 
 demo: $(READY)
 	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo.sh
+
+# the second act: candles over REST from a simulated exchange
+demo-candles: $(READY)
+	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_candles.sh
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"

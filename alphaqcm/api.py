@@ -10,7 +10,6 @@ A missing value is null, never NaN, and nothing is filled.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,18 +20,16 @@ import polars as pl
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_files import HOURLY
 from alphaqcm.data_collection.serving.lazy_symbols import KEYS
+from alphaqcm.data_collection.serving.panel import read_panel, require_columns, require_numbers
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.domain.registry import DataType, Market, parse_type
-from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
+from alphaqcm.pipeline.features.columns import REGISTRY
 from alphaqcm.pipeline.features.columns.render import describe_columns
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.roots import DataRoot, RootLike, SymbolsLike, TimeLike, cut_of, market_of, root_at
 
 if TYPE_CHECKING:
     from alphaqcm.data_collection.build.manifest import Manifest
-
-_HOUR = np.timedelta64(1, "h")
-_NUMBERS = tuple(n for n in COLUMNS if REGISTRY[n].dtype not in (DType.STRING, DType.TIME))
 
 
 def open_root(path: RootLike) -> DataRoot:
@@ -69,10 +66,10 @@ def scan(
 
     Columns are `symbol` (as `BTC_USDT:USDT`), `datetime`, then those named, or all; types, units
     and definitions are told by `alphaqcm.columns()`. With `valid`, the default, only rows with
-    is_valid_for_training = 1 (rows after a gap, of a young listing, with spikes or too few minutes
-    are left out); `valid=False` gives every row. `variant` names another table of the root
-    (`metrics85`). Nulls are as each column's definition says. A row may be used from its
-    `feature_time` on.
+    is_valid_for_training = 1 (rows after a gap, of a young listing, with spikes, with too few
+    minutes or without volume are left out); `valid=False` gives every row. `variant` names another
+    table of the root (`metrics85`). Nulls are as each column's definition says. A row may be used
+    from its `feature_time` on.
 
     Raises `UsageError` for a table, symbol or column that is not there, `BadName` for a symbol that
     cannot be one, `LayerError` for a file that is no such table.
@@ -87,7 +84,7 @@ def scan(
     >>> alphaqcm.scan("AlphaQCM_data/demo").collect().height  # the first 24 rows are not mature
     144
     """
-    named = _named(columns)
+    named = list(dict.fromkeys([*KEYS, *require_columns(columns)]))
     reader = root_at(root).reader()
     frame = reader.final(cut_of(Market.UM, symbols, start, end), variant)
     if valid:
@@ -263,45 +260,7 @@ def panel(
     >>> str(times[1])
     '2024-02-27T01:00:00.000000'
     """
-    wanted = [fields] if isinstance(fields, str) else list(fields)
-    if wrong := [name for name in wanted if name in COLUMNS and name not in _NUMBERS]:
-        raise UsageError(
-            "fields " + ", ".join(wrong),
-            expected="columns of numbers or flags",
-            found="names or instants",
-        )
-    if not wanted:
-        raise UsageError("fields", expected="one or more columns", found="an empty list")
+    wanted = require_numbers(fields)
     cut = cut_of(Market.UM, symbols, start, end)
-    frame = scan(root, symbols, wanted, start, end, valid, variant=variant).collect()
-    if cut.symbols is None:
-        names = root_at(root).reader().final_symbols(variant)
-    else:
-        names = [symbol.table for symbol in cut.symbols]
-    hours = frame["datetime"].to_numpy().astype("datetime64[us]")
-    if not frame.height:
-        return hours, names, np.full((0, len(wanted), len(names)), np.nan)
-    first = hours.min()
-    row = ((hours - first) // _HOUR).astype(np.int64)
-    place = frame["symbol"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
-    values = np.full((int(row.max()) + 1, len(wanted), len(names)), np.nan)
-    for number, name in enumerate(wanted):
-        values[row, number, place.to_numpy()] = frame[name].cast(pl.Float64).to_numpy()
-    return first + np.arange(len(values)) * _HOUR, names, values
-
-
-def _named(names: Sequence[str] | None) -> list[str]:
-    """KEYS and the columns named, each once; raises `UsageError` for a column that is none."""
-    if names is None:
-        return list(COLUMNS)
-    if isinstance(names, str):
-        names = [names]
-    if wrong := [name for name in names if name not in REGISTRY]:
-        near = difflib.get_close_matches(wrong[0], COLUMNS, n=3)
-        raise UsageError(
-            "columns " + ", ".join(wrong),
-            expected="columns of the wide table" + (f", such as {', '.join(near)}" if near else ""),
-            found="others",
-            next_step="alphaqcm columns lists them",
-        )
-    return list(dict.fromkeys([*KEYS, *names]))
+    made = read_panel(root_at(root).reader(), cut, wanted, valid=valid, variant=variant)
+    return made.times, made.symbols, made.values

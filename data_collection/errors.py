@@ -9,6 +9,12 @@
         BadListing       a listing that is no S3 listing
         Refused          451, or an answer that will not change by asking again
         TransientError   one attempt went wrong; another may not (never leaves the transports)
+      ExchangeError    the exchange does not give what it should
+        NoAnswer         no answer after every try
+        RegionRefused    451: this region is not served
+        Banned           418: this address is shut out until a time (exit code 75)
+        BadSymbol        a symbol that the exchange does not (or no longer) trade
+        RequestRefused   the exchange takes our request for wrong
       CacheError       the cache or its ledger cannot be trusted or written
         CacheFull        the next file would pass --max-disk
       QueueError       the shared state cannot be used
@@ -85,6 +91,40 @@ class TransientError(SourceError):
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process boundary."""
         return (TransientError, (self.kind, self.subject, self.found, self.retry_after))
+
+
+class ExchangeError(CollectionError):
+    """The exchange does not give what it should."""
+
+
+class NoAnswer(ExchangeError):
+    """No answer after every try."""
+
+
+class RegionRefused(ExchangeError):
+    """The exchange does not serve this region (451)."""
+
+
+class Banned(ExchangeError):
+    """The exchange shut this address out for a time (418)."""
+
+    def __init__(self, subject: str, until: float, until_text: str) -> None:
+        super().__init__(
+            subject,
+            expected="an address that may ask",
+            found=f"a ban of this address until {until_text}",
+            next_step="run the same command again after that; what was fetched is kept",
+        )
+        self.until_text = until_text
+        self.until = until  # the exchange's time, seconds since the epoch
+
+
+class BadSymbol(ExchangeError):
+    """A symbol that the exchange does not trade, or not any more."""
+
+
+class RequestRefused(ExchangeError):
+    """The exchange takes our request for wrong."""
 
 
 class CacheError(CollectionError):

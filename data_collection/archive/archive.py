@@ -19,8 +19,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Self
 
+from alphaqcm.data_collection.archive.disk_budget import DiskBudget
 from alphaqcm.data_collection.archive.download import (
-    DiskBudget,
     Downloads,
     Fetched,
     Missing,
@@ -95,10 +95,12 @@ class Archive:
     Use `open`. One `fetch` at a time; it may be called from any thread.
     """
 
-    def __init__(self, source: Source, cache: Path, options: FetchOptions) -> None:
+    def __init__(
+        self, source: Source, cache: Path, options: FetchOptions, ledger_dir: Path | None = None
+    ) -> None:
         self.cache = cache
         self.options = options
-        self.ledger = Ledger(cache)
+        self.ledger = Ledger(ledger_dir or cache)
         self.retry_policy = RetryPolicy(
             RetrySettings(
                 options.connections, options.rate_limit, options.retries, options.backoff
@@ -124,9 +126,13 @@ class Archive:
         cache: Path,
         listing: str | None = None,
         options: FetchOptions | None = None,
+        ledger_dir: Path | None = None,
     ) -> Archive:
-        """Open a source (URL or directory); raises `UsageError`, `CacheError`."""
-        return cls(Source.parse(source, listing), cache, options or FetchOptions())
+        """Open a source (URL or directory); the ledger lies in the cache unless told otherwise.
+
+        Raises `UsageError`, `CacheError`.
+        """
+        return cls(Source.parse(source, listing), cache, options or FetchOptions(), ledger_dir)
 
     def close(self) -> None:
         """Let go of connections, helper processes and the ledger."""
@@ -266,8 +272,8 @@ class Archive:
         progress: Progress,
     ) -> None:
         """Work off the orders with as many threads as connections."""
-        used = self.ledger.verified_bytes() if self.options.max_disk is not None else 0
-        budget = DiskBudget(self.options.max_disk, used)
+        limits, used = self.cache / LIMITS_FOLDER, self.ledger.verified_bytes
+        budget = DiskBudget(self.options.max_disk, limits, used)
         pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
         for order in orders:
             pending.put((order, False))

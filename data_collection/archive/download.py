@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.disk_budget import DiskBudget
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.transport import Downloader, PartFile, Wanted
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy, Stopped
 from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, zip_defect
-from alphaqcm.data_collection.errors import CacheFull, ErrorKind, TransientError
+from alphaqcm.data_collection.errors import ErrorKind, TransientError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.time import utc_text
 from alphaqcm.pipeline.errors import layer_error
@@ -73,27 +73,6 @@ class Verification:
     published: str  # empty: the source publishes none
     kind: ErrorKind | None = None
     defect: str = ""
-
-
-class DiskBudget:
-    """Bytes that the cache may still grow by; None: without end."""
-
-    def __init__(self, limit: int | None, used: int) -> None:
-        self._limit = limit
-        self._used = used
-        self._lock = threading.Lock()
-
-    def reserve(self, subject: str, size: int) -> None:
-        """Set `size` bytes aside; raises `CacheFull`."""
-        with self._lock:
-            if self._limit is not None and self._used + size > self._limit:
-                raise CacheFull(
-                    subject,
-                    expected=f"at most {self._limit} bytes in the cache (--max-disk)",
-                    found=f"{self._used} there and {size} more needed",
-                    next_step="raise --max-disk; what is there is verified and stays",
-                )
-            self._used += size
 
 
 class Downloads:
@@ -150,8 +129,8 @@ class Downloads:
         done = self._adopt_existing(order, target)
         if done is not None:
             return done
-        budget.reserve(order.file.key, order.listed.size)
-        return self._bring(order, part, target)
+        with budget.reserve(order.file.key, order.listed.size):
+            return self._bring(order, part, target)
 
     @contextlib.contextmanager
     def _locked_part(self, target: Path, *, wait: bool) -> Iterator[PartFile | None]:

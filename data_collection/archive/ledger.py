@@ -35,7 +35,7 @@ _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_
 class FileState(StrEnum):
     """What is known of an archive file."""
 
-    OK = "ok"  # verified and in the cache
+    OK = "ok"  # in the cache, and verified where the source publishes a checksum
     ABSENT = "absent"  # not at the source, when last seen
     CORRUPT = "corrupt"  # at the source, but its bytes cannot be trusted
     HOLE = "hole"  # a day without rows in any file of the archive

@@ -62,19 +62,27 @@ def _check_known(archive: Archive, selection: Selection, known: set[str]) -> Non
     ]
     if not unknown:
         return
-    near = _similar(archive, selection, unknown) if len(unknown) <= _FEW else []
+    near, elsewhere = ([], []) if len(unknown) > _FEW else _similar(archive, selection, unknown)
     more = "" if len(unknown) <= _FEW else f" and {len(unknown) - _FEW} more"
     raise UsageError(
         "symbols " + ", ".join(unknown[:_FEW]) + more,
         expected=f"symbols that the source lists for {selection.market} and "
         + ", ".join(selection.types),
-        found="no file under these names" + (f"; near: {', '.join(near)}" if near else ""),
+        found="no file of these types"
+        + (f"; {', '.join(elsewhere)} only of other intervals" if elsewhere else "")
+        + (f"; near: {', '.join(near)}" if near else ""),
         next_step=f"alphaqcm symbols --market {selection.market}, with the same --source",
     )
 
 
-def _similar(archive: Archive, selection: Selection, unknown: Sequence[str]) -> list[str]:
+def _similar(
+    archive: Archive, selection: Selection, unknown: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Names like the unknown ones, and those of them that have files of another interval."""
     data_type, _ = parse_typed(selection.types[0])
     there = archive.symbols(selection.market, data_type)
-    found = (name for symbol in unknown for name in difflib.get_close_matches(symbol, there, 3))
-    return list(dict.fromkeys(found))
+    elsewhere = [name for name in unknown if name in there]
+    others = [name for name in there if name not in unknown]
+    lost = [name for name in unknown if name not in there]
+    found = (name for symbol in lost for name in difflib.get_close_matches(symbol, others, 3))
+    return list(dict.fromkeys(found)), elsewhere

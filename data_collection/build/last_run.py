@@ -41,9 +41,19 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
         raise UsageError(
             path,
             expected="the settings of an earlier run",
-            found="none" if not path.exists() else "a damaged file",
-            next_step="alphaqcm run with --symbols, --start and --end",
+            found="a damaged file" if path.exists() else "none",
+            next_step=_next_step(temp, market),
         ) from error
+
+
+def _next_step(temp: Path, market: Market) -> str:
+    """Where the data root has runs of other markets, those are probably meant."""
+    others = [other for other in Market if other is not market and has_settings(temp, other)]
+    run = "alphaqcm run with --symbols, --start and --end"
+    if not others:
+        return run
+    named = " or ".join(f"--market {other}" for other in others)
+    return f"{named}, of which there was a run; or {run} for {market}"
 
 
 def last_source(temp: Path) -> tuple[str, str | None] | None:

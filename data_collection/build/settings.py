@@ -14,7 +14,7 @@ from alphaqcm.pipeline.domain.registry import (
     Market,
     parse_market,
 )
-from alphaqcm.pipeline.storage.layout import Layout
+from alphaqcm.pipeline.storage.layout import TEMP_NAME, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +63,14 @@ class RunSettings:
             listing=data["listing"],
             types=tuple(data["types"]),
             fetch=dict(data["fetch"]),
-            directories={name: Path(path) for name, path in data["directories"].items()},
+            directories=_directories(data["directories"]),
         )
+
+
+def _directories(told: Mapping[str, str]) -> dict[str, Path]:
+    """Places of their own; 0.1.0 kept all working files in a `temp`, of which the cache is left."""
+    places = {name: Path(path) for name, path in told.items()}
+    temp = places.pop("temp", None)
+    if temp is not None and temp.name != TEMP_NAME:
+        places["cache"] = temp
+    return places

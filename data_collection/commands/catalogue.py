@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from alphaqcm.data_collection.commands.build import declarations as build
 from alphaqcm.data_collection.commands.command import Command
+from alphaqcm.data_collection.commands.data import candle_declarations as candles
 from alphaqcm.data_collection.commands.data import declarations as data
 from alphaqcm.data_collection.commands.lab import declarations as lab
 from alphaqcm.data_collection.commands.options import JSON, Option
 from alphaqcm.data_collection.commands.use import declarations as use
 
 _ORDER = (
-    "run", "build", "update", "symbols", "plan", "fetch", "ledger", "verify", "minutes", "worker",
-    "workers", "monitor", "columns", "check", "info", "sql", "export", "training-set", "config",
-    "completion", "docs", "sample", "mirror",
+    "run", "build", "update", "symbols", "plan", "fetch", "candles fetch", "candles resample",
+    "candles compare", "candles holo", "ledger", "verify", "minutes", "worker", "workers",
+    "monitor", "columns", "check", "info", "sql", "export", "training-set", "config",
+    "completion", "docs", "sample", "mirror", "exchange",
 )  # fmt: skip
 
 
@@ -31,7 +33,9 @@ def _configurable(commands: Iterable[Command]) -> tuple[Option, ...]:
 
 def _all() -> dict[str, Command]:
     declared = {
-        command.name: command for folder in (build, data, use, lab) for command in folder.COMMANDS
+        command.name: command
+        for folder in (build, data, candles, use, lab)
+        for command in folder.COMMANDS
     }
     taken = _configurable(declared[name] for name in _ORDER)
     which = Option("about", "a command: only its options", metavar="COMMAND", choices=_ORDER)

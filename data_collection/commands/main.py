@@ -19,7 +19,7 @@ from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
 from alphaqcm.data_collection.commands.parser import build_parser, parse
-from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.errors import Banned, UsageError
 from alphaqcm.pipeline.errors import BadName, PipelineError
 
 _EPILOG = """`alphaqcm COMMAND --help` explains a command.
@@ -29,10 +29,10 @@ examples:
   alphaqcm run --symbols BTCUSDT,ETHUSDT --start -90d --end yesterday"""
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The parser of the command's first word."""
+def command_line(family: str = "") -> argparse.ArgumentParser:
+    """The parser of the command's first word, or of the second of a family such as `candles`."""
     parser = argparse.ArgumentParser(
-        prog="alphaqcm",
+        prog=f"alphaqcm {family}".strip(),
         description="Binance's public archive, turned into research-ready hourly data.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -40,13 +40,19 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"alphaqcm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.text, description=command.text, add_help=False)
+        if name.startswith(family):
+            word = name.removeprefix(family).strip()
+            commands.add_parser(word, help=command.text, description=command.text, add_help=False)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if " ".join(words[:2]) in COMMANDS:  # a command of two words: `candles fetch`
+        words = [" ".join(words[:2]), *words[2:]]
+    if words and any(name.startswith(f"{words[0]} ") for name in COMMANDS):
+        command_line(f"{words[0]} ").parse_args(words[1:])  # exits, as no second word fits
     if not words or words[0] not in COMMANDS:
         command_line().parse_args(words)  # help, version or a usage error: exits
     return run_command(COMMANDS[words[0]], words[1:], prog=f"alphaqcm {words[0]}")
@@ -98,6 +104,8 @@ def _run(
 def _code(error: BaseException) -> ExitCode:
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    if isinstance(error, Banned):
+        return ExitCode.LIMITED
     return ExitCode.USAGE if isinstance(error, UsageError | BadName) else ExitCode.FAILED
 
 

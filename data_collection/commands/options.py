@@ -172,8 +172,7 @@ FETCHING = (
     ),
     option(
         "--max-disk",
-        "stop before the cache holds more, such as 500G (verified files count, not what other "
-        "processes are just bringing)",
+        "stop before the cache holds more, such as 500G (of all processes together)",
         values.size, metavar="SIZE", group=_DOWNLOAD,
     ),
     option(

@@ -113,7 +113,13 @@ def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive
         source, known_listing, why = _source_of(layout)
         listing = listing or known_listing
         tell(f"source: {source} ({why}; --source names another)")
-    return Archive.open(source, cache=layout.cache, listing=listing, options=options)
+    return Archive.open(
+        source,
+        cache=layout.cache,
+        listing=listing,
+        options=options,
+        ledger_dir=layout.ledger_dir,
+    )
 
 
 def _source_of(layout: Layout) -> tuple[str, str | None, str]:
@@ -121,8 +127,8 @@ def _source_of(layout: Layout) -> tuple[str, str | None, str]:
     last = last_source(layout.temp)
     if last is not None:
         return *last, "the source of the data root's last run"
-    if (layout.cache / FILE_NAME).is_file():
-        with Ledger(layout.cache, reading=True) as ledger:
+    if (layout.ledger_dir / FILE_NAME).is_file():
+        with Ledger(layout.ledger_dir, reading=True) as ledger:
             fetched_from = ledger.last_source()
         if fetched_from:
             return fetched_from, None, "the data root's files came from there"

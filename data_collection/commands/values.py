@@ -25,6 +25,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MOST_HOURS = 8760
 _HOST_LIMIT = 253  # characters of a name, and 63 of each of its parts (RFC 1035)
 
 
@@ -46,6 +47,18 @@ def day(text: str) -> date:
         raise ValueError(DAY_TEXT) from None
     if found < EARLIEST:
         raise ValueError(f"a day from {EARLIEST} on")
+    return found
+
+
+def instant(text: str) -> datetime:
+    """A moment: an ISO instant, in UTC where no zone is said, or a day's first."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("an instant such as 2026-05-20T12:00 or a day, in UTC") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.date() < EARLIEST:
+        raise ValueError(f"an instant from {EARLIEST} on")
     return found
 
 
@@ -127,6 +140,15 @@ def words(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("at least one name; several with commas between")
     return found
+
+
+def hours(text: str) -> tuple[int, ...]:
+    """Numbers of hours, `1h,4h,24h`, each once, the shortest first; up to a year."""
+    found = [re.fullmatch(r"([1-9]\d{0,3})h", word.strip(), re.ASCII) for word in text.split(",")]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) != len(found) or max(numbers) > _MOST_HOURS:
+        raise ValueError(f"hours such as 1h,4h,24h, up to {_MOST_HOURS}h")
+    return tuple(sorted(set(numbers)))
 
 
 def yes_or_no(text: str) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, runs
-from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.time import HOUR_US
 
 VERSION = 1
@@ -23,6 +22,8 @@ RELATIVE = 1e-9
 """Sums of up to millions of float64 terms differ in the last digits: up to here it is rounding."""
 ABSOLUTE = 1e-6
 """The archive prints klines with at most 8 decimals; sixty rounded minutes stay below this."""
+TRADE_ROUNDING = 1e-8
+"""The archive keeps a coin-margined trade's base amount with 8 decimals."""
 KEPT = 48
 """Mismatching hours kept with their numbers; the others are kept as time spans."""
 
@@ -39,50 +40,67 @@ class _Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One quantity that both sides tell: the kline's name of it, and the aggTrades layer's."""
+    """One quantity that both sides tell: the kline's name of it, and the aggTrades layer's.
+
+    The layer's amount is divided by `unit`. With `rounded` the archive has rounded each trade's.
+    """
 
     name: str
     agg: str
     rule: _Rule = _Rule.SUM
+    unit: float = 1.0
+    rounded: bool = False
 
 
-_BASE = (
-    _Field("volume", "base_volume"),
-    _Field("taker_buy_volume", "taker_buy_qty"),
+_COUNT_AND_PRICES = (
     _Field("count", "raw_trade_count"),
     _Field("open", "price_first", _Rule.FIRST),
     _Field("high", "price_high", _Rule.MAX),
     _Field("low", "price_low", _Rule.MIN),
     _Field("close", "price_last", _Rule.LAST),
 )
-_QUOTE = (
-    _Field("quote_volume", "quote_volume"),
-    _Field("taker_buy_quote_volume", "taker_buy_quote"),
-)
 
 
-def _fields(market: Market) -> tuple[_Field, ...]:
-    # coin-margined klines count quote_volume in the base coin, aggTrades in price x contracts
-    return _BASE if market is Market.CM else _BASE + _QUOTE
+def _fields(contract: float | None) -> tuple[_Field, ...]:
+    if contract is None:
+        return (
+            _Field("volume", "base_volume"),
+            _Field("taker_buy_volume", "taker_buy_qty"),
+            *_COUNT_AND_PRICES,
+            _Field("quote_volume", "quote_volume"),
+            _Field("taker_buy_quote_volume", "taker_buy_quote"),
+        )
+    # coin-margined klines count contracts in volume, and base units in quote_volume
+    return (
+        _Field("volume", "quote_volume", unit=contract),
+        _Field("taker_buy_volume", "taker_buy_quote", unit=contract),
+        *_COUNT_AND_PRICES,
+        _Field("quote_volume", "base_volume", rounded=True),
+        _Field("taker_buy_quote_volume", "taker_buy_qty", rounded=True),
+    )
 
 
 def reconcile_month(
-    aggtrades_minutes: pl.DataFrame, klines_minutes: pl.DataFrame, market: Market = Market.UM
+    aggtrades_minutes: pl.DataFrame,
+    klines_minutes: pl.DataFrame,
+    contract: float | None = None,
 ) -> dict[str, Any]:
     """Compare one month of the two 1m layers, hour by hour; a small JSON-able value.
 
     Both frames are as layers.md names them (`minute` plus columns), one month, any order. Only
     minutes with trades are compared: a minute without trades has a flat kline and no aggTrades row.
+    `contract` is `contract_usd` of the symbol: the quote units of a contract where klines count
+    contracts.
 
     Returns `version`, `hours` compared, `exact`, `rounding` (equal within rounding), `mismatched`,
     `fields` (name -> hours and worst relative difference), `only_klines` and `only_aggtrades`
     (hours that one side alone has, as spans `[start_us, end_us]`), `spans` (all mismatching hours)
     and `worst` (up to 48 of them: `[hour_us, {field: [kline, aggTrades]}]`).
     """
-    fields = _fields(market)
+    fields = _fields(contract)
     agg = _hours(
         aggtrades_minutes, {f"{field.name}_a": (field.agg, field.rule) for field in fields}
-    )
+    ).with_columns(pl.col(f"{field.name}_a") / field.unit for field in fields if field.unit != 1)
     traded = klines_minutes.filter(pl.col("count") > 0)
     kline = _hours(traded, {f"{field.name}_k": (field.name, field.rule) for field in fields})
     both = kline.join(agg, on="hour", how="inner").sort("hour")
@@ -96,9 +114,11 @@ def reconcile_month(
     ]
     limits = [
         pl.max_horizontal(
-            pl.lit(ABSOLUTE), RELATIVE * pl.max_horizontal(f"{name}_a", f"{name}_k").abs()
-        ).alias(f"{name}_l")
-        for name in names
+            pl.lit(ABSOLUTE),
+            RELATIVE * pl.max_horizontal(f"{field.name}_a", f"{field.name}_k").abs(),
+            *([TRADE_ROUNDING * pl.col("count_k")] if field.rounded else []),
+        ).alias(f"{field.name}_l")
+        for field in fields
     ]
     both = both.with_columns(difference + limits)
     wrong = both.with_columns(

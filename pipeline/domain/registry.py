@@ -82,6 +82,9 @@ METRICS_START_LABELS_FROM = date(2026, 6, 25)
 
 METRICS_CADENCE = timedelta(minutes=5)
 
+_CM_CONTRACT_USD = {"BTCUSD": 100.0}
+_CM_CONTRACT_USD_ELSE = 10.0
+
 OUTSIDE_LIMIT = 0.01
 """More of a file's rows than this outside its period: a wrong file or unit, not an accident."""
 
@@ -256,6 +259,17 @@ INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h"
 def spec_of(data_type: DataType) -> TypeSpec:
     """The registry's row of `data_type`."""
     return REGISTRY[data_type]
+
+
+def contract_usd(market: Market, symbol: str) -> float | None:
+    """USD that one contract stands for where `symbol`'s quantities are contracts; None elsewhere.
+
+    Coin-margined contracts are of 100 USD for BTC, of 10 USD for every other coin: `contractSize`
+    of https://dapi.binance.com/dapi/v1/exchangeInfo.
+    """
+    if market is not Market.CM:
+        return None
+    return _CM_CONTRACT_USD.get(symbol.partition("_")[0], _CM_CONTRACT_USD_ELSE)
 
 
 def parse_type(text: str) -> DataType:

@@ -10,6 +10,7 @@ rules in one pass (this module reads small ones too, which is how the two are he
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +42,7 @@ UTC_US = pl.Datetime("us", "UTC")
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
 _WRONG_FILE = "compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)"
+_QUOTED = re.compile(rb'(^|,)"([^",\r\n]*)"(?=,|\r?$)', re.MULTILINE)
 _PHYSICAL = {
     Kind.INT: pl.Int64,
     Kind.EPOCH: pl.Int64,
@@ -109,11 +111,12 @@ def _split_header(
 ) -> tuple[tuple[Column, ...], int]:
     """The columns in the file's order, and the byte where its rows begin."""
     columns = spec.columns_in(market)
-    if not data or data[:1].isdigit():
+    if not data or data[:2].removeprefix(b'"')[:1].isdigit():
         return columns, 0
     end = data.find(b"\n")
     line = data if end < 0 else data[:end]
-    names = tuple(line.rstrip(b"\r").decode("utf-8", "replace").split(","))
+    line = _QUOTED.sub(rb"\1\2", line.rstrip(b"\r"))
+    names = tuple(line.decode("utf-8", "replace").split(","))
     body = len(data) if end < 0 else end + 1
     order = spec.columns_named(names, market)
     if order is not None:
@@ -153,9 +156,12 @@ def _parse(data: bytes, body: int, order: tuple[Column, ...], subject: str) -> p
     schema = {column.name: _PHYSICAL[column.kind] for column in order}
     if body >= len(data):
         return pl.DataFrame(schema=schema)
+    text = data[body:] if body else data
+    if b'"' in text:  # some files quote fields, empty ones or all; none quotes a comma
+        text = _QUOTED.sub(rb"\1\2", text)
     try:
         return pl.read_csv(
-            io.BytesIO(data[body:] if body else data),
+            io.BytesIO(text),
             has_header=False,
             schema=schema,
             quote_char=None,
@@ -202,7 +208,8 @@ def _bad_field(data: bytes, body: int, order: tuple[Column, ...], subject: str) 
     """Find the first field that is no value of its type; only on the way to an error."""
     position = body
     for number, line in enumerate(data[body:].split(b"\n"), start=1 + (body > 0)):
-        fields = line.rstrip(b"\r").decode("utf-8", "replace").split(",")
+        plain = _QUOTED.sub(rb"\1\2", line.rstrip(b"\r"))
+        fields = plain.decode("utf-8", "replace").split(",")
         for column, text in zip(order, fields, strict=False):
             if line and not _is_value(text, column):
                 return BadRow(

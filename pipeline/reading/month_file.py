@@ -14,16 +14,16 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import METRICS, DataType, Partition, spec_of
+from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market, Partition, spec_of
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
 from alphaqcm.pipeline.reading.month_report import FileCount, MonthReport
 
-VERSION = 1
-"""Raise it when a month file's content changes for the same inputs: all are then rebuilt."""
+_VERSION = 1
+_VERSIONS = {(Market.CM, DataType.AGGTRADES): 2}  # 2: contracts to base and quote units
 
 OHLC = ("open", "high", "low", "close")
 MINUTE_COLUMNS = (
@@ -34,6 +34,14 @@ MINUTE_COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
+
+
+def month_version(series: Series) -> int:
+    """Of the month files of `series`: raised when their content changes for the same inputs.
+
+    All of another version are then rebuilt.
+    """
+    return _VERSIONS.get((series.market, series.type), _VERSION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 
+TEMP_NAME = "_tmp"
+"""The folder of a data root's working files."""
+
+CACHE_NAME = "binance_vision"
+"""The folder of verified archive ZIPs in it."""
+
 
 class Place(StrEnum):
     """What a layer's folder is relative to."""
@@ -82,11 +88,12 @@ def _working(data_type: DataType, interval: str, about: str) -> Layer:
 LAYERS: tuple[Layer, ...] = (
     Layer(
         "archive",
-        "binance_vision",
+        CACHE_NAME,
         "data/**/*.zip",
         Encoding.ZIP,
         "verified ZIPs in the archive's own tree",
         Place.TEMP,
+        moved_by="cache",
     ),
     Layer(
         "klines_1m",
@@ -228,12 +235,17 @@ class Layout:
     @property
     def temp(self) -> Path:
         """Working files: cache, logs, state."""
-        return self.overrides.get("temp", self.root / "_tmp")
+        return self.root / TEMP_NAME
 
     @property
     def cache(self) -> Path:
         """Verified archive ZIPs in the archive's own tree, all markets together."""
         return self.folder(_BY_NAME["archive"])
+
+    @property
+    def ledger_dir(self) -> Path:
+        """Where the ledger of the cache lies, wherever the cache itself is."""
+        return self.temp / CACHE_NAME
 
     def folder(self, layer: Layer, variant: str = "") -> Path:
         """Where a layer lies; `variant` is that of a final table, with its underscore."""

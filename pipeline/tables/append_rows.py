@@ -28,7 +28,6 @@ from alphaqcm.pipeline.features.columns import (
     COLUMNS,
     CROSS_SECTION,
     SYMBOL_COLUMNS,
-    TAIL_ROWS,
     VERSION,
     schema,
 )
@@ -40,7 +39,6 @@ from alphaqcm.pipeline.features.factors.rolling import (
     Lookback,
     with_volume_clean,
 )
-from alphaqcm.pipeline.features.factors.segments import floats
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, Record, read_record
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
@@ -158,7 +156,7 @@ def compute_append(
     if old is not None and since > span.start:
         kept = old.filter(pl.col("datetime") < moment(since))
         if kept.height:
-            before = Lookback(kept.tail(TAIL_ROWS), floats(kept["volume"]))
+            before = Lookback.of(kept)
     inputs = read_inputs(layout, symbol, span, since)
     days = Days(span.start, span.end, since)
     rows, last = own_columns(symbol.table, inputs, days, before)

@@ -6,7 +6,7 @@ siblings. The label is the only column that knows the future.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,22 +18,34 @@ import pyarrow.parquet as pq
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES, REGISTRY, DType
 from alphaqcm.pipeline.features.columns.csv import csv_form
+from alphaqcm.pipeline.features.factors.rolling import WEEK_ROWS
 from alphaqcm.pipeline.storage.atomic_write import atomic_write
 from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.tables.table_file import arrow_schema, read_table
 
-LABEL = "y_logret_fwd_1h"
+HORIZON = 1
+"""Hours that the label looks forward where nothing else is asked for."""
+
 ALL_FILE = "training_all.parquet"
 SUFFIX = "_training.csv"
 
 TRAINING_FEATURES = tuple(name for name in FEATURES if REGISTRY[name].point_in_time)
-TRAINING_COLUMNS = (
-    *(name for name in COLUMNS if name not in FEATURES),
-    *TRAINING_FEATURES,
-    LABEL,
-)
-"""Columns of a training set: symbol, datetime, features, label."""
+
+
+def label_name(hours: int) -> str:
+    """The label that looks `hours` forward."""
+    return f"y_logret_fwd_{hours}h"
+
+
+def training_columns(horizons: Sequence[int]) -> tuple[str, ...]:
+    """Columns of a training set: symbol, datetime, features, a label for each horizon."""
+    keys = (name for name in COLUMNS if name not in FEATURES)
+    return (*keys, *TRAINING_FEATURES, *(label_name(hours) for hours in horizons))
+
+
+LABEL = label_name(HORIZON)
+TRAINING_COLUMNS = training_columns((HORIZON,))
 
 _IMPUTED = tuple(name for name in TRAINING_FEATURES if REGISTRY[name].dtype is not DType.TIME)
 
@@ -50,9 +62,12 @@ class Impute(StrEnum):
 class TrainingOptions:
     """What goes into a training set."""
 
-    filter_quality: bool = False
+    filter_quality: bool = False  # only rows with is_valid_for_training = 1
+    min_minutes_traded: int = 0  # and of these only rows with n_minutes_traded of at least this
+    no_holes: bool = False  # and only those whose windows of up to 168 rows cross no missing hour
     impute: Impute = Impute.NONE
     ffill_limit: int = 1  # hours that a value may be carried forward
+    horizons: tuple[int, ...] = (HORIZON,)  # hours that the labels look forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +76,22 @@ class TrainingSet:
 
     path: Path
     rows: int
-    labelled: int
+    labelled: dict[str, int]  # label -> rows that have it
     symbols: int
 
 
 def training_rows(frame: pl.DataFrame, options: TrainingOptions) -> pl.DataFrame:
     """One symbol's rows of a training set, from its rows of the final table in order of time.
 
-    The label is ln(close one hour later / close); null if the row one hour later is absent. Values
-    are carried forward by the clock: across `ffill_limit` hours at most, however few rows lie
-    between. Imputation and label look at all rows, those that the quality filter drops too.
+    The label of a horizon is ln(close so many hours later / close); null unless a row follows by
+    exactly the horizon and traded. Values are carried forward by the clock: across `ffill_limit`
+    hours at most, however few rows lie between. Imputation and labels look at all rows, those that
+    the quality filter drops too; the filter looks at what is known, not at what is imputed.
     """
-    later = frame.select(
-        (pl.col("datetime") - pl.duration(hours=1)).alias("datetime"),
-        pl.col("close").alias("_later"),
-    )
-    change = (pl.col("_later") / pl.col("close")).log()
-    rows = frame.join(later, on="datetime", how="left", maintain_order="left").with_columns(
-        pl.when(change.is_finite()).then(change).otherwise(None).alias(LABEL)
-    )
+    good = frame.select(_good(options)).to_series()
+    rows = frame
+    for hours in options.horizons:
+        rows = _labelled(rows, hours)
     if options.impute is Impute.ZERO:
         rows = rows.with_columns(
             pl.col(name).fill_null(False if REGISTRY[name].dtype is DType.BOOLEAN else 0)
@@ -87,9 +99,32 @@ def training_rows(frame: pl.DataFrame, options: TrainingOptions) -> pl.DataFrame
         )
     if options.impute is Impute.FFILL:
         rows = rows.with_columns(_carried(name, options.ffill_limit) for name in _IMPUTED)
-    if options.filter_quality:
-        rows = rows.filter(pl.col("is_valid_for_training") == 1)
-    return rows.select(TRAINING_COLUMNS)
+    return rows.filter(good).select(training_columns(options.horizons))
+
+
+def _labelled(rows: pl.DataFrame, hours: int) -> pl.DataFrame:
+    later = rows.filter(pl.col("volume") > 0).select(
+        (pl.col("datetime") - pl.duration(hours=hours)).alias("datetime"),
+        pl.col("close").alias("_later"),
+    )
+    change = (pl.col("_later") / pl.col("close")).log()
+    label = pl.when(change.is_finite()).then(change).otherwise(None).alias(label_name(hours))
+    return (
+        rows.join(later, on="datetime", how="left", maintain_order="left")
+        .with_columns(label)
+        .drop("_later")
+    )
+
+
+def _good(options: TrainingOptions) -> pl.Expr:
+    """Whether a row is taken."""
+    if not options.filter_quality:
+        return pl.repeat(True, pl.len(), dtype=pl.Boolean)
+    good = pl.col("is_valid_for_training") == 1
+    good &= pl.col("n_minutes_traded") >= options.min_minutes_traded
+    if options.no_holes:
+        good &= (pl.col("row_span_168h") == WEEK_ROWS).fill_null(value=False)
+    return good
 
 
 def _carried(name: str, limit: int) -> pl.Expr:
@@ -105,23 +140,24 @@ def write_training_set(table: Path, folder: Path, options: TrainingOptions) -> T
     Raises `LayerError`, `DiskFull`, `TableError`.
     """
     path = folder / ALL_FILE
-    rows = labelled = 0
+    rows = 0
+    labelled = dict.fromkeys((label_name(hours) for hours in options.horizons), 0)
+    schema = _schema(options.horizons)
     names = set()
     try:
         with (
             atomic_write(path) as temp,
-            pq.ParquetWriter(temp, _schema(), compression="zstd", use_dictionary=["symbol"]) as out,
+            pq.ParquetWriter(temp, schema, compression="zstd", use_dictionary=["symbol"]) as out,
         ):
             for symbol, frame in _sets(table, options):
                 target = folder / f"{symbol}{SUFFIX}"
                 with atomic_write(target) as csv:
                     write_csv(csv_form(frame.drop("symbol")), csv)
                 names.add(target.name)
-                out.write_table(
-                    frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_schema())
-                )
+                out.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
                 rows += frame.height
-                labelled += frame.height - frame[LABEL].null_count()
+                for label in labelled:
+                    labelled[label] += frame.height - frame[label].null_count()
     except pa.ArrowException as error:
         raise LayerError(path, expected="a training set to write", found=str(error)) from error
     except OSError as error:
@@ -139,16 +175,19 @@ def _sets(table: Path, options: TrainingOptions) -> Iterator[tuple[str, pl.DataF
             yield symbol, rows
 
 
-def _schema() -> pa.Schema:
+def _schema(horizons: Sequence[int]) -> pa.Schema:
     fields = {field.name: field for field in arrow_schema()}
-    label = pa.field(
-        LABEL,
-        pa.float64(),
-        metadata={
-            "group": "label",
-            "unit": "log return",
-            "definition": "ln(close of the row one hour later / close); null if it is absent.",
-            "point_in_time": "no",
-        },
-    )
-    return pa.schema([fields.get(name, label) for name in TRAINING_COLUMNS])
+    for hours in horizons:
+        later = "one hour later" if hours == 1 else f"{hours} hours later"
+        fields[label_name(hours)] = pa.field(
+            label_name(hours),
+            pa.float64(),
+            metadata={
+                "group": "label",
+                "unit": "log return",
+                "definition": f"ln(close of the row {later} / close); null if it is absent or did "
+                "not trade.",
+                "point_in_time": "no",
+            },
+        )
+    return pa.schema([fields[name] for name in training_columns(horizons)])

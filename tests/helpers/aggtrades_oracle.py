@@ -76,7 +76,10 @@ def expect(
     gaps = [after - before - 1 for before, after in pairwise(ids) if after - before > 1]
     rises = all(before[1] < after[1] and before[0] <= after[0] for before, after in pairwise(rows))
     return Expected(
-        {minute: _minute(trades, whale, retail) for minute, trades in by_minute.items()},
+        {
+            minute: _minute(trades, whale, retail, _contract(file))
+            for minute, trades in by_minute.items()
+        },
         {
             "rows": len(rows),
             "outside_period": outside,
@@ -98,8 +101,9 @@ def _rows(text: bytes, spot: bool) -> list[Row]:
     lines = text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    if lines and not lines[0][:1].isdigit():
-        names = lines.pop(0).removesuffix(b"\r").decode("utf-8", "replace")
+    if lines and not lines[0].lstrip(b'"')[:1].isdigit():
+        line = b",".join(unquoted(name) for name in lines.pop(0).removesuffix(b"\r").split(b","))
+        names = line.decode("utf-8", "replace")
         known = [",".join(HEADER.split(",")[:n]) for n in ((7, 8) if spot else (7,))]
         if names not in known:
             raise Rejected("header")
@@ -107,11 +111,16 @@ def _rows(text: bytes, spot: bool) -> list[Row]:
     return [_row(line, width) for line in lines]
 
 
+def unquoted(field: bytes) -> bytes:
+    quoted = len(field) > 1 and field.startswith(b'"') and field.endswith(b'"')
+    return field[1:-1] if quoted else field
+
+
 def _row(line: bytes, width: int) -> Row:
     fields = line.removesuffix(b"\r").split(b",")
     if len(fields) != width or len(line) > 1024:
         raise Rejected("fields")
-    number, price, quantity, first, last, time, *flags = fields
+    number, price, quantity, first, last, time, *flags = map(unquoted, fields)
     for whole in (number, first, last, time):
         if not re.fullmatch(rb"\d{1,16}" if whole is time else rb"-?\d{1,16}", whole):
             raise Rejected("whole number")
@@ -144,17 +153,29 @@ def _row(line: bytes, width: int) -> Row:
     )
 
 
-def _minute(trades: list[Row], whale: float, retail: float) -> dict[str, Any]:
+def _contract(file: ArchiveFile) -> float | None:
+    if file.series.market is not Market.CM:
+        return None
+    return 100.0 if file.series.symbol.startswith("BTCUSD_") else 10.0
+
+
+def _minute(
+    trades: list[Row], whale: float, retail: float, contract: float | None
+) -> dict[str, Any]:
     prices = [float(row[4]) for row in trades]
     sums = dict.fromkeys(SUMS, Decimal())
     with localcontext(prec=60):
         for row, price in zip(trades, prices, strict=True):
             side = "sell" if row[6] else "buy"
             product = price * float(row[5])
+            base = row[5]
+            if contract is not None:
+                product = float(row[5]) * contract
+                base = Decimal(product / price if price else 0.0)
             amount = Decimal(product)
-            sums["base_volume"] += row[5]
+            sums["base_volume"] += base
             sums["quote_volume"] += amount
-            sums[f"taker_{side}_qty"] += row[5]
+            sums[f"taker_{side}_qty"] += base
             sums[f"taker_{side}_quote"] += amount
             sums[f"taker_{side}_quote_sq"] += Decimal(product * product)
             if product >= whale:

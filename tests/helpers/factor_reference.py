@@ -135,6 +135,7 @@ def kept_reference(rows: list[Row]) -> dict[str, Value]:
         kept = [r for r in rows if r["c"] > 0 and r["l"] > 0]
     n = len(kept)
     out["n_minutes_kept"] = plain(n)
+    out["n_minutes_traded"] = plain(sum(1 for r in rows if r["v"] > 0))
     out["min_range_ratio_max"] = plain(max(ratios))
     if n == 0:
         return out
@@ -253,6 +254,10 @@ def quantile99(values: Sequence[float]) -> float:
     return float(np.quantile(np.array(values), 0.99))
 
 
+def hours_between(start: datetime, row: dict[str, object]) -> float:
+    return (row["datetime"] - start).total_seconds() / 3600
+
+
 def rows_reference(rows: list[dict[str, object]]) -> list[dict[str, Value | bool | int]]:
     """The row columns; `rows` have the names of the table and None for null."""
     out = []
@@ -306,6 +311,12 @@ def rows_reference(rows: list[dict[str, object]]) -> list[dict[str, Value | bool
             and not spike
             and not volume_spike
             and row["n_minutes_kept"] >= 50
+            and volume > 0
+        )
+        traded = [r["datetime"] for r in rows[: i + 1] if r["volume"] > 0]
+        now["hours_since_trade"] = plain(hours_between(traded[-1], row) if traded else None)
+        now["row_span_168h"] = plain(
+            hours_between(rows[i - 168]["datetime"], row) if i >= 168 else None
         )
         now["funding_delta"] = change("funding_rate")
         for name, usd in (("oi_delta", False), ("oi_delta_usd", True)):

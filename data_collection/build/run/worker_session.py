@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
@@ -38,6 +39,7 @@ class Session:
         log = Log(self.worker)
         queue = Queue.open(self.state, options=QueueOptions(stale=self.stale, say=log.say))
         settings = self.settings or RunSettings.from_dict(queue.join())
+        adopt_cache(settings.layout, log.say)
         with (
             hold_root(settings.layout.temp, exclusive=False),
             open_task_runner(settings, say=log.say) as runner,

@@ -9,10 +9,10 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
 from alphaqcm.data_collection.archive.plan import Action
-from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.reading.month_file import VERSION
+from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
 from alphaqcm.pipeline.storage.proof import examine
@@ -68,13 +68,13 @@ class ExistingMonth:
     is_damaged: bool = False
 
     @classmethod
-    def of(cls, path: Path) -> ExistingMonth:
-        """Of the file at `path`."""
+    def of(cls, path: Path, series: Series) -> ExistingMonth:
+        """Of the file of `series` at `path`."""
         seen = examine(path)
         if seen.proof is Proof.DAMAGED:
             return cls(None, MonthReport(), {}, is_damaged=True)
         record = seen.record
-        if record is None or record.fingerprint.version != VERSION:
+        if record is None or record.fingerprint.version != month_version(series):
             return cls(None, MonthReport(), {})
         try:
             held = {ArchiveFile.parse(one.key): one.sha256 for one in record.fingerprint.inputs}

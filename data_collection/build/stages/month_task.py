@@ -23,11 +23,11 @@ from alphaqcm.pipeline.domain.registry import Partition, spec_of
 from alphaqcm.pipeline.errors import LayerError, RawError
 from alphaqcm.pipeline.reading.month_append import append_days, days_held
 from alphaqcm.pipeline.reading.month_file import (
-    VERSION,
     FileRows,
     MonthFrame,
     assemble,
     missing_days,
+    month_version,
     read_file_rows,
 )
 from alphaqcm.pipeline.reading.month_report import MonthReport
@@ -61,7 +61,7 @@ class MonthTask:
 
     def current(self, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        return self._current(ExistingMonth.of(self.path), available, lookup)
+        return self._current(ExistingMonth.of(self.path, self.series), available, lookup)
 
     def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
@@ -91,7 +91,7 @@ class MonthTask:
 
     def existing(self) -> ExistingMonth:
         """The month file at hand."""
-        return ExistingMonth.of(self.path)
+        return ExistingMonth.of(self.path, self.series)
 
     def first_files(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
         """What it begins with, as far as that can be told before a file is read."""
@@ -331,4 +331,4 @@ class MonthTask:
         return len(set(self._days()) - told)
 
     def _fingerprint(self, files: Files) -> Fingerprint:
-        return Fingerprint(f"month/{self.series.type}", VERSION, files.inputs)
+        return Fingerprint(f"month/{self.series.type}", month_version(self.series), files.inputs)

@@ -10,7 +10,7 @@ from typing import Any
 
 from alphaqcm.pipeline.checks.reconcile import VERSION, reconcile_month
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import DataType
+from alphaqcm.pipeline.domain.registry import DataType, contract_usd
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_frame, read_json
 from alphaqcm.pipeline.storage.layout import Layout
@@ -32,7 +32,9 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     kept = read_json(path)
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])
-    told = reconcile_month(read_frame(trades), read_frame(klines), layout.market)
+    told = reconcile_month(
+        read_frame(trades), read_frame(klines), contract_usd(layout.market, symbol)
+    )
     try:
         layout.store.replace(path, sealed_json({"made_of": made_of, "told": told}))
     except DiskFull:

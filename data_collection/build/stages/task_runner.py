@@ -247,6 +247,7 @@ def open_task_runner(
                 settings.source,
                 cache=settings.layout.cache,
                 listing=settings.listing,
+                ledger_dir=settings.layout.ledger_dir,
                 options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
             )
             return stack.enter_context(archive)

@@ -45,6 +45,7 @@ from alphaqcm.data_collection.build.update.symbol_jobs import (
     input_name,
 )
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
@@ -55,7 +56,6 @@ from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
     write_appended,
 )
-from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import DEFAULTS, WideTable
 
 _FEW = 4  # symbols: for so few a pool costs more than it gives
@@ -76,7 +76,8 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
 
     Raises `UsageError`, `PipelineError`.
     """
-    require_wide(settings.market)
+    if settings.market is not Market.UM:
+        return _layers_only(settings, workers, lock)
     layout = settings.layout
     if not layout.final_table().exists():
         raise UsageError(
@@ -158,6 +159,13 @@ def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
         progress = execute(runner, workers, lock)
     table = None if progress.failures else publish_full(settings, progress)
     return Updated(progress, len(progress.outcomes), table)
+
+
+def _layers_only(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """A whole run of a market without a table: what is current already is left as it is."""
+    with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
+        progress = execute(runner, workers, lock)
+    return Updated(progress, len(progress.outcomes), None)
 
 
 def _can_grow(held: Fingerprint | None, settings: RunSettings) -> bool:

@@ -104,7 +104,8 @@ UPDATE_COMMAND = Command(
 Lists the source, fetches and rebuilds only the months that are new or changed there, computes only
 the new rows, and writes the table in the old one's place at once: who reads the old one keeps it.
 The result is the table that a full run would give, byte for byte. CSVs are not written: the final
-ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
+ones follow with `alphaqcm export final`, all others with `alphaqcm build`. Spot and coin-margined
+markets have no table: their 1-minute and hourly layers are brought up to date.""",
     (
         END.but(
             required=False, also=("--through",), help="last day, included (default: yesterday)"
@@ -112,6 +113,7 @@ ones follow with `alphaqcm export final`, all others with `alphaqcm build`.""",
         WORKERS,
         SOURCE.but(default=None, help="another source than the last run's, from now on"),
         LISTING.but(help="where that source is listed"),
+        MARKET,
         DATA_ROOT,
         ACCEPT_CORRUPT,
         JSON,
@@ -185,40 +187,70 @@ interval.""",
 EXPORT_COMMAND = Command(
     "export",
     "build.export",
-    "write CSV stages from the parquet layers",
-    """Write CSVs from the parquet layers.
+    "write CSV stages from the parquet layers, and data for other programs",
+    """Write CSVs from the parquet layers, or what other programs read.
 
     crypto_1min   {SYM}_1m.csv: 1-minute bars, from the 1m klines layer (any market)
     stages        crypto_hourly_*: the stages on the way to the final table
     final         final_dataset*/{SYM}_final.csv, of every final table that is there
+    qlib DIR      a data folder of Qlib: calendar, instruments, a binary file a field; "60min"
+    panel FILE    npz: times, symbols, fields, values [time, field, symbol]; NaN where null
+    layers DIR    copies of the 1-minute layers with symbol, units and sort order (any market)
 
-CSVs of `crypto_1min` and `final` that are current stay as they are.""",
+CSVs of `crypto_1min` and `final` that are current stay as they are. DIR is replaced whole where an
+earlier export made it. `panel --stock-data` writes what StockData of alphagen and AlphaQCM holds:
+data [hour, feature, stock] as float32, dates, stock_ids, features.""",
     (
-        Option("what", "see above", choices=("crypto_1min", "stages", "final"), required=True),
+        Option("what", "see above", choices=("crypto_1min", "stages", "final", "qlib", "panel",
+                                             "layers"), required=True),
+        Option("target", "qlib, panel, layers: the folder or file to write", values.path,
+               metavar="DIR|FILE"),
         SYMBOLS.but(help="symbols in any notation, comma separated (default: all that the layer "
                     "holds)"),
         SYMBOLS_FILE.but(help=LISTED_BUT),
-        ANY_DAYS[0].but(help="crypto_1min: first day (default: all)"),
-        ANY_DAYS[1].but(help="crypto_1min: last day, included"),
+        ANY_DAYS[0].but(help="first day, but of stages and final (default: all)"),
+        ANY_DAYS[1].but(help="last day, included"),
+        option("--fields", "qlib, panel: columns of the wide table, or all (default: open, close, "
+               "high, low, volume, vwap)", values.words, metavar="F,F"),
+        switch("--filter-quality", "qlib, panel: NaN in rows without is_valid_for_training = 1"),
+        switch("--stock-data", "panel: as StockData of alphagen and AlphaQCM; further fields after "
+               "its six"),
+        switch("--hive", "layers: partitions as Hive names them, symbol=BTCUSDT/2024-02.parquet"),
+        Option("--name", "qlib, panel: from final_dataset_NAME_all.parquet instead", values.name,
+               default="", metavar="NAME"),
         MARKET,
         DATA_ROOT,
         JSON,
     ),
-    ("final", "crypto_1min --symbols BTCUSDT --start -7d --end yesterday"),
+    (
+        "final",
+        "crypto_1min --symbols BTCUSDT --start -7d --end yesterday",
+        "qlib qlib_data --fields all",
+        "panel stocks.npz --stock-data",
+        "layers minutes --hive --symbols BTCUSDT,ETHUSDT",
+    ),
 )  # fmt: skip
 TRAINING_SET_COMMAND = Command(
     "training-set",
     "build.training_set",
     "features and labels as training files",
-    """Features and a label as training files, from the final table.
+    """Features and labels as training files, from the final table.
 
-Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_1h is
-ln(close one hour later / close), null if that row is absent. Columns that look ahead are left out:
-their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
+Writes training/{SYM}_training.csv and training/training_all.parquet. The label y_logret_fwd_4h is
+ln(close 4 hours later / close), null unless a row follows by exactly 4 hours and traded. Columns
+that look ahead are left out: their siblings volume_clean_pit and cs_coverage_frac_pit stand for
+them.""",
     (
-        option("--label", "what to predict", default="y_logret_fwd_1h",
+        option("--horizon", "hours that the labels look forward, one label each (default: 1h)",
+               values.hours, default=(1,), metavar="1h,4h"),
+        Option("--label", "the label of one hour, as without --horizon",
                choices=("y_logret_fwd_1h",)),
         switch("--filter-quality", "only rows with is_valid_for_training = 1"),
+        Option("--min-minutes-traded",
+               "with --filter-quality: only rows in which at least N minutes traded",
+               values.whole(1, 60), metavar="N"),
+        switch("--no-holes", "with --filter-quality: only rows with row_span_168h = 168, whose "
+               "windows cross no missing hour"),
         option("--impute", "what stands in for a missing feature", default="none",
                choices=("none", "ffill", "zero")),
         Option("--ffill-limit",
@@ -229,7 +261,10 @@ their siblings volume_clean_pit and cs_coverage_frac_pit stand for them.""",
         DATA_ROOT,
         JSON,
     ),
-    ("--filter-quality", "--impute ffill --ffill-limit 3 --name with_metrics"),
+    (
+        "--horizon 1h,4h,24h --filter-quality --min-minutes-traded 50 --no-holes",
+        "--impute ffill --ffill-limit 3 --name with_metrics",
+    ),
 )  # fmt: skip
 
 COMMANDS = (

@@ -1,4 +1,7 @@
-"""Writes CSVs from the parquet layers: 1-minute bars, stages, final tables."""
+"""Writes CSVs from the parquet layers: 1-minute bars, stages, final tables.
+
+What is written for other programs is `export_for`'s.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
+from alphaqcm.data_collection.commands.build.export_for import export_for, require_fitting
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.commands.request import parse_span
@@ -38,6 +42,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Export; 1 when a symbol that was asked for has nothing to export."""
     market = parse_market(arguments.market)
     layout = Layout(arguments.data_root.resolve(), market)
+    require_fitting(arguments)
+    if arguments.target is not None:
+        return export_for(arguments, layout)
     named = list(named_symbols(arguments, market))
     if arguments.what != "crypto_1min":
         require_wide(market)

@@ -6,11 +6,12 @@ import argparse
 import time
 from dataclasses import replace
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings) as runner,
     ):
+        adopt_cache(settings.layout, tell, held=True)
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
         progress = execute(runner, arguments.workers, lock)

@@ -23,7 +23,14 @@ def run(arguments: argparse.Namespace) -> Answer:
             expected="--impute ffill beside it",
             next_step="leave it out, or add --impute ffill",
         )
-    options = TrainingOptions(arguments.filter_quality, impute, limit or 1)
+    options = TrainingOptions(
+        filter_quality=arguments.filter_quality,
+        min_minutes_traded=_minutes_traded(arguments),
+        no_holes=arguments.no_holes,
+        impute=impute,
+        ffill_limit=limit or 1,
+        horizons=arguments.horizon,
+    )
     layout = Layout(arguments.data_root.resolve())
     table = layout.final_table(arguments.name)
     if not table.exists():
@@ -33,6 +40,21 @@ def run(arguments: argparse.Namespace) -> Answer:
     with hold_root(layout.temp, exclusive=False):
         made = write_training_set(table, layout.training, options)
     symbols = counted(made.symbols, "symbol")
-    print(f"{made.path}: {made.rows} rows of {symbols}, {made.labelled} with a label")
+    labels = ", ".join(f"{count} with {label}" for label, count in made.labelled.items())
+    print(f"{made.path}: {made.rows} rows of {symbols}, {labels}")
     told = {"exit_code": 0, "path": made.path, "rows": made.rows, "symbols": made.symbols}
     return Answer(ExitCode.DONE, told | {"labelled": made.labelled})
+
+
+def _minutes_traded(arguments: argparse.Namespace) -> int:
+    """What --min-minutes-traded asks for, 0 without it; raises `UsageError`."""
+    least: int | None = arguments.min_minutes_traded
+    more = [f"--min-minutes-traded {least}"] * (least is not None)
+    more += ["--no-holes"] * arguments.no_holes
+    if more and not arguments.filter_quality:
+        raise UsageError(
+            " ".join(more),
+            expected="--filter-quality beside it",
+            next_step="add --filter-quality: it chooses rows, these choose among them",
+        )
+    return least or 0

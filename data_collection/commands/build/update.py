@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.update import Updated, update
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import parse_span, source_word
 from alphaqcm.data_collection.commands.summary import (
     corrupt_files,
@@ -22,6 +23,7 @@ from alphaqcm.data_collection.commands.summary import (
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.text import counted
+from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Update; 0 only when nothing failed."""
     began = time.monotonic()
     layout = Layout(arguments.data_root.resolve())
-    settings = load_settings(layout.temp)
+    settings = load_settings(layout.temp, parse_market(arguments.market))
     through = arguments.end or datetime.now(UTC).date() - timedelta(days=1)
     span = parse_span(settings.span.start, through)
     if span.end < settings.span.end:
@@ -47,19 +49,25 @@ def run(arguments: argparse.Namespace) -> Answer:
         settings = replace(settings, listing=arguments.listing)
     settings = replace(settings, span=span)
     with hold_root(layout.temp, exclusive=True) as lock:
+        adopt_cache(layout, tell, held=True)
         done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)
     seconds = time.monotonic() - began
-    _print(done, seconds)
-    last = max(rows.last for rows in held_symbols(layout.final_table()))
-    if last < span.end.isoformat() and not done.progress.failures:
-        print(f"the table's last hour is {last}: the source has nothing newer yet")
+    wide = settings.market is Market.UM
+    _print(done, seconds, "the table" if wide else f"the layers of {settings.market}")
+    last = None
+    if wide:
+        last = max(rows.last for rows in held_symbols(layout.final_table()))
+        if last < span.end.isoformat() and not done.progress.failures:
+            print(f"the table's last hour is {last}: the source has nothing newer yet")
     code = exit_code(done.progress, arguments.accept_corrupt)
     return Answer(code, {"exit_code": int(code), **_document(settings, done, last, seconds)})
 
 
-def _document(settings: RunSettings, done: Updated, last: str, seconds: float) -> dict[str, Any]:
+def _document(
+    settings: RunSettings, done: Updated, last: str | None, seconds: float
+) -> dict[str, Any]:
     told = document(settings, done.progress, None, seconds)
     del told["types"]  # of the months looked at only: no count of the table's files
     if done.table is not None:
@@ -68,7 +76,8 @@ def _document(settings: RunSettings, done: Updated, last: str, seconds: float) -
     return told | {"months_looked_at": done.looked_at, "last_hour": last}
 
 
-def _print(done: Updated, seconds: float) -> None:
+def _print(done: Updated, seconds: float, what: str) -> None:
+    """`what` is brought up to date."""
     progress = done.progress
     for title, lines in (
         (
@@ -96,6 +105,8 @@ def _print(done: Updated, seconds: float) -> None:
         print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")
         print("the final CSVs follow with: alphaqcm export final; the others with: alphaqcm build")
     elif progress.failures:
-        print("the table was left as it is; the same command goes on from here")
-    else:
+        print("what failed was left as it is; the same command goes on from here")
+    elif what == "the table":
         print("the table is current")
+    else:
+        print(f"{what} are {'up to date' if progress.built else 'current'}")

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from alphaqcm.data_collection.build.run.worker_session import Session
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.commands.places import places_of
 from alphaqcm.data_collection.commands.request import named_types, run_settings
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.data_collection.queue.options import DEFAULT_STATE
-from alphaqcm.pipeline.storage.layout import Layout
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -22,10 +21,9 @@ def run(arguments: argparse.Namespace) -> int:
             expected="--start and --end together, or neither to join the queue as it is",
             next_step="give both, or leave out the symbols too",
         )
-    state = arguments.state or Layout(arguments.data_root).temp / DEFAULT_STATE
     return Session(
         worker=arguments.id,
-        state=state.resolve(),
+        state=places_of(arguments).state,
         settings=worker_settings(arguments) if arguments.start else None,
         stale=arguments.stale_hours * 3600,
         skip_existing=arguments.skip_existing,
@@ -39,14 +37,11 @@ def worker_settings(arguments: argparse.Namespace) -> RunSettings:
     Raises `UsageError`.
     """
     asked = run_settings(arguments)
-    places = {
-        "aggtrades_1m": arguments.aggtrades_1m_dir,
-        "aggtrades_hourly": arguments.output_dir,
-        "temp": arguments.temp_dir,
-    }
+    places = places_of(arguments)
     return replace(
         asked,
         symbols=asked.symbols[: arguments.max_symbols],
         types=named_types(arguments.types, asked.market),
-        directories={name: path.resolve() for name, path in places.items() if path is not None},
+        root=places.root,
+        directories=places.directories,
     )

@@ -17,9 +17,9 @@ from alphaqcm.data_collection.commands.build.worker import worker_settings
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.commands.parser import to_words
+from alphaqcm.data_collection.commands.places import places_of
 from alphaqcm.data_collection.errors import CollectionError, UsageError
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.layout import Layout
 
 SESSION = "alphaqcm"
 _SCRIPTS = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 
 def _crew(arguments: argparse.Namespace) -> _Crew:
-    settings = worker_settings(arguments)
+    settings, places = worker_settings(arguments), places_of(arguments)
     words = to_words(WORKER_COMMAND.options, arguments.settings)
     if arguments.symbols_file is not None and not arguments.symbols_file.is_file():
         # a pipe has been read by now; a name of symbols/ stands for the same list
@@ -72,9 +72,8 @@ def _crew(arguments: argparse.Namespace) -> _Crew:
     }
     script = "monitor_aggtrades_progress.py" if arguments.types == ("aggTrades",) else None
     monitor = [sys.executable, str(_SCRIPTS / script)] if script else [*python, "monitor"]
-    kept = ("--data-root=", "--state=")
-    monitor += [word for word in words if word.startswith(kept)] + ["--interval", "5"]
-    return _Crew(workers, monitor, Layout(arguments.data_root).temp / "logs")
+    monitor += ["--data-root", str(places.root), "--state", str(places.state), "--interval", "5"]
+    return _Crew(workers, monitor, places.layout.temp / "logs")
 
 
 def _start_in_background(crew: _Crew) -> list[int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.fetching import fetch_with_progress
 from alphaqcm.data_collection.archive.selection import find_files
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_options, open_source, read_selection
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
@@ -19,8 +20,10 @@ from alphaqcm.pipeline.storage.layout import Layout
 def run(arguments: argparse.Namespace) -> Answer:
     """Fetch; 0 when every listed file is there."""
     selection, options = read_selection(arguments), fetch_options(arguments)
+    layout = Layout(arguments.data_root)
+    adopt_cache(layout, tell)
     with (
-        hold_root(Layout(arguments.data_root).temp, exclusive=False),
+        hold_root(layout.temp, exclusive=False),
         open_source(arguments, options) as archive,
     ):
         found = fetch_with_progress(archive, find_files(archive, selection))

@@ -17,7 +17,7 @@ from alphaqcm.pipeline.storage.layout import Layout
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the records."""
-    cache = Layout(arguments.data_root).cache
+    cache = Layout(arguments.data_root).ledger_dir
     if not (cache / FILE_NAME).is_file():
         raise UsageError(
             cache / FILE_NAME,
@@ -51,12 +51,17 @@ def _written(records: Iterator[FileRecord], stream: TextIO) -> Iterator[FileReco
 
 def _print(records: Iterator[FileRecord]) -> None:
     counts: Counter[FileState] = Counter()
-    size = 0
+    size = unproven = 0
     for record in records:
         counts[record.state] += 1
-        size += (record.size or 0) if record.sha256 else 0
+        if record.sha256 and record.published:
+            size += record.size or 0
+        elif record.sha256:
+            unproven += record.size or 0
         rows = "" if record.rows is None else f"{record.rows:,} rows"
-        words = [f"{record.size:,} bytes" if record.sha256 else "", rows, record.reason]
+        plain = "" if record.published or not record.sha256 else "no published checksum"
+        words = [f"{record.size:,} bytes" if record.sha256 else "", rows, plain, record.reason]
         print(f"{record.state:<8}{record.key}  {', '.join(word for word in words if word)}")
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "no records"
-    print(f"{told}; {size / 1e6:,.1f} MB verified")
+    rest = f", {unproven / 1e6:,.1f} MB without a published checksum" if unproven else ""
+    print(f"{told}; {size / 1e6:,.1f} MB verified{rest}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.archive.audit import AuditFinding, Problem, audit, repair
 from alphaqcm.data_collection.build.heal import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.storage.layout import Layout
@@ -19,6 +20,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     layout = Layout(arguments.data_root)
     require_folder(layout.root)
     require_folder(layout.cache, "the archive files of a data root")
+    adopt_cache(layout, tell)
     with (
         hold_root(layout.temp, exclusive=False),
         open_source(arguments, fetch_options(arguments)) as archive,

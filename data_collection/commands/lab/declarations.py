@@ -106,4 +106,41 @@ of faults: status codes, resets, stalls, short or wrong bodies, added latency; s
         ("archive --port 0", "archive --fault faults.yml"),
         answers=True,
     ),
+    Command(
+        "exchange",
+        "lab.exchange",
+        "serve a simulated exchange: REST, WebSockets, faults",
+        """Serve a simulated exchange: Binance's REST and WebSockets over simulated trades.
+
+Prints its address, then serves until it is stopped (Ctrl-C or SIGTERM). REST is at the real paths,
+WebSockets are below /spot-ws, /um-ws and /cm-ws. Without TAPE the trades are generated, and reach
+as far back as the symbols are old; TAPE is an archive tree, as `alphaqcm sample` writes one.
+GET /__clock__ tells the clock, GET /__truth__/klines what is true, GET /__stats__ what was asked;
+POST /__fault__ or a scenario file plants faults; see `alphaqcm docs exchange`.""",
+        (
+            Option("tape", "archive tree whose trades are played", values.path, metavar="TAPE"),
+            Option("--port", "0: a free one", values.whole(0, 65_535), default=8100, metavar="P"),
+            Option("--host", "address", default="127.0.0.1", metavar="HOST"),
+            Option("--speed", "of the clock; 1 is real", values.real(0, 10_000, open_below=True),
+                   default=1.0, metavar="X"),
+            Option("--start", "what the clock shows first, UTC "
+                   "(default: now, or the start of the tape's last day)", values.instant,
+                   metavar="TIME"),
+            Option("--scenario", "faults to plant, and their seed", values.path, metavar="F.yml"),
+            Option("--kline-push", "closes: one frame when a candle opens and one when it closes",
+                   default="full", choices=("closes", "full")),
+            Option("--seed", "of generated trades", values.whole(0, 2**63 - 1), default=7,
+                   metavar="N"),
+            Option("--spot", "ordinary spot symbols to generate", values.whole(1, 5000),
+                   default=24, metavar="N"),
+            Option("--um", "ordinary USDⓈ-M perpetuals to generate", values.whole(1, 5000),
+                   default=18, metavar="N"),
+            Option("--cm", "COIN-M perpetuals to generate", values.whole(1, 5000),
+                   default=4, metavar="N"),
+            Option("--trades-per-minute", "of every generated symbol, on average",
+                   values.whole(1, 100_000), default=3, metavar="N"),
+        ),
+        ("--port 0 --speed 60", "archive --start 2024-02-29 --scenario storm.yml"),
+        answers=True,
+    ),
 )  # fmt: skip

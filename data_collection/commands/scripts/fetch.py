@@ -7,11 +7,12 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import has_settings, save_settings
 from alphaqcm.data_collection.build.run.run_tasks import execute
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
-from alphaqcm.data_collection.commands.output import Answer
+from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import run_settings
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
 from alphaqcm.data_collection.process.root_lock import hold_root
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace, types: tuple[str, ...], *, minutes: bool)
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings) as runner,
     ):
+        adopt_cache(settings.layout, tell, held=True)
         runner.find_files()  # lists all; names unknown symbols
         progress = execute(runner, arguments.workers, lock)
         if not has_settings(settings.layout.temp, settings.market):

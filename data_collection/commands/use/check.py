@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,14 +20,14 @@ from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.quality.build_report import failing, gather
+from alphaqcm.data_collection.reporting.quality.console import screen
 from alphaqcm.data_collection.reporting.quality.model import Provenance, Report
 from alphaqcm.data_collection.reporting.text import counted
-from alphaqcm.pipeline.checks.finding import Finding, Severity
+from alphaqcm.pipeline.checks.finding import Severity
+from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.checksum import sha256_of
-
-_PRINTED = 40
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -34,7 +35,8 @@ def run(arguments: argparse.Namespace) -> Answer:
     severities = _severities(arguments.strict)
     if arguments.html:
         require_extra("matplotlib", Extra.REPORT)  # before the work, not after it
-    settings = _chosen(load_settings(arguments.data_root.resolve() / "_tmp"), arguments)
+    temp, market = arguments.data_root.resolve() / "_tmp", parse_market(arguments.market)
+    settings = _chosen(load_settings(temp, market), arguments)
     table = settings.layout.final_table()
     seen = on_disk(table)
     provenance = Provenance(
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         from alphaqcm.data_collection.reporting.quality.page import render  # draws with matplotlib
 
         write_bytes(arguments.html, render(report).encode())
-    if settings.symbols == load_settings(settings.layout.temp).symbols and any(seen):
+    if settings.symbols == load_settings(temp, market).symbols and any(seen):
         _keep_verdict(settings, seen, report)
     _print(report)
     code = ExitCode.FAILED if failing(report, severities) else ExitCode.DONE
@@ -100,21 +102,13 @@ def _now() -> str:
 
 
 def _print(report: Report) -> None:
-    for finding in report.findings[:_PRINTED]:
-        print(_line(finding))
-    if len(report.findings) > _PRINTED:
-        print(f"… and {len(report.findings) - _PRINTED:,} more (--json, --html)")
+    size = shutil.get_terminal_size()
+    lines = screen(report.findings, size.lines, size.columns if sys.stdout.isatty() else None)
+    for line in lines:
+        print(line)
     print(
-        ("" if not report.findings else "\n")
+        ("" if not lines else "\n")
         + f"{report.verdict}: "
         + ", ".join(f"{count} {name}" for name, count in report.counts.items())
         + f"; {counted(len(report.symbols), 'symbol')}, {report.start} to {report.end}"
-    )
-
-
-def _line(finding: Finding) -> str:
-    symbol = "all symbols" if finding.symbol == "*" else finding.symbol
-    return (
-        f"{finding.severity:<8}{finding.check}: {symbol} {finding.series}, {finding.period}: "
-        f"expected {finding.expected}; found {finding.found}"
     )

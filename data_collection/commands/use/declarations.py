@@ -45,8 +45,9 @@ COMMANDS = (
         "look for what is missing, doubled, impossible or leaking; report",
         """Look for what is missing, doubled, impossible or leaking in layers and table.
 
-Changes no layer. Prints the findings, worst first; --json and --html write the whole report. No
-finding stops anything: the exit code is 0 unless --strict names severities that were found.""",
+Changes no layer. Prints the findings by check and cause, the worst first; --json and --html write
+the whole report. No finding stops anything: the exit code is 0 unless --strict names severities
+that were found.""",
         (
             *CHOSEN,
             JSON.but(help="write the report as JSON to FILE, or to standard output"),
@@ -57,6 +58,7 @@ finding stops anything: the exit code is 0 unless --strict names severities that
                    metavar="SEVERITIES", kind=Kind.OPTIONAL, const="error"),
             switch("--deep", "compare every monthly file with its daily files; downloads those not "
                    "at hand"),
+            MARKET,
             DATA_ROOT,
         ),
         ("--html report.html", "--strict error,warning --json report.json"),
@@ -67,6 +69,8 @@ finding stops anything: the exit code is 0 unless --strict names severities that
         "print and verify the manifest beside a table",
         """Print the manifest beside a table, and verify that the table is the one it describes.
 
+Spot and coin-margined markets have no table: of these the layers at hand are told.
+
 Exit code 0 only when bytes, checksum, rows and columns are those of the manifest.""",
         (
             Option("table",
@@ -75,6 +79,7 @@ Exit code 0 only when bytes, checksum, rows and columns are those of the manifes
             JSON.but(help="the whole manifest as JSON, to FILE or to standard output"),
             switch("--files",
                    "print every archive file behind the table as CSV: symbol, key, sha256"),
+            MARKET,
             DATA_ROOT,
         ),
         ("", "--json"),

@@ -9,18 +9,14 @@ from functools import partial
 
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.process.process_pool import process_pool
-from alphaqcm.data_collection.reporting.quality.inspect_symbol import (
-    BASE,
-    STEPS,
-    SymbolLook,
-    look_at,
-    narrowed,
-)
+from alphaqcm.data_collection.reporting.quality.inspect_symbol import SymbolLook, look_at, narrowed
+from alphaqcm.data_collection.reporting.quality.lives import BASE, STEPS
 from alphaqcm.data_collection.reporting.quality.model import Coverage, Provenance, Report
 from alphaqcm.data_collection.reporting.quality.month_files import whole_span
 from alphaqcm.data_collection.reporting.quality.table_report import TableLook, look_at_table
-from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings
-from alphaqcm.pipeline.checks.finding import Finding, Severity, worst_first
+from alphaqcm.pipeline.checks.bars.gaps import gap_findings, life_findings, traded_findings
+from alphaqcm.pipeline.checks.bars.quiet import quiet_findings
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, worst_first
 from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType, HourRule, spec_of
 from alphaqcm.pipeline.domain.series_type import parse_typed
@@ -78,10 +74,26 @@ def _together(name: str, looks: Sequence[SymbolLook], settings: RunSettings) -> 
         wanted = dict.fromkeys(spans, whole)
     else:
         wanted = {look.symbol: look.alive for look in looks if look.alive is not None}
-    found = life_findings(name, spans, wanted, _slack(data_type, interval))
+    slack = _slack(data_type, interval)
+    found = life_findings(name, spans, wanted, slack)
+    if name == BASE:
+        found += traded_findings(name, spans, _trading(looks, whole), slack)
+        found += quiet_findings(name, [look.quiet for look in looks if look.quiet is not None])
     if bars:
         there = [life for life in lives.values() if life is not None]
         found += gap_findings(name, there)
+    return found
+
+
+def _trading(looks: Sequence[SymbolLook], whole: TimeRange) -> dict[str, TimeRange]:
+    """From each symbol's first trade to its last inside the run's range, where it has trades."""
+    found = {}
+    for look in looks:
+        if (trades := look.lives.get(DataType.AGGTRADES)) is not None:
+            start = max(whole.start, trades.span.start)
+            end = min(whole.end, trades.span.end)
+            if start < end:
+                found[look.symbol] = TimeRange(start, end)
     return found
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
+from alphaqcm.data_collection.reporting.quality.lives import BASE, STEPS, lives_of
 from alphaqcm.data_collection.reporting.quality.model import Reconciled
 from alphaqcm.data_collection.reporting.quality.month_files import (
     MonthFile,
@@ -28,17 +29,16 @@ from alphaqcm.pipeline.checks import cross, openinterest, settlements
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import bar_findings, idle_spans
 from alphaqcm.pipeline.checks.bars.gaps import Life
+from alphaqcm.pipeline.checks.bars.quiet import Quiet
 from alphaqcm.pipeline.checks.finding import Finding, TimeRange
 from alphaqcm.pipeline.checks.reconcile import reconciliation_findings
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.series_type import parse_typed
-from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
 from alphaqcm.pipeline.errors import BadName
 
-BASE = "klines:1m"
-STEPS = {"1m": MINUTE_US, "1h": HOUR_US}
 _OWN_HOURS = "klines:1h"
 REFERENCES = ("markPriceKlines:1h", "indexPriceKlines:1h")
 LISTED_EVIDENCE = 6
@@ -58,6 +58,7 @@ class SymbolLook:
     covered: Mapping[str, Mapping[str, int]]
     traded: Mapping[str, float]
     lives: Mapping[str, Life]
+    quiet: Quiet | None  # minutes without volume
     alive: TimeRange | None  # from the first trade to the last, as the minutes tell it
     findings: tuple[Finding, ...]
     reconciled: Reconciled
@@ -86,11 +87,13 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
         *partition_findings(settings, symbol, files, deep=deep),
     ]
     whole = whole_span(settings)
+    lives = lives_of(symbol, series, compared.beyond)
     return SymbolLook(
         symbol,
         {name: gathered.covered for name, gathered in series.items()},
         compared.shares,
-        {name: life for name in series if (life := _life(symbol, series[name])) is not None},
+        lives,
+        Quiet.of(symbol, series[BASE].months, lives[BASE].gaps) if BASE in lives else None,
         TimeRange(traded[0].start, traded[-1].end) if traded else None,
         tuple(
             narrowed(finding)
@@ -169,6 +172,7 @@ class _Reconciliation:
     total: Reconciled
     shares: Mapping[str, float]
     findings: list[Finding]
+    beyond: list[TimeRange]  # hours with trades that the klines lack
 
 
 def _reconcile(settings: RunSettings, symbol: str, files: Sequence[MonthFile]) -> _Reconciliation:
@@ -198,7 +202,9 @@ def _reconcile(settings: RunSettings, symbol: str, files: Sequence[MonthFile]) -
     for stamp, (told, _) in kept.items():
         wanted = told["hours"] + one_sided[stamp][0]
         shares[stamp] = told["hours"] / wanted if wanted else 1.0
-    return _Reconciliation(total, shares, reconciliation_findings(symbol, list(kept.values())))
+    beyond = [TimeRange(*span) for told, _ in kept.values() for span in told["only_aggtrades"]]
+    findings = reconciliation_findings(symbol, list(kept.values()))
+    return _Reconciliation(total, shares, findings, beyond)
 
 
 def _own_findings(
@@ -250,53 +256,6 @@ def _cross(symbol: str, files: Mapping[str, Sequence[MonthFile]], frames: _Frame
             month = examine.MonthOf(next(iter(used.values())).span, view, evidence)
             findings += cross.cross_findings(symbol, month)
     return findings
-
-
-def _life(symbol: str, gathered: SeriesLook) -> Life | None:
-    """From first to last row of a series, with its gaps where it is made of bars."""
-    months = gathered.months
-    if not months:
-        return None
-    data_type, interval = parse_typed(gathered.name)
-    if data_type is DataType.AGGTRADES:
-        span = TimeRange(months[0].view.first, months[-1].view.last + STEPS["1m"])
-    elif data_type is DataType.FUNDING:
-        items = [item for month in months for item in month.view]
-        if not items:
-            return None
-        span = TimeRange(items[0].hour, items[-1].hour + items[-1].interval * HOUR_US)
-    elif data_type is DataType.METRICS:
-        days = [day for month in months for day in month.view]
-        if not days:
-            return None
-        span = TimeRange(days[0].first - openinterest.STEP_US, days[-1].last)
-    else:
-        return _bar_life(symbol, months, STEPS[interval])
-    return Life(symbol, span, (), {}, {})
-
-
-def _bar_life(symbol: str, months: Sequence[MonthView], step: int) -> Life | None:
-    span = examine.life(months, step)
-    gaps = examine.gaps_in(months, step)
-    return (
-        None
-        if span is None
-        else Life(
-            symbol,
-            span,
-            tuple(gaps),
-            {
-                gap: tuple(
-                    key
-                    for month in months
-                    if month.span.start <= gap.end and gap.start <= month.span.end
-                    for key in month.evidence
-                )
-                for gap in gaps
-            },
-            {gap: examine.relisting_price(months, gap) for gap in gaps},
-        )
-    )
 
 
 def narrowed(finding: Finding) -> Finding:

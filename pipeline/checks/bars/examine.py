@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.checks.finding import TimeRange
-from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ KEPT = 50
 """Times kept a month and kind of defect; counts are always complete."""
 IDLE_US = DAY_US
 """Zero volume at one price for as long as this is no quiet market but a dead one."""
+QUIET_US = 5 * MINUTE_US
+"""Zero volume for less than this is an ordinary pause."""
 STILL_US = 6 * HOUR_US
 STILL_TRADED = 60
 """Trades in so many minutes of a span that long, all at one price, are no market either."""
@@ -63,6 +65,8 @@ class BarMonth:
     first_close: float
     last_close: float
     traded: bool  # bars of trades, not of a mark, an index or a premium
+    quiet: tuple[TimeRange, ...] = ()  # zero volume for `QUIET_US` or at the month's ends
+    without_volume: int = 0  # bars with zero volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
     idle: tuple[Run, ...] = ()
     still: tuple[Run, ...] = ()
     jumps: tuple[tuple[int, float], ...] = ()
+    quiet: tuple[TimeRange, ...] = ()
+    without_volume = 0
     if "volume" in ordered.columns:
         volume = ordered["volume"].to_numpy()
         impossible |= ~((lo > 0) & (volume >= 0))
@@ -102,6 +108,8 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
         idle = _runs(_Bars(times, c, volume, step), flat & (volume == 0), IDLE_US)
         still = _runs(_Bars(times, c, volume, step), flat, STILL_US)
         jumps = _jumps(times, c)
+        quiet = _quiet(times // step * step, volume == 0, step)
+        without_volume = int(np.count_nonzero(volume == 0))
     slots = times // step * step  # a bar off the grid still fills its place
     holes = np.flatnonzero(np.diff(slots) > step)
     return BarMonth(
@@ -118,6 +126,8 @@ def examine_bars(frame: pl.DataFrame, time: str, step: int) -> BarMonth | None:
         first_close=float(c[0]),
         last_close=float(c[-1]),
         traded="volume" in ordered.columns,
+        quiet=quiet,
+        without_volume=without_volume,
     )
 
 
@@ -149,6 +159,20 @@ def _runs(bars: _Bars, chosen: np.ndarray, long: int) -> tuple[Run, ...]:
             float(bars.close[end]) if end < len(bars.close) else None,
         )
         for start, end in zip(starts[kept], ends[kept], strict=True)
+    )
+
+
+def _quiet(slots: np.ndarray, silent: np.ndarray, step: int) -> tuple[TimeRange, ...]:
+    """Stretches of bars without volume that follow each other: long ones, and those at the ends."""
+    follows = np.zeros(len(silent), dtype=bool)
+    follows[1:] = silent[1:] & silent[:-1] & (np.diff(slots) <= step)
+    starts = np.flatnonzero(silent & ~follows)
+    ends = np.flatnonzero(silent & ~np.append(follows[1:], False))
+    long = slots[ends] + step - slots[starts] >= QUIET_US
+    kept = long | (starts == 0) | (ends == len(silent) - 1)
+    return tuple(
+        TimeRange(int(start), int(end) + step)
+        for start, end in zip(slots[starts[kept]], slots[ends[kept]], strict=True)
     )
 
 

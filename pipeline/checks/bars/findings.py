@@ -113,7 +113,8 @@ def _idled(
     for run, evidence in _joined(months, "idle"):
         dead = whole is not None and run.span.end == whole.end
         if not dead and run.span.end - run.span.start >= RELISTED_US:
-            yield relisted(series, symbol, run.span, (run.price, run.after), evidence)
+            back = relisted(series, symbol, run.span, (run.price, run.after), evidence)
+            yield replace(back, severity=Severity.WARNING)  # the bars are there
             continue
         yield Finding(
             Severity.WARNING,

@@ -9,7 +9,7 @@ from itertools import pairwise
 from alphaqcm.pipeline.checks.bars.examine import RELISTED_US
 from alphaqcm.pipeline.checks.bars.findings import relisted
 from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
+from alphaqcm.pipeline.domain.time import MINUTE_US
 
 COMMON = 0.9
 """An outage is common when this share of the symbols alive at the time miss the same bars."""
@@ -25,6 +25,7 @@ class Life:
     gaps: tuple[TimeRange, ...]
     evidence: Mapping[TimeRange, tuple[str, ...]]  # of each gap
     prices: Mapping[TimeRange, tuple[float, float] | None]  # closes around each long gap
+    silent: frozenset[TimeRange] = frozenset()  # gaps in which other series show no market either
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def _common(series: str, pieces: Sequence[Outage], lives: Sequence[Life]) -> Ite
             EVERY,
             outage.span,
             "bars without a gap",
-            f"{_length(outage.span)} missing for {len(outage.missing)} of {outage.alive} symbols",
+            f"{length_text(outage.span)} missing for {len(outage.missing)} of {outage.alive} "
+            "symbols",
             tuple(sorted(set(evidence)))[:LISTED_EVIDENCE],
         )
 
@@ -121,26 +123,62 @@ def _missing(series: str, life: Life, outage: Outage) -> Finding:
         gap for gap in life.gaps if gap.start <= outage.span.start and outage.span.end <= gap.end
     )
     evidence = life.evidence.get(gap, ())
-    if outage.span.end - outage.span.start >= RELISTED_US:
+    silent = gap in life.silent
+    if silent and outage.span.end - outage.span.start >= RELISTED_US:
         prices = life.prices.get(gap) or (None, None)
         return relisted(series, life.symbol, outage.span, prices, evidence)
-    whole_hour = -(-outage.span.start // HOUR_US) * HOUR_US + HOUR_US <= outage.span.end
     known = "while other symbols have them" if outage.alive > 1 else "no other symbol to compare"
+    if silent:
+        known = "and the symbol's other files show no market either"
     return Finding(
-        Severity.ERROR if whole_hour else Severity.WARNING,
+        Severity.WARNING if silent else Severity.ERROR,
         "missing-bars",
         series,
         life.symbol,
         outage.span,
         "bars without a gap",
-        f"{_length(outage.span)} missing, {known}",
+        f"{length_text(outage.span)} missing, {known}",
         evidence,
     )
 
 
-def _length(span: TimeRange) -> str:
+def length_text(span: TimeRange) -> str:
+    """How long it is, in words."""
     minutes = (span.end - span.start) // MINUTE_US
     return f"{minutes / 60:.4g} h" if minutes >= 60 else f"{minutes} min"
+
+
+def traded_findings(
+    series: str, lives: Mapping[str, TimeRange | None], traded: Mapping[str, TimeRange], slack: int
+) -> list[Finding]:
+    """Trades before the first and after the last bar: bars are missing there, too.
+
+    `traded` is from each symbol's first trade to its last; `slack` (microseconds) may be missing.
+    """
+    findings = []
+    for symbol, trades in traded.items():
+        span = lives.get(symbol)
+        if span is None:
+            missing = [trades]
+        else:
+            missing = [
+                TimeRange(trades.start, min(span.start, trades.end)),
+                TimeRange(max(span.end, trades.start), trades.end),
+            ]
+        findings += [
+            Finding(
+                Severity.ERROR,
+                "missing-bars",
+                series,
+                symbol,
+                part,
+                "bars from the first trade to the last",
+                f"{length_text(part)} missing, in which the symbol traded",
+            )
+            for part in missing
+            if part.end - part.start > slack
+        ]
+    return findings
 
 
 def life_findings(

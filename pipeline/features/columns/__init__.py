@@ -12,6 +12,7 @@ from alphaqcm.pipeline.features.columns.flow import FLOW_AND_DERIVED
 from alphaqcm.pipeline.features.columns.market import MARKET
 from alphaqcm.pipeline.features.columns.minutes import HOUR_STATISTICS, MOMENTUM, STABILITY
 from alphaqcm.pipeline.features.columns.spec import ColumnSpec, DType, Group, Source, Window
+from alphaqcm.pipeline.features.columns.trading import TRADING
 
 __all__ = [
     "COLUMNS",
@@ -30,10 +31,10 @@ __all__ = [
     "schema",
 ]
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a column's values change; part of every table's fingerprint."""
 
-_ALL: tuple[ColumnSpec, ...] = MARKET + HOUR_STATISTICS + FLOW_AND_DERIVED
+_ALL: tuple[ColumnSpec, ...] = MARKET + HOUR_STATISTICS + FLOW_AND_DERIVED + TRADING
 
 REGISTRY: dict[str, ColumnSpec] = {spec.name: spec for spec in _ALL}
 """Every column by name, in the table's order."""

@@ -333,7 +333,7 @@ QUALITY = (
         "0/1",
         ROWS_168,
         "1 if trade_allowed = 1, cooldown_no_trade = 0, under_maintenance = 0, is_mature, not "
-        "is_spike, not is_volume_spike, and n_minutes_kept >= 50; else 0.",
+        "is_spike, not is_volume_spike, n_minutes_kept >= 50, and volume > 0; else 0.",
     ),
 )
 

@@ -21,8 +21,9 @@ hours in which the contract had at least one usable 1-minute kline; hours withou
 never filled. A missing value is null, never NaN and never infinite.
 
 **Windows count rows, not hours.** "Last 24 rows" is the last day only where no hour is missing;
-`gap_seconds` tells where one is. No window reaches back before the first requested day: the first
-rows of a run have fewer rows to look at, and are null where a window is not full.
+`gap_seconds` tells where one is, `row_span_168h` whether the longest windows reach across one. No
+window reaches back before the first requested day: the first rows of a run have fewer rows to look
+at, and are null where a window is not full.
 
 **Point in time.** A column is point-in-time when its value uses nothing that came to be known after
 `feature_time`, for a given list of symbols. {ahead} are not. They

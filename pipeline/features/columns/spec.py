@@ -9,7 +9,7 @@ import polars as pl
 
 
 class Group(StrEnum):
-    """What a column is about; the table's columns come group by group."""
+    """What a column is about; the table's columns come group by group, later additions last."""
 
     KEY = "key"
     BASE_BAR = "base bar"

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from alphaqcm.pipeline.features.columns import TAIL_ROWS
 from alphaqcm.pipeline.features.factors.minutes import EPS
 from alphaqcm.pipeline.features.factors.orderflow import ratio
 from alphaqcm.pipeline.features.factors.segments import Bools, Floats, floats, nullable, times_us
 from alphaqcm.pipeline.features.factors.windows import (
     gap_flags,
+    hours_since_trade,
     lag,
     quantile99,
     rolling_mean,
+    row_span,
     running_quantile99,
     true_ranges,
     volume_spikes,
@@ -39,6 +42,7 @@ WEEK_ROWS = 168
 MATURE_ROWS = 24
 MAX_LOG_CHANGE = 0.5
 MIN_MINUTES = 50
+NO_TRADE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,21 @@ class Lookback:
     """What is known of the rows before the ones to compute.
 
     `tail` has the `LOOKBACK_COLUMNS` of the last of them, at least `columns.TAIL_ROWS` where there
-    are so many; `volume` has all their volumes, in order.
+    are so many; `volume` has all their volumes, in order; `last_trade` is the start of the last of
+    all of them with volume, however long ago, in microseconds since the epoch: -1 if there is none.
     """
 
     tail: pl.DataFrame
     volume: Floats
+    last_trade: int = NO_TRADE
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Lookback:
+        """All that is to be known of `rows`: all rows before, with `LOOKBACK_COLUMNS`, in order."""
+        volume = floats(rows["volume"])
+        traded = np.flatnonzero(volume > 0)
+        last = int(times_us(rows["datetime"])[traded[-1]]) if traded.size else NO_TRADE
+        return cls(rows.select(LOOKBACK_COLUMNS).tail(TAIL_ROWS), volume, last)
 
     @property
     def rows(self) -> int:
@@ -98,11 +112,13 @@ def row_columns(frame: pl.DataFrame, before: Lookback = NOTHING_BEFORE) -> pl.Da
         spike = np.abs(np.log(close / lag(close, 1))) > MAX_LOG_CHANGE
     gap, resumed, cooling = gap_flags(time)
     columns["gap_seconds"] = gap
+    columns["row_span_168h"] = row_span(time, WEEK_ROWS)
     volume_spike = volume_spikes(volume)
 
     own_volume = volume[skip:]
     all_volume = np.concatenate((before.volume, own_volume))
     columns = {name: array[skip:] for name, array in columns.items()}
+    columns["hours_since_trade"] = hours_since_trade(time[skip:], own_volume, before.last_trade)
     columns["volume_clean_pit"] = np.minimum(
         own_volume, running_quantile99(all_volume)[before.rows :]
     )
@@ -117,7 +133,7 @@ def row_columns(frame: pl.DataFrame, before: Lookback = NOTHING_BEFORE) -> pl.Da
         "is_volume_spike": volume_spike[skip:],
         "is_mature": mature,
     }
-    flags["is_valid_for_training"] = _valid(flags, floats(frame["n_minutes_kept"]))
+    flags["is_valid_for_training"] = _valid(flags, floats(frame["n_minutes_kept"]), own_volume)
     return frame.with_columns(
         vwap.slice(skip),
         *(nullable(name, array) for name, array in columns.items()),
@@ -129,7 +145,7 @@ def _change(values: Floats) -> Floats:
     return values - lag(values, 1)
 
 
-def _valid(flags: dict[str, Bools], minutes_kept: Floats) -> Bools:
+def _valid(flags: dict[str, Bools], minutes_kept: Floats, volume: Floats) -> Bools:
     stops = (
         "cooldown_no_trade",
         "under_maintenance",
@@ -137,6 +153,7 @@ def _valid(flags: dict[str, Bools], minutes_kept: Floats) -> Bools:
         "is_volume_spike",
     )
     valid = flags["trade_allowed"] & flags["is_mature"] & (minutes_kept >= MIN_MINUTES)
+    valid &= volume > 0.0
     for name in stops:
         valid &= ~flags[name]
     return np.asarray(valid)

@@ -77,6 +77,34 @@ def gap_flags(time: Ints) -> tuple[Floats, Bools, Bools]:
     return gap, resumed, cooling
 
 
+def hours_since_trade(time: Ints, volume: Floats, last_trade: int) -> Floats:
+    """Hours from the last row with volume to each row; NaN before the first such row.
+
+    `time` is in microseconds; `last_trade` is the last such row before these, negative for none.
+    """
+    return _since_trade(time, volume, last_trade) / HOUR_US
+
+
+@kernel
+def _since_trade(time: Ints, volume: Floats, last_trade: int) -> Floats:
+    out = np.full(time.size, np.nan)
+    latest = last_trade
+    for i in range(time.size):
+        if volume[i] > 0.0:
+            latest = time[i]
+        if latest >= 0:
+            out[i] = time[i] - latest
+    return out
+
+
+def row_span(time: Ints, rows: int) -> Floats:
+    """Hours from the row `rows` rows earlier to each row; NaN on the first rows."""
+    out = np.full(time.size, np.nan)
+    if time.size > rows:
+        out[rows:] = (time[rows:] - time[:-rows]) / HOUR_US
+    return out
+
+
 @kernel
 def true_ranges(high: Floats, low: Floats, close: Floats) -> Floats:
     """Largest of high-low and the distances of both to the close of the row before."""

@@ -20,6 +20,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.reading.aggtrades.model import (
     SCHEMA,
     AggMinutes,
+    Amounts,
     Counters,
     Thresholds,
     count_ids,
@@ -55,9 +56,11 @@ def aggregate_file(
 ) -> AggMinutes:
     """Condense the aggTrades ZIP at `path`, the archive's `file`, to minutes.
 
-    Rows outside the file's period are left out and counted. `spill` is the folder for the rows of a
-    large file that is not in order (None: the system's temp folder). `ahead` inflates in a second
-    thread: less waiting, but more work in all where the other cores are busy too. Raises
+    Quantities of coin-margined files are contracts: base is contracts * size / price, quote is
+    contracts * size (`contract_usd`). Rows outside the file's period are left out and counted.
+    `spill` is the folder for the rows of a large file that is not in order (None: the system's temp
+    folder). `ahead` inflates in a second thread: less waiting, but more work in all where the other
+    cores are busy too. Raises
     `RawError`: `BadZip`, `BadHeader`, `BadRow` with byte and line, `OutsidePeriod`; `LayerError`
     where `path` cannot be read. Memory stays below 300 MB for a file in order and 1 GB for any
     other.
@@ -66,11 +69,12 @@ def aggregate_file(
     from alphaqcm.pipeline.reading.aggtrades.reader import Disorder, check_period, read_rows
 
     member = open_member(path)
-    sink = MinuteSink(file.period, thresholds)
+    amounts = Amounts.of(file.series, thresholds)
+    sink = MinuteSink(file.period, amounts)
     try:
         read_rows(member, file, sink, ahead=ahead)
     except Disorder:
-        return _aggregate_sorted(path, file, thresholds, spill, ahead=ahead)
+        return _aggregate_sorted(path, file, amounts, spill, ahead=ahead)
     sums = sink.table.sums()
     check_period(path, file.period, sink.rows, sums.outside)
     ids = join_ranges(sink.table.id_ranges())
@@ -83,7 +87,7 @@ def aggregate_file(
 
 
 def _aggregate_sorted(
-    path: Path, file: ArchiveFile, thresholds: Thresholds, spill: Path | None, *, ahead: bool
+    path: Path, file: ArchiveFile, amounts: Amounts, spill: Path | None, *, ahead: bool
 ) -> AggMinutes:
     from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, check_period, read_rows
     from alphaqcm.pipeline.reading.aggtrades.sorted_path import RUN_ROWS, RowSink, sum_sorted
@@ -92,7 +96,7 @@ def _aggregate_sorted(
     run_rows = min(RUN_ROWS, member.size // SHORTEST_LINE + 1)
     with closing(RowSink(file.period, spill, run_rows)) as sink:
         read_rows(member, file, sink, ahead=ahead)
-        sums, ids, duplicates = sum_sorted(sink, file.period, thresholds)
+        sums, ids, duplicates = sum_sorted(sink, file.period, amounts)
     check_period(path, file.period, sink.rows, sink.outside)
     counters = Counters(
         rows=sink.rows,

@@ -14,7 +14,7 @@ from alphaqcm.pipeline.domain.time import MINUTE_US
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import add_rows, scan
 from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import Row
-from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA, UTC_US, Thresholds
+from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA, UTC_US, Amounts
 from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, Disorder
 from alphaqcm.pipeline.reading.aggtrades.stream import PIECE, Bytes
 
@@ -63,14 +63,14 @@ class MinuteTable:
     With `strict`, rows that could be doubled or out of order raise `Disorder`.
     """
 
-    def __init__(self, period: Period, thresholds: Thresholds, *, strict: bool) -> None:
+    def __init__(self, period: Period, amounts: Amounts, *, strict: bool) -> None:
         lines = (period.end_us - period.start_us) // MINUTE_US
         self.space = Workspace()
         self.state = np.zeros(k.STATE_SIZE, np.int64)
         self.state[[k.S_TIME, k.S_ID, k.S_KEPT_ID, k.S_MINUTE_END]] = k.BEFORE
         self.state[k.S_ROW] = -1
         self.limits = np.array([period.start_us, period.end_us, int(strict)], np.int64)
-        self.thresholds = np.array([thresholds.whale, thresholds.retail])
+        self.amounts = np.array([amounts.whale, amounts.retail, amounts.contract])
         self.minutes = (np.zeros((lines, k.INTS), np.int64), np.zeros((lines, k.FLOATS)))
         self.jumps = np.zeros((PIECE // SHORTEST_LINE if strict else 1, 2), np.int64)
         self._jumps: list[npt.NDArray[np.int64]] = []
@@ -85,7 +85,7 @@ class MinuteTable:
             space.floats,
             space.flags,
             self.limits,
-            self.thresholds,
+            self.amounts,
             self.state,
             self.minutes,
             self.jumps,
@@ -151,8 +151,8 @@ class MinuteTable:
 class MinuteSink:
     """A `Sink` that adds rows to their minutes as they are parsed; raises `Disorder`."""
 
-    def __init__(self, period: Period, thresholds: Thresholds) -> None:
-        self.table = MinuteTable(period, thresholds, strict=True)
+    def __init__(self, period: Period, amounts: Amounts) -> None:
+        self.table = MinuteTable(period, amounts, strict=True)
         self.rows = 0
         self._single = new_columns(1)
 
@@ -170,7 +170,7 @@ class MinuteSink:
             space.floats,
             space.flags,
             table.limits,
-            table.thresholds,
+            table.amounts,
             table.state,
             table.minutes,
             table.jumps,

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from alphaqcm.pipeline.domain.archive_file import Series
+from alphaqcm.pipeline.domain.registry import contract_usd
 from alphaqcm.pipeline.errors import RawError
 
 UTC_US = pl.Datetime("us", "UTC")
@@ -54,6 +56,26 @@ class Thresholds:
 
     whale: float = 50_000.0
     retail: float = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How a file's quantities become amounts, and how large ones are told from small ones.
+
+    `contract` is the quote amount of one contract where quantities are contracts: a row is then
+    worth quantity * contract in quote and that / price in base units. 0 where quantities are base
+    units.
+    """
+
+    whale: float = 50_000.0
+    retail: float = 1_000.0
+    contract: float = 0.0
+
+    @classmethod
+    def of(cls, series: Series, thresholds: Thresholds) -> Amounts:
+        """Of the archive's files of `series`."""
+        contract = contract_usd(series.market, series.symbol) or 0.0
+        return cls(thresholds.whale, thresholds.retail, contract)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ at once, `exact.RowSink` keeps them to be sorted first.
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,11 +149,12 @@ def _split_header(
     """The columns of the rows, and where the rows begin."""
     spec = spec_of(file.series.type)
     columns = spec.columns_in(file.series.market)
-    if chr(text[_FRONT]) in "0123456789":
+    if text[_FRONT : min(end, _FRONT + 2)].tobytes().removeprefix(b'"')[:1].isdigit():
         return columns, _FRONT
     head = text[_FRONT : min(end, _FRONT + MAX_LINE)].tobytes()
     line, newline, _ = head.partition(b"\n")
-    names = tuple(line.removesuffix(b"\r").decode("utf-8", "replace").split(","))
+    fields = line.removesuffix(b"\r").decode("utf-8", "replace").split(",")
+    names = tuple(re.sub(r'^"(.*)"$', r"\1", name) for name in fields)
     order = spec.columns_named(names, file.series.market)
     if order is not None:
         return order, _FRONT + len(line) + len(newline)

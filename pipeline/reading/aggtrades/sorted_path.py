@@ -30,7 +30,7 @@ from alphaqcm.pipeline.reading.aggtrades.minutes import (
     new_columns,
     put_row,
 )
-from alphaqcm.pipeline.reading.aggtrades.model import IdRanges, Thresholds, join_ranges, ranges_of
+from alphaqcm.pipeline.reading.aggtrades.model import Amounts, IdRanges, join_ranges, ranges_of
 from alphaqcm.pipeline.reading.aggtrades.stream import Bytes
 
 RUN_ROWS = 2_000_000
@@ -187,10 +187,10 @@ class _Run:
 
 
 def sum_sorted(
-    sink: RowSink, period: Period, thresholds: Thresholds, stretch_rows: int = STRETCH_ROWS
+    sink: RowSink, period: Period, amounts: Amounts, stretch_rows: int = STRETCH_ROWS
 ) -> tuple[Sums, IdRanges, int]:
     """The minutes of the rows in `sink`, their ids, and how many rows were doubled."""
-    table = MinuteTable(period, thresholds, strict=False)
+    table = MinuteTable(period, amounts, strict=False)
     ranges: list[IdRanges] = []
     duplicates = 0
     for rows in sink.stretches(stretch_rows):

@@ -12,7 +12,7 @@ from numba.core import event
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
-from alphaqcm.pipeline.reading.aggtrades.model import Thresholds
+from alphaqcm.pipeline.reading.aggtrades.model import Amounts
 from alphaqcm.pipeline.reading.aggtrades.sorted_path import RowSink, sum_sorted
 
 _DAY = Period.day(date(1970, 1, 2))
@@ -40,7 +40,7 @@ def load(on_compile: Callable[[], None]) -> None:
     end = k.FRONT_PAD + len(_LINE)
     text[k.FRONT_PAD : end] = bytearray(_LINE)
     with event.install_listener("numba:compile", _Tell(on_compile)):
-        MinuteSink(_DAY, Thresholds()).take(text, k.FRONT_PAD, end, 7)
+        MinuteSink(_DAY, Amounts()).take(text, k.FRONT_PAD, end, 7)
         with closing(RowSink(_DAY, None, k.BLOCK)) as sink:
             sink.take(text, k.FRONT_PAD, end, 7)
-            sum_sorted(sink, _DAY, Thresholds())
+            sum_sorted(sink, _DAY, Amounts())

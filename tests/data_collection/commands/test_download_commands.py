@@ -93,6 +93,13 @@ def test_an_unknown_symbol_is_named_with_its_neighbours(command: Command) -> Non
     assert "near: BTCUSDT" in told
 
 
+def test_a_symbol_without_files_of_the_interval_is_not_suggested_again(command: Command) -> None:
+    code, told = command("fetch", "--symbols", "BTCUSDT", "--types", "klines:4h", *SPAN)
+    assert code == 2
+    assert "BTCUSDT only of other intervals" in told
+    assert "near:" not in told
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -188,6 +195,19 @@ def test_the_ledger_is_shown_by_state_and_as_json(command: Command) -> None:
     )
     assert (record["key"], record["state"]) == (FILES[1].key, "ok")
     assert record["sha256"] == record["published"] != ""
+
+
+def test_only_what_has_a_published_checksum_is_called_verified(
+    command: Command, tree: Path
+) -> None:
+    key = FILES[0].key
+    (tree / f"{key}.CHECKSUM").unlink()
+    size = (tree / key).stat().st_size
+    fetch_btc(command)
+    _, told = command("ledger", "--state", "ok")
+    [line] = [line for line in told.splitlines() if key in line]
+    assert "no published checksum" in line
+    assert f", {size / 1e6:,.1f} MB without a published checksum" in told.splitlines()[-1]
 
 
 def test_no_ledger_is_a_usage_error(command: Command) -> None:

@@ -48,10 +48,30 @@ def test_market_decides_how_the_rows_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spot = trades_file(Market.SPOT)
-    path = write_zip(tmp_path, spot, as_text(make_lines(spot, 10)))
+    path = write_zip(tmp_path, spot, as_text(make_lines(spot, 10))).rename(tmp_path / spot.name)
     assert main(["minutes", str(path), "--market", "spot"]) == 0
-    assert main(["minutes", str(path)]) == 1
-    assert "expected 7 fields" in capsys.readouterr().err
+    assert main(["minutes", str(path)]) == 2
+    assert "pass --market spot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("market", [Market.SPOT, Market.CM])
+def test_the_place_in_an_archive_tree_tells_the_market(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], market: Market
+) -> None:
+    file = trades_file(market)
+    path = write_zip(tmp_path, file, as_text(make_lines(file, 10)))
+    assert main(["minutes", str(path)]) == 2
+    assert f"pass --market {market}" in capsys.readouterr().err
+    assert main(["minutes", str(path), "--market", market.value]) == 0
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSD_PERP", "ETHUSD_240628"])
+def test_contracts_are_not_taken_for_coins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], symbol: str
+) -> None:
+    path = tmp_path / f"{symbol}-aggTrades-2024-02-28.zip"
+    assert main(["minutes", str(path)]) == 2
+    assert "pass --market cm" in capsys.readouterr().err
 
 
 def test_broken_file_leaves_no_output(

@@ -16,7 +16,7 @@ from alphaqcm.data_collection.errors import QueueError, UsageError
 from alphaqcm.data_collection.queue.liveness import WorkerLife
 from alphaqcm.data_collection.queue.options import QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
-from alphaqcm.data_collection.queue.state import TaskState
+from alphaqcm.data_collection.queue.state import Planned, TaskState
 from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile
 from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.errors import DiskFull, LayerError
@@ -236,3 +236,37 @@ def test_a_worker_stops_when_the_queue_became_about_something_else(queue: Queue)
     Queue.open(queue.path).sync(plan(1, 1), {"end": "2024-03-31"})
     with pytest.raises(QueueError, match="another command"):
         queue.claim("A")
+
+
+def test_a_state_of_an_earlier_release_is_read_and_merged_with_a_plan(tmp_path: Path):
+    """It does not tell what tasks need, and its small types are a task a month."""
+    path = tmp_path / "old.json"
+    done = {"state": "done", "basis": "k", "at": "2024-03-01T00:00:00.000Z", "built": True}
+    names = ("month/klines:1m/X/2024-02", "month/metrics/X/2024-02", "hourly/metrics/X")
+    old = {
+        "format": "alphaqcm queue",
+        "version": 1,
+        "generation": "a",
+        "revision": 9,
+        "last_token": 7,
+        "settings": {"shared_by": 3},
+        "tasks": dict.fromkeys(names, done),
+    }
+    path.write_text(json.dumps(old))
+    queue = Queue.open(path, options=QueueOptions(say=lambda _: None))
+    assert queue.resume({"shared_by": 3}) is None  # its graph is not known: a plan is needed
+    year = "month/metrics/X/2024"
+    planned = [
+        Planned("month/klines:1m/X/2024-02", 1, "k"),
+        Planned(year, 1, "k"),
+        Planned("hourly/metrics/X", 1, "k", (year,)),
+    ]
+    merged = queue.sync(planned, {})
+    states = {entry.id: entry.state for entry in queue.snapshot().entries}
+    assert states == {
+        "month/klines:1m/X/2024-02": TaskState.DONE,
+        year: TaskState.PENDING,
+        "hourly/metrics/X": TaskState.PENDING,
+    }
+    assert (merged.kept, merged.added, merged.again, merged.dropped) == (1, 1, 1, 1)
+    assert queue.snapshot().knows_needs

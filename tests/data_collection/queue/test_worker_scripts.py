@@ -155,8 +155,10 @@ def test_every_place_can_be_named(place: Place, calm):
     minutes, hours = "binance_aggTrades_1m_parquet/BTCUSDT/2024-01.parquet", "BTCUSDT_aggTrades.csv"
     assert (folders[1] / "BTCUSDT" / "2024-01.parquet").read_bytes() == calm[minutes]
     assert (folders[2] / hours).read_bytes() == calm[f"binance_aggTrades/{hours}"]
-    assert list((folders[3] / "binance_vision").rglob("BTCUSDT-aggTrades-*.zip"))
-    assert not place.root.exists()
+    assert list((folders[3] / "data").rglob("BTCUSDT-aggTrades-*.zip"))
+    assert sorted(path.name for path in place.root.iterdir()) == ["_tmp"]
+    assert (place.root / "_tmp" / "binance_vision" / "ledger.sqlite").is_file()
+    assert (place.root / "_tmp" / "root.lock").is_file()
 
 
 def test_a_symbol_that_the_source_does_not_have_is_absent_and_no_failure(place: Place):

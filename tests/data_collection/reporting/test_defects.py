@@ -12,7 +12,7 @@ import pytest
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample import defects as traps
 from alphaqcm.data_collection.simulation.sample.defects import Flaw, Trap, Where
-from alphaqcm.pipeline.checks.finding import TimeRange
+from alphaqcm.pipeline.checks.finding import Severity, TimeRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
 from tests.helpers.built_root import checked, settings_of, walk
 
@@ -68,6 +68,14 @@ MATRIX = [
             ("missing-bars", MINUTES, "2024-02-25 10:10 .. 10:20"),
             ("aggtrades-klines-mismatch", "aggTrades", "2024-02-25 10:00"),
             ("hours-differ-from-minutes", HOURS, "2024-02-25 10:00"),
+        ],
+    ),
+    planted(
+        "HOLEUSDT",
+        traps.MissingRows(Where("HOLEUSDT", DataType.KLINES, interval="1m"), at(24), at(27)),
+        finds=[
+            ("missing-bars", MINUTES, "2024-02-24 .. 2024-02-26"),
+            ("klines-hours-missing", "aggTrades", "2024-02-24 .. 2024-02-26"),
         ],
     ),
     planted(
@@ -298,6 +306,8 @@ def test_each_defect_gives_its_findings_and_no_others(tmp_path: Path) -> None:
     assert found == {
         one.name: {(check, series, when) for check, series, when in one.findings} for one in MATRIX
     }
+    hole = [one for one in report.findings if one.symbol == "HOLEUSDT"]
+    assert {one.severity for one in hole} == {Severity.ERROR}
     day = next(one for one in report.findings if one.check == "metrics-rows")
     assert day.evidence == (
         "data/futures/um/daily/metrics/FEWMETUSDT/FEWMETUSDT-metrics-2024-02-25.zip",

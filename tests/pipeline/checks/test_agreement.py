@@ -10,7 +10,6 @@ import pytest
 from alphaqcm.pipeline.checks import cross
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.reconcile import reconcile_month, reconciliation_findings
-from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.time import HOUR_US
 from tests.helpers.check_frames import MONTH, START, minutes, trades_of, us
 
@@ -71,10 +70,48 @@ def test_minutes_without_trades_need_no_aggtrades() -> None:
     assert kept["exact"] == 2
 
 
-def test_coin_margined_quote_volume_is_not_compared() -> None:
-    klines = minutes(120)
-    trades = trades_of(klines).with_columns(pl.col("quote_volume") * 100)
-    assert reconcile_month(trades, klines, Market.CM)["exact"] == 2
+def coin_margined(klines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Klines of contracts of 100 USD, and their trades: coins in quote_volume, to 8 decimals."""
+    coins = [
+        (pl.col(contracts) * 100 / pl.col("close")).round(8).alias(name)
+        for contracts, name in (
+            ("volume", "quote_volume"),
+            ("taker_buy_volume", "taker_buy_quote_volume"),
+        )
+    ]
+    told = klines.with_columns(coins)
+    trades = trades_of(klines).with_columns(
+        base_volume=klines["volume"] * 100 / klines["close"],
+        quote_volume=klines["volume"] * 100,
+        taker_buy_qty=klines["taker_buy_volume"] * 100 / klines["close"],
+        taker_buy_quote=klines["taker_buy_volume"] * 100,
+    )
+    return trades, told
+
+
+def test_coin_margined_trades_reconcile_in_contracts_and_coins() -> None:
+    kept = reconcile_month(*coin_margined(minutes(120)), contract=100.0)
+    assert (kept["hours"], kept["mismatched"], kept["fields"]) == (2, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("quote_volume", "volume"),
+        ("taker_buy_quote", "taker_buy_volume"),
+        ("base_volume", "quote_volume"),
+        ("taker_buy_qty", "taker_buy_quote_volume"),
+    ],
+)
+def test_a_coin_margined_amount_that_differs_is_named(column: str, field: str) -> None:
+    trades, klines = coin_margined(minutes(120))
+    late = pl.col("minute").dt.hour() == 1
+    changed = trades.with_columns(
+        pl.when(late).then(pl.col(column) * 1.001).otherwise(column).alias(column)
+    )
+    kept = reconcile_month(changed, klines, contract=100.0)
+    assert list(kept["fields"]) == [field]
+    assert kept["mismatched"] == 1
 
 
 def test_a_mark_price_far_from_the_last_price_is_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.bars.findings import bar_findings
-from alphaqcm.pipeline.checks.bars.gaps import Life, gap_findings
+from alphaqcm.pipeline.checks.bars.gaps import Life, gap_findings, traded_findings
 from alphaqcm.pipeline.checks.files import file_findings
 from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, utc, worst_first
 from alphaqcm.pipeline.checks.trades import TradeMonth, trade_findings
@@ -100,7 +101,7 @@ def test_a_name_that_comes_back_at_another_price_after_days_is_relisted() -> Non
         for n in ("open", "high", "low", "close")
     ]
     [finding] = found(frame.with_columns(prices))
-    assert (finding.check, finding.severity) == ("relisted", Severity.ERROR)
+    assert (finding.check, finding.severity) == ("relisted", Severity.WARNING)
     assert "price 100 before" in finding.found
 
 
@@ -215,6 +216,56 @@ def test_what_one_symbol_misses_longer_than_the_outage_is_its_own() -> None:
 def test_a_gap_of_the_only_symbol_says_that_nothing_can_be_compared() -> None:
     [finding] = gap_findings("klines:1m", [life("A", (5, 7))])
     assert finding.found == "2 h missing, no other symbol to compare"
+
+
+@pytest.mark.parametrize("hours", [1, 24, 72, 29 * 24])
+def test_a_gap_is_an_error_however_long_it_is(hours: int) -> None:
+    lives = [life("A", (5, 5 + hours)), life("B"), life("C")]
+    [finding] = gap_findings("klines:1m", lives)
+    assert (finding.check, finding.severity) == ("missing-bars", Severity.ERROR)
+    assert finding.period.hours == hours
+
+
+def test_a_missing_minute_is_an_error_too() -> None:
+    minute = TimeRange(us(START) + HOUR_US, us(START) + HOUR_US + MINUTE)
+    whole = TimeRange(us(START), us(START) + 30 * DAY_US)
+    lives = [Life("A", whole, (minute,), {}, {}), life("B"), life("C")]
+    [finding] = gap_findings("klines:1m", lives)
+    assert (finding.severity, finding.found) == (
+        Severity.ERROR,
+        "1 min missing, while other symbols have them",
+    )
+
+
+@pytest.mark.parametrize(
+    ("prices", "severity"), [((10.0, 11.0), Severity.WARNING), ((10.0, 1.0), Severity.ERROR)]
+)
+def test_a_gap_without_a_market_is_a_relisting(
+    prices: tuple[float, float], severity: Severity
+) -> None:
+    away = life("A", (5, 80))
+    silent = replace(away, silent=frozenset(away.gaps), prices=dict.fromkeys(away.gaps, prices))
+    [finding] = gap_findings("klines:1m", [silent, life("B"), life("C")])
+    assert (finding.check, finding.severity) == ("relisted", severity)
+
+
+def test_a_short_gap_without_a_market_is_a_warning() -> None:
+    away = life("A", (5, 8))
+    silent = replace(away, silent=frozenset(away.gaps))
+    [finding] = gap_findings("klines:1m", [silent, life("B"), life("C")])
+    assert (finding.check, finding.severity) == ("missing-bars", Severity.WARNING)
+
+
+def test_trades_before_the_first_bar_and_after_the_last_one_show_missing_bars() -> None:
+    trades = {"A": TimeRange(0, 50 * HOUR_US), "B": TimeRange(0, 50 * HOUR_US)}
+    lives = {"A": TimeRange(2 * HOUR_US, 49 * HOUR_US), "B": None}
+    found = traded_findings("klines:1m", lives, trades, MINUTE)
+    assert [(one.symbol, one.severity, one.period.hours) for one in found] == [
+        ("A", Severity.ERROR, 2),
+        ("A", Severity.ERROR, 1),
+        ("B", Severity.ERROR, 50),
+    ]
+    assert traded_findings("klines:1m", trades, trades, MINUTE) == []
 
 
 def test_symbols_listed_later_do_not_count_as_alive() -> None:

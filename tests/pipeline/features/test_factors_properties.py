@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, TAIL_ROWS
+from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY
 from alphaqcm.pipeline.features.cross_section import cross_section
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Days, Inputs, own_columns
-from alphaqcm.pipeline.features.factors.rolling import LOOKBACK_COLUMNS, Lookback, with_volume_clean
+from alphaqcm.pipeline.features.factors.rolling import Lookback, with_volume_clean
 from alphaqcm.pipeline.tables.symbol_table import build_symbol_table
 from alphaqcm.pipeline.tables.wide_table import wide_frames
 from tests.conftest import PROJECT, SOAK
@@ -199,7 +199,7 @@ def test_any_number_of_threads_gives_the_same_bits(whole: pl.DataFrame, threads:
 def grown(old: pl.DataFrame, given: Inputs, span: DateRange, since: date) -> pl.DataFrame:
     """The table of `span`, with the rows before `since` taken from `old`."""
     kept = old.filter(pl.col("datetime") < data.midnight(since))
-    before = Lookback(kept.select(LOOKBACK_COLUMNS).tail(TAIL_ROWS), kept["volume"].to_numpy())
+    before = Lookback.of(kept)
     days = Days(span.start, span.end, since)
     rows, _ = own_columns(SYMBOLS[0].table, needed_from(given, since), days, before)
     return with_volume_clean(pl.concat([kept, rows]))
@@ -247,6 +247,43 @@ def test_a_table_grows_over_hundreds_of_rows() -> None:
     old = build_symbol_table(SYMBOLS[0], given, early).frame
     found = grown(old, given, span, since)
     assert bits(found) == bits(build_symbol_table(SYMBOLS[0], given, span).frame)
+
+
+def test_a_table_grows_long_after_the_last_trade() -> None:
+    """The last trade lies before every row that the windows of new rows look at."""
+    span = DateRange(date(2024, 1, 1), date(2024, 1, 20))
+    given = data.inputs(span, 6, odd=False)
+    last_trade = data.midnight(span.start) + timedelta(hours=30)
+    quiet = given.klines.with_columns(
+        pl.when(pl.col("minute") < last_trade + timedelta(hours=1))
+        .then("volume")
+        .otherwise(0.0)
+        .alias("volume")
+    )
+    given = changed(given, klines=quiet)
+    since = date(2024, 1, 18)
+    early = DateRange(span.start, since - timedelta(days=1))
+    old = build_symbol_table(SYMBOLS[0], given, early).frame
+    whole = build_symbol_table(SYMBOLS[0], given, span).frame
+    found = grown(old, given, span, since)
+    assert bits(found) == bits(whole)
+    hours = (whole["datetime"] - last_trade).dt.total_hours()
+    assert whole["hours_since_trade"].equals(hours.clip(0).cast(pl.Int32))
+
+
+def test_nothing_is_said_of_the_last_trade_before_the_first_one() -> None:
+    """Not while a listed contract waits for its first trade, and not in a table grown then."""
+    span = DateRange(date(2024, 1, 1), date(2024, 1, 3))
+    bars = data.klines(span, 7, odd=False)
+    first_trade = data.midnight(date(2024, 1, 3)) + timedelta(hours=5)
+    traded = pl.col("minute") >= first_trade
+    volume = pl.when(traded).then(pl.col("volume") + 1).otherwise(0.0)
+    given = data.only_klines(bars.with_columns(volume.alias("volume")))
+    since = date(2024, 1, 2)
+    old = build_symbol_table(SYMBOLS[0], given, DateRange(span.start, span.start)).frame
+    found = grown(old, given, span, since)
+    assert found["hours_since_trade"].to_list() == [None] * 53 + [0] * 19
+    assert found["n_minutes_traded"].to_list() == [0] * 53 + [60] * 19
 
 
 def test_no_value_is_nan_or_infinite(whole: pl.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import resource
 import zipfile
 from contextlib import closing
@@ -20,9 +21,15 @@ from polars.testing import assert_frame_equal
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market
+from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market, contract_usd
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
-from alphaqcm.pipeline.reading.aggtrades import AggMinutes, Thresholds, aggregate_file, merge
+from alphaqcm.pipeline.reading.aggtrades import (
+    AggMinutes,
+    Amounts,
+    Thresholds,
+    aggregate_file,
+    merge,
+)
 from alphaqcm.pipeline.reading.aggtrades.compiled import block_parser as parse
 from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA
@@ -81,6 +88,40 @@ def test_real_coin_margined_day_equals_the_decimal_reading(real: Path) -> None:
     assert not differences(result, expect(_text(path), file))
     assert result.counters.rows == 105_280
     assert list(result.frame.schema.items()) == list(SCHEMA.items())
+
+
+def test_real_coin_margined_trades_are_in_dollars_and_coins(real: Path) -> None:
+    """A contract of BTCUSD_PERP is 100 USD, whatever the price."""
+    path = real / "archive/data" / REAL_DAY
+    frame = aggregate_file(path, ArchiveFile.parse("data/" + REAL_DAY)).frame
+    rows = [line.split(b",") for line in _text(path).splitlines()[1:]]
+    contracts = [int(float(row[2])) for row in rows]
+    coins = sum(100 * count / float(row[1]) for count, row in zip(contracts, rows, strict=True))
+    assert frame["quote_volume"].sum() == 100 * sum(contracts)
+    assert frame["base_volume"].sum() == pytest.approx(coins, rel=1e-12)
+    sides = frame["whale_buy_quote"].sum() + frame["whale_sell_quote"].sum()
+    assert sides == 100 * sum(count for count in contracts if count >= 500)
+    sides = frame["retail_buy_quote"].sum() + frame["retail_sell_quote"].sum()
+    assert sides == 100 * sum(count for count in contracts if count <= 10)
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSD_PERP", "BTCUSD_240628", "ETHUSD_PERP", "BCHUSD_PERP"])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_contracts_become_amounts_in_any_order(tmp_path: Path, symbol: str, shuffled: bool) -> None:
+    file = Series(Market.CM, DataType.AGGTRADES, symbol).file(Period.parse("2024-02-28"))
+    lines = make_lines(file, 1_500)
+    if shuffled:
+        random.Random(5).shuffle(lines)
+    _check(tmp_path, file, as_text(lines))
+
+
+def test_contract_sizes_are_those_that_the_exchange_tells(real: Path) -> None:
+    text = (real / "rest/capture_exchangeInfo.cm.json").read_text()
+    told = re.findall(r'"symbol":"([^"]+)".*?"contractSize":(\d+)', text)
+    assert len(told) == 36
+    assert {symbol: contract_usd(Market.CM, symbol) for symbol, _ in told} == {
+        symbol: float(size) for symbol, size in told
+    }
 
 
 def test_real_trades_equal_the_official_minutes(real: Path, tmp_path: Path) -> None:
@@ -268,7 +309,7 @@ def test_rows_that_do_not_fit_into_memory_go_over_disk(tmp_path: Path, run_rows:
     path = write_zip(tmp_path, file, text)
     with closing(RowSink(file.period, tmp_path, run_rows)) as sink:
         read_rows(open_member(path), file, sink)
-        sums, _, duplicates = sum_sorted(sink, file.period, Thresholds(), stretch_rows=400)
+        sums, _, duplicates = sum_sorted(sink, file.period, Amounts(), stretch_rows=400)
     assert duplicates == 50
     assert sums.frame["trade_count"].sum() == 5_000
     straight = aggregate_file(write_zip(tmp_path, file, as_text(lines)), file)
@@ -299,7 +340,7 @@ def test_size_of_the_pieces_changes_nothing(tmp_path: Path, piece: int, ahead: b
     file = trades_file()
     text = as_text(make_lines(file, 300))
     path = write_zip(tmp_path, file, text)
-    sink = MinuteSink(file.period, Thresholds())
+    sink = MinuteSink(file.period, Amounts())
     read_rows(open_member(path), file, sink, piece, ahead=ahead)
     assert sink.rows == 300
     assert_frame_equal(sink.table.sums().frame, aggregate_file(path, file).frame, check_exact=True)

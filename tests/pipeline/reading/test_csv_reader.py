@@ -20,6 +20,10 @@ TRADES = ArchiveFile.parse("data/spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-
 FUNDING = ArchiveFile.parse(
     "data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2024-02.zip"
 )
+LIQUIDATIONS = ArchiveFile.parse(
+    "data/futures/cm/daily/liquidationSnapshot/BTCUSD_PERP/"
+    "BTCUSD_PERP-liquidationSnapshot-2024-10-01.zip"
+)
 METRICS_END = ArchiveFile.parse(
     "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2026-06-24.zip"
 )
@@ -74,6 +78,60 @@ def test_boolean_spellings(true: str, false: str) -> None:
     rows = [[1, 10, 1, 1, 1, start, true, true], [2, 10, 1, 2, 2, start, false, true]]
     frame = read_csv(csv_text(TRADES, rows, header=False).encode(), TRADES).frame
     assert frame["is_buyer_maker"].to_list() == [True, False]
+
+
+QUOTED_METRICS = (  # as Binance wrote it into BTCUSD_PERP-metrics-2023-06-25
+    b'2023-06-25 00:00:00,BTCUSD_PERP,5578700.00000000,18265.00911826,"","","",0.00855776\n'
+)
+
+
+def test_a_real_metrics_row_with_quoted_empty_fields_is_read() -> None:
+    key = "data/futures/cm/daily/metrics/BTCUSD_PERP/BTCUSD_PERP-metrics-2023-06-24.zip"
+    row = read_csv(QUOTED_METRICS, ArchiveFile.parse(key)).frame.row(0, named=True)
+    assert row == {
+        "create_time": datetime(2023, 6, 25, tzinfo=UTC),
+        "symbol": "BTCUSD_PERP",
+        "sum_open_interest": 5_578_700.0,
+        "sum_open_interest_value": 18265.00911826,
+        "count_toptrader_long_short_ratio": None,
+        "sum_toptrader_long_short_ratio": None,
+        "count_long_short_ratio": None,
+        "sum_taker_long_short_vol_ratio": 0.00855776,
+    }
+
+
+EVERY_TYPE = {
+    KLINES: lambda: minutes(3),
+    TRADES: lambda: [[1, 10.5, 1, 1, 1, TRADES.period.start_us, True, True]],
+    FUNDING: lambda: [[FUNDING.period.start_us // 1000 + 3, 8, 0.0001]],
+    METRICS_END: lambda: metrics_rows("2026-06-24", first=1, count=3),
+    LIQUIDATIONS: lambda: [
+        [LIQUIDATIONS.period.start_us // 1000, "SELL", "LIMIT", "IOC", 3, 1.5, 1.5, "FILLED", 3, 3]
+    ],
+}
+
+
+@pytest.mark.parametrize("file", EVERY_TYPE, ids=lambda file: file.series.type.value)
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quoted_fields_are_read_as_plain_ones(file: ArchiveFile, header: bool, end: str) -> None:
+    plain = csv_text(file, EVERY_TYPE[file](), header=header, end=end)
+    lines = [",".join(f'"{text}"' for text in line.split(",")) for line in plain.split(end)[:-1]]
+    found = read_csv((end.join(lines) + end).encode(), file)
+    wanted = read_csv(plain.encode(), file)
+    assert found.frame.equals(wanted.frame)
+    assert (found.rows, found.has_header) == (wanted.rows, header)
+
+
+@pytest.mark.parametrize("text", ['"10', '1"0"', '""10""', '"abc"'])
+def test_a_field_that_is_no_number_without_its_quotes_is_told_with_line_and_byte(text: str) -> None:
+    rows = minutes(3)
+    rows[1][0] = f'"{rows[1][0]}"'
+    rows[2][1] = text
+    lines = csv_text(KLINES, rows).splitlines(keepends=True)
+    with pytest.raises(BadRow) as caught:
+        read_csv("".join(lines).encode(), KLINES)
+    assert f"line 4 (byte {len(''.join(lines[:3]))})" in str(caught.value)
 
 
 def test_foreign_header_is_an_error() -> None:

@@ -96,7 +96,10 @@ FIELD = {
     "larger than any amount": (1, "1e300"),
     "smaller than any double": (2, "5.3E-759"),
     "blanks": (1, " 1.0"),
-    "quotes": (1, '"1.0"'),
+    "half of its quotes": (1, '"1.0'),
+    "quotes within": (1, '1"0"0'),
+    "nothing in quotes": (3, '""'),
+    "quotes twice": (1, '""1.0""'),
     "another script's digits": (1, "١٢"),
     "a time too long": (5, "17090784000000001"),
     "a time below zero": (5, "-9999999999999999"),
@@ -147,6 +150,40 @@ def test_line_of_ten_megabytes_is_an_error(tmp_path: Path, byte: bytes, tail: by
 
 def test_first_line_of_ten_megabytes_of_letters_is_an_error(tmp_path: Path) -> None:
     _fails_at(tmp_path, b"a" * 10_000_000, BadHeader, FILE.name)
+
+
+# ---- quotes
+
+
+def _quoted(lines: list[str], *fields: int) -> list[str]:
+    """The lines with some of their fields in quotes; all where none is named."""
+    rows = [line.split(",") for line in lines]
+    return [
+        ",".join(f'"{text}"' if not fields or at in fields else text for at, text in enumerate(row))
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("fields", [(), (0,), (1, 2), (6,), (3, 5)])
+@pytest.mark.parametrize("market", [Market.UM, Market.SPOT])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quoted_fields_are_read_as_plain_ones(
+    tmp_path: Path, market: Market, fields: tuple[int, ...], end: str
+) -> None:
+    file = trades_file(market)
+    lines = make_lines(file, 40)
+    whole = [*lines[:15], *_quoted(lines[15:25], *fields), *lines[25:]]
+    for rows in (_quoted(lines, *fields), whole):
+        found = aggregate_file(write_zip(tmp_path, file, end.join(rows).encode()), file)
+        wanted = aggregate_file(write_zip(tmp_path, file, as_text(lines)), file)
+        assert found.frame.equals(wanted.frame)
+        assert found.counters == wanted.counters
+
+
+def test_a_quoted_header_is_a_header(tmp_path: Path) -> None:
+    header = _quoted(["agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time"])
+    text = as_text([f"{header[0]},is_buyer_maker", *LINES])
+    assert aggregate_file(write_zip(tmp_path, FILE, text), FILE).counters.rows == len(LINES)
 
 
 # ---- the ZIP

@@ -16,10 +16,15 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, STAGE_COLUMNS
+from alphaqcm.pipeline.features.columns import (
+    COLUMNS,
+    CROSS_SECTION,
+    REGISTRY,
+    STAGE_COLUMNS,
+)
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.tables.symbol_table import read_stage, stage_frames
+from alphaqcm.pipeline.tables.symbol_table import build_symbol_table, read_stage, stage_frames
 from alphaqcm.pipeline.tables.training_set import (
     LABEL,
     TRAINING_COLUMNS,
@@ -137,15 +142,104 @@ def test_nothing_to_export_is_a_clear_error(
 def test_the_label_is_the_return_of_the_next_hour_by_the_clock(built: data.SmallRoot) -> None:
     frame = symbol_rows(built)
     labels = training_rows(frame, TrainingOptions())[LABEL].to_list()
+    traded = frame.filter(pl.col("volume") > 0)
+    assert traded.height < frame.height
+    later_close = dict(zip(traded["datetime"], traded["close"], strict=True))
     close = dict(zip(frame["datetime"], frame["close"], strict=True))
     for at, label in zip(frame["datetime"], labels, strict=True):
-        later = close.get(at + timedelta(hours=1))
+        later = later_close.get(at + timedelta(hours=1))
         if later is None or later <= 0 or close[at] <= 0:
             assert label is None
         else:
             assert label == pytest.approx(math.log(later / close[at]), rel=1e-12, abs=1e-15)
     assert labels[-1] is None
     assert sum(label is None for label in labels) >= 2  # the outage too
+
+
+@pytest.mark.parametrize("hours", [4, 24])
+def test_a_label_looks_forward_by_exactly_its_horizon(built: data.SmallRoot, hours: int) -> None:
+    frame = symbol_rows(built)
+    rows = training_rows(frame, TrainingOptions(horizons=(1, hours)))
+    assert rows.columns[-2:] == [LABEL, f"y_logret_fwd_{hours}h"]
+    assert rows[LABEL].equals(training_rows(frame, TrainingOptions())[LABEL])
+    traded = frame.filter(pl.col("volume") > 0)
+    later = dict(zip(traded["datetime"], traded["close"], strict=True))
+    told = rows.select("datetime", label=rows.columns[-1], close=frame["close"])
+    wanted = [
+        math.log(later[at + timedelta(hours=hours)] / close)
+        if later.get(at + timedelta(hours=hours)) and close > 0
+        else None
+        for at, _, close in told.iter_rows()
+    ]
+    assert None in wanted[:-hours]  # the outage
+    assert wanted[-hours:] == [None] * hours
+    assert told["label"].to_list() == pytest.approx(wanted, rel=1e-12, abs=1e-15)
+
+
+def dead_contract() -> pl.DataFrame:
+    """Nine days of a contract that dies on the sixth: its klines go on with volume 0."""
+    span = DateRange(date(2024, 2, 1), date(2024, 2, 9))
+    bars = data.klines(span, 3, odd=False)
+    dead = pl.col("minute") >= data.midnight(date(2024, 2, 6))
+    last = bars.filter(~dead)["close"][-1]
+    still = dict.fromkeys(("open", "high", "low", "close"), last) | {"volume": 0.0}
+    bars = bars.with_columns(
+        pl.when(dead).then(value).otherwise(pl.col(name)).alias(name)
+        for name, value in still.items()
+    )
+    frame = build_symbol_table(ZZZ, data.only_klines(bars), span).frame
+    return frame.with_columns(
+        pl.lit(None, REGISTRY[name].dtype.polars).alias(name) for name in CROSS_SECTION
+    )
+
+
+def test_a_dead_contract_gives_neither_rows_nor_labels_to_train_on() -> None:
+    frame = dead_contract()
+    dead = pl.col("datetime") >= data.midnight(date(2024, 2, 6))
+    assert frame.filter(dead).height == 96
+    every = training_rows(frame, TrainingOptions())
+    ending = every.tail(97)  # the last living row's label lies in the first dead hour
+    assert ending[LABEL].null_count() == 97
+    assert every.head(-97)[LABEL].null_count() == 0
+    chosen = training_rows(frame, TrainingOptions(filter_quality=True))
+    assert chosen.filter(dead).is_empty()
+    assert chosen.height > 80
+
+
+def test_the_quality_filter_may_ask_for_minutes_that_traded_and_for_windows_without_holes(
+    built: data.SmallRoot,
+) -> None:
+    frame = symbol_rows(built)
+    plain = training_rows(frame, TrainingOptions(filter_quality=True))
+    busy = training_rows(frame, TrainingOptions(filter_quality=True, min_minutes_traded=55))
+    assert busy["datetime"].to_list() == (
+        plain.filter(pl.col("n_minutes_traded") >= 55)["datetime"].to_list()
+    )
+    assert 0 < busy.height < plain.height
+    whole = training_rows(frame, TrainingOptions(filter_quality=True, no_holes=True))
+    assert whole["datetime"].to_list() == (
+        plain.filter(pl.col("row_span_168h") == 168)["datetime"].to_list()
+    )
+    imputed = training_rows(
+        frame, TrainingOptions(filter_quality=True, no_holes=True, impute=Impute.FFILL)
+    )
+    assert imputed["datetime"].to_list() == whole["datetime"].to_list()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-holes"],
+        ["--min-minutes-traded", "50"],
+        ["--filter-quality", "--min-minutes-traded", "61"],
+        ["--filter-quality", "--min-minutes-traded", "0"],
+    ],
+)
+def test_more_than_quality_needs_the_quality_filter_and_minutes_of_an_hour(
+    built: data.SmallRoot, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["training-set", *words, "--data-root", str(built.layout.root)]) == 2
+    assert words[-1] in capsys.readouterr().err
 
 
 def test_no_feature_looks_ahead() -> None:
@@ -197,6 +291,7 @@ def test_imputation_counts_hours_not_rows() -> None:
                     "symbol": ["A"] * 4,
                     "datetime": [start + timedelta(hours=h) for h in hours],
                     "close": [1.0, 2.0, 3.0, 4.0],
+                    "volume": [1.0] * 4,
                     "vwap": [5.0, None, None, None],
                 },
                 schema_overrides={"datetime": pl.Datetime("us", "UTC")},
@@ -232,6 +327,26 @@ def test_training_set_is_written_by_the_command(built: data.SmallRoot) -> None:
     assert csv[LABEL].equals(own[LABEL])
     told = pq.read_schema(folder / "training_all.parquet").field(LABEL).metadata
     assert told[b"point_in_time"] == b"no"
+
+
+def test_each_horizon_that_is_asked_for_is_a_column_of_the_files(built: data.SmallRoot) -> None:
+    words = ["training-set", "--horizon", "24h,1h,4h"]
+    assert main([*words, "--data-root", str(built.layout.root)]) == 0
+    labels = [f"y_logret_fwd_{hours}h" for hours in (1, 4, 24)]
+    folder = built.layout.training
+    assert pl.read_parquet_schema(folder / "training_all.parquet").names()[-3:] == labels
+    assert pl.read_csv(folder / f"{ZZZ.table}_training.csv").columns[-3:] == labels
+    schema = pq.read_schema(folder / "training_all.parquet")
+    assert b"24 hours later" in schema.field(labels[2]).metadata[b"definition"]
+
+
+@pytest.mark.parametrize("horizon", ["0h", "4", "1h,", "-1h", "1d", "8761h", ""])
+def test_a_horizon_that_is_none_is_refused(
+    built: data.SmallRoot, horizon: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["training-set", f"--horizon={horizon}", "--data-root", str(built.layout.root)]
+    assert main(words) == 2
+    assert "1h,4h,24h" in capsys.readouterr().err
 
 
 def test_ffill_limit_needs_ffill(built: data.SmallRoot, capsys: pytest.CaptureFixture[str]) -> None:

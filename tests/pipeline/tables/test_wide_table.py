@@ -146,7 +146,7 @@ def test_no_row_group_holds_two_symbols(root: data.SmallRoot) -> None:
 
 def test_the_table_is_compressed_with_zstd(built: data.SmallRoot) -> None:
     metadata = pq.read_metadata(built.layout.final_table())
-    assert {metadata.row_group(0).column(i).compression for i in range(149)} == {"ZSTD"}
+    assert {metadata.row_group(0).column(i).compression for i in range(152)} == {"ZSTD"}
 
 
 def test_a_missing_symbol_table_is_named(root: data.SmallRoot) -> None:
@@ -208,7 +208,7 @@ def test_summary_counts_each_symbol(built: data.SmallRoot) -> None:
     write_final_csvs(built.layout)
     summary = pl.read_csv(built.layout.final_dir() / "dataset_summary.csv")
     assert summary.columns == ["symbol", "rows", "start_date", "end_date", "features"]
-    assert summary.row(0) == (NAMES[0], 24, "2024-03-05", "2024-03-05", 147)
+    assert summary.row(0) == (NAMES[0], 24, "2024-03-05", "2024-03-05", 150)
     assert summary["rows"].sum() == final(built).height
 
 

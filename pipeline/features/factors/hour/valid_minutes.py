@@ -28,6 +28,7 @@ class ValidMinutes:
     starts: Ints
     hours: Ints
     all_rows: Ints  # usable rows of each hour, kept or not
+    traded_rows: Ints  # those of them with volume
     largest_ratio: Floats  # over all usable rows of each hour
 
 
@@ -37,7 +38,7 @@ def keep(minutes: Minutes) -> ValidMinutes:
     An hour with fewer than 10 rows left keeps every row with a price instead.
     """
     m = minutes
-    rows, starts, largest = _keep(m.starts, m.high, m.low, m.close, EPS)
+    rows, starts, largest, traded = _keep(m.starts, m.high, m.low, m.close, m.volume, EPS)
     close = m.close[rows]
     return ValidMinutes(
         minute=m.minute[rows],
@@ -50,17 +51,19 @@ def keep(minutes: Minutes) -> ValidMinutes:
         starts=starts,
         hours=m.hours,
         all_rows=np.diff(m.starts),
+        traded_rows=traded,
         largest_ratio=largest,
     )
 
 
 @kernel
 def _keep(
-    starts: Ints, highs: Floats, lows: Floats, closes: Floats, eps: float
-) -> tuple[Ints, Ints, Floats]:
+    starts: Ints, highs: Floats, lows: Floats, closes: Floats, volumes: Floats, eps: float
+) -> tuple[Ints, Ints, Floats, Ints]:
     rows = np.empty(closes.size, np.int64)
     kept_starts = np.zeros(starts.size, np.int64)
     largest = np.empty(starts.size - 1)
+    traded = np.zeros(starts.size - 1, np.int64)
     count = 0
     for hour in range(starts.size - 1):
         first, stop = starts[hour], starts[hour + 1]
@@ -69,6 +72,8 @@ def _keep(
         for i in range(first, stop):
             ratio = highs[i] / max(lows[i], eps)
             largest[hour] = max(largest[hour], ratio)
+            if volumes[i] > 0.0:
+                traded[hour] += 1
             if 0.0 < ratio <= MAX_RANGE_RATIO and closes[i] > 0.0:
                 rows[count] = i
                 count += 1
@@ -79,7 +84,7 @@ def _keep(
                     rows[count] = i
                     count += 1
         kept_starts[hour + 1] = count
-    return rows[:count].copy(), kept_starts, largest
+    return rows[:count].copy(), kept_starts, largest, traded
 
 
 @kernel

@@ -12,7 +12,7 @@ from alphaqcm.pipeline.features.factors.minutes import EPS
 from alphaqcm.pipeline.features.factors.segments import Floats, Ints
 from alphaqcm.pipeline.kernel import kernel
 
-COUNTS = ("n_minutes", "n_minutes_kept")
+COUNTS = ("n_minutes", "n_minutes_kept", "n_minutes_traded")
 SPREADS = (
     "vol_1m_mean",
     "vol_1m_std",
@@ -59,6 +59,7 @@ def volatility(kept: ValidMinutes) -> dict[str, Floats]:
     out: dict[str, Floats] = {
         "n_minutes": k.all_rows.astype(np.float64),
         "n_minutes_kept": np.diff(k.starts).astype(np.float64),
+        "n_minutes_traded": k.traded_rows.astype(np.float64),
         "min_range_ratio_max": k.largest_ratio,
         "is_funding_hour": np.isin(k.hours // HOUR_US % 24, FUNDING_HOURS).astype(np.float64),
     }

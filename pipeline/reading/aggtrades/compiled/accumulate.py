@@ -6,6 +6,9 @@ import numpy as np
 from numba import njit
 
 from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import (
+    A_CONTRACT,
+    A_RETAIL,
+    A_WHALE,
     C_FIRST,
     C_ID,
     C_LAST,
@@ -56,7 +59,7 @@ _PRICES, _QUANTITIES = C_PRICE * ROOM, C_QUANTITY * ROOM
 
 @njit(nogil=True)
 def add_block(
-    count, ints, floats, flags, parts, limits, thresholds, state, out_ints, out_floats, jumps
+    count, ints, floats, flags, parts, limits, amounts, state, out_ints, out_floats, jumps
 ):
     """Add `count` rows in (time, id) order to their minutes.
 
@@ -82,7 +85,11 @@ def add_block(
         return DONE
     if strict:
         _note_jumps(begin, end, ints, state, jumps)
-    _split_rows(count, floats, flags, parts, thresholds[0], thresholds[1])
+    if amounts[A_CONTRACT] > 0.0:
+        _split_contracts(count, floats, parts, amounts[A_CONTRACT])
+    else:
+        _multiply(count, floats, parts)
+    _split_rows(count, floats, flags, parts, amounts[A_WHALE], amounts[A_RETAIL])
     for row in range(begin, end):
         state[S_ZERO] += 1 if get(floats, _QUANTITIES + row) == 0.0 else 0
     row = begin
@@ -125,12 +132,30 @@ def _note_jumps(begin, end, ints, state, jumps):
 
 
 @njit(nogil=True)
-def _split_rows(count, floats, flags, parts, whale, retail):
-    """What each row adds to each sum. One sum a loop: the compiler then makes vector code."""
+def _multiply(count, floats, parts):
+    """The quote amount of each row."""
     for row in range(count):
         put(
             parts, F_QUOTE * ROOM + row, get(floats, _PRICES + row) * get(floats, _QUANTITIES + row)
         )
+
+
+@njit(nogil=True)
+def _split_contracts(count, floats, parts, contract):
+    """The quote amount of each row of contracts, and its quantity in base units instead of them.
+
+    A price of 0 tells no quantity: such a row has none.
+    """
+    for row in range(count):
+        quote = get(floats, _QUANTITIES + row) * contract
+        price = get(floats, _PRICES + row)
+        put(parts, F_QUOTE * ROOM + row, quote)
+        put(floats, _QUANTITIES + row, quote / price if price > 0.0 else 0.0)
+
+
+@njit(nogil=True)
+def _split_rows(count, floats, flags, parts, whale, retail):
+    """What each row adds to each sum. One sum a loop: the compiler then makes vector code."""
     for side in range(2):  # taker buys, taker sells; times one or zero is exact
         for row in range(count):
             mine = np.float64(np.int32((get(flags, row) & _MAKER) == side))

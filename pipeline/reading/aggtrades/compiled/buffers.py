@@ -33,6 +33,10 @@ DONE, ODD, DISORDER, FULL = 0, 1, 2, 3
 # limits: what rows are held against
 (L_START, L_END, L_STRICT) = range(3)
 
+# amounts: from where on a row is a whale's, up to where it is retail, and the quote units of a
+# contract where quantities are contracts (0 where they are base units)
+(A_WHALE, A_RETAIL, A_CONTRACT) = range(3)
+
 # state: where in the file the work stands
 (
     S_POSITION,  # in the text

@@ -75,7 +75,7 @@ def _copy_rows(count, ints, floats, flags, to_ints, to_floats, to_flags, step, a
 def _compiled(digest: str):
     @njit(nogil=True, cache=True)
     def scan(
-        text, end, width, marks, words, ints, floats, flags, limits, thresholds, state, out, jumps
+        text, end, width, marks, words, ints, floats, flags, limits, amounts, state, out, jumps
     ):
         """Parse and add the whole lines of `text[state[S_POSITION]:end]`.
 
@@ -96,7 +96,7 @@ def _compiled(digest: str):
                 flags,
                 parts,
                 limits,
-                thresholds,
+                amounts,
                 state,
                 out_ints,
                 out_floats,
@@ -133,7 +133,7 @@ def _compiled(digest: str):
                 return found, rows
 
     @njit(nogil=True, cache=True)
-    def add_rows(run, count, ints, floats, flags, limits, thresholds, state, out, jumps):
+    def add_rows(run, count, ints, floats, flags, limits, amounts, state, out, jumps):
         """Add the first `count` rows of `run` block by block, as `scan` adds what it parsed."""
         digest  # noqa: B018
         run_ints, run_floats, run_flags = run
@@ -152,7 +152,7 @@ def _compiled(digest: str):
                 flags,
                 parts,
                 limits,
-                thresholds,
+                amounts,
                 state,
                 out_ints,
                 out_floats,

@@ -55,7 +55,8 @@ def parse_line(line: bytes, columns: tuple[Column, ...]) -> Row:
     if len(fields) != len(columns):
         raise NotARow(f"{len(columns)} fields", f"{len(fields)}: {show(line)}")
     values = {
-        column.name: _value(text, column) for text, column in zip(fields, columns, strict=True)
+        column.name: _value(_unquoted(text), column)
+        for text, column in zip(fields, columns, strict=True)
     }
     first, last = int(values["first_trade_id"]), int(values["last_trade_id"])
     if not 0 <= last - first < SPAN_LIMIT:
@@ -76,6 +77,10 @@ def parse_line(line: bytes, columns: tuple[Column, ...]) -> Row:
 def show(text: bytes) -> str:
     """The start of foreign bytes, for a message."""
     return repr(text[:80].decode("utf-8", "backslashreplace")) + ("…" if len(text) > 80 else "")
+
+
+def _unquoted(text: bytes) -> bytes:
+    return text[1:-1] if len(text) > 1 and text[:1] == text[-1:] == b'"' else text
 
 
 def _value(text: bytes, column: Column) -> float | int | bool:
