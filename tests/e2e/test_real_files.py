@@ -1,4 +1,4 @@
-"""Binance's own files through the whole road."""
+"""Binance's own files through a whole run."""
 
 from __future__ import annotations
 

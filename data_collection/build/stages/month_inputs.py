@@ -20,7 +20,7 @@ from alphaqcm.pipeline.storage.seal import Proof
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
-"""What is known of files: `Archive.fetch`, or `peek`, which gives None where it would download."""
+"""What is known of files: `Archive.fetch`, or `lookup_cached`: None where it would download."""
 
 
 def lookup_cached(archive: Archive) -> Lookup:

@@ -141,7 +141,7 @@ With days and symbols the queue is made to be about them (what is valid of an ol
 without, the worker joins the queue as it is. It ends when every task is done, absent or failed, and
 waits while other live workers hold the rest. Exit code 0 when nothing failed.""",
     (
-        Option("--id", "this worker's own name", metavar="A", required=True,
+        Option("--id", "this worker's own name", values.worker_name, metavar="A", required=True,
                hidden=("--worker-id",)),
         *_WORKER_OPTIONS,
     ),

@@ -98,6 +98,25 @@ def test_speed_of_a_job_that_has_just_begun_is_not_spread_over_the_whole_window(
     assert shown.speed_now.bytes == pytest.approx(10 * MB)
 
 
+def test_speeds_stay_as_they_were_when_the_last_task_ended():
+    book = done(book_of(*months("2024-01")), NOON, 10)
+    at_the_end, much_later = picture(book), picture(book, now=NOON + timedelta(hours=9))
+    assert much_later.speed_now == at_the_end.speed_now
+    assert much_later.speed_hour == at_the_end.speed_hour
+    assert much_later.speed_now.bytes == pytest.approx(10 * MB)
+    assert "ended 2024-03-01 12:00Z" in text_of(much_later)
+
+
+def test_nothing_is_wider_than_the_tables_on_a_wide_terminal():
+    book = done(book_of(*months("2024-01")), NOON, 10, output="/root/a.parquet")
+    console = Console(width=200, no_color=True, force_terminal=False, file=None)
+    with console.capture() as captured:
+        console.print(render(picture(book), "title", Path("s.json"), Path("/root"), None))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert any(line.startswith("newest outputs ─") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_stamp_of_a_clock_that_is_ahead_is_left_out_of_the_speed():
     shown = picture(done(book_of(*months("2024-01")), NOON + timedelta(days=1), 10))
     assert shown.speed_now.bytes == 0
@@ -173,7 +192,7 @@ def test_what_stands_on_a_failure_is_counted_as_blocked():
     book, lease = claim(book, "A", "here", NOON, LIMITS) or (book, None)
     shown = picture(fail(book, lease, "rubbish", NOON, LIMITS, final=True))
     assert (shown.blocked, shown.over) == (2, True)
-    assert "1 failed, 2 stand on them" in text_of(shown)
+    assert "1 failed, 2 need them" in text_of(shown)
     assert "rubbish" in text_of(shown)
 
 
@@ -227,7 +246,7 @@ def queue(tmp_path: Path) -> Queue:
     (tmp_path / "out").mkdir()
     made = Queue.open(tmp_path / "_tmp" / "aggTrades_queue_state.json")
     made.sync(workers.plan(2, 3), {"start": "2000-01-01", "end": "2000-03-31", "market": "um"})
-    held = workers.plan(2, 3)[-3].task.id
+    held = workers.plan(2, 3)[-3].id
     config = workers.Config(str(made.path), "A", str(tmp_path / "out"), hold=held)
     process = workers.start(config)
     until((made.path.parent / "held").exists)
