@@ -84,11 +84,12 @@ def test_a_damaged_file_whose_inputs_are_gone_is_refused(roots: FlippedRoots, ro
 
 def test_a_build_heals_from_the_cache_without_the_source(roots: FlippedRoots, root: Path) -> None:
     flip(root / KLINES)
-    kept = roots.source.rename(roots.source.with_name("away"))
+    files = roots.source / "data"
+    away = files.rename(files.with_name("away"))
     try:
         done = alphaqcm("build", "--data-root", root, "--workers", 1)
     finally:
-        kept.rename(roots.source)
+        away.rename(files)
     assert done.returncode == 0, done.stdout + done.stderr
     assert pl.read_parquet(root / TABLE).equals(roots.tables[END])
 
