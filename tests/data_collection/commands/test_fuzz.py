@@ -26,7 +26,7 @@ NONSENSE = (
     "", " ", "-", "--", "nan", "inf", "-inf", "-1", "0", "-0", "1e309", "1e5", "0x10", "1_000", "²",
     "١٢", "9" * 25, "99999999999999999999", "99999999999999999999d", "-99999d", "-0d", "2024-02-30",
     "9999-12-31", "0000-00-00", "0001-01-01", "yesterday", "tomorrow", "a" * 300, "../../x", "..",
-    "/", "/dev/null/x", "a\nb", "\x1b[31mred", "🙂", "%s", "%(default)s", "{}", "*", "[", "?",
+    "/proc", "/dev/null/x", "a\nb", "\x1b[31mred", "🙂", "%s", "%(default)s", "{}", "*", "[", "?",
     "http://[::1", "http://[::bad/", "http://h:99999", "http://h:abc", "http://h h/", "http://",
     "http://" + "a" * 300, "ftp://h/", "file:///etc/passwd", "http://\x00/", ",", ",,", "a,,b",
     "BTCUSDT,", "klines:", ":1m", "klines:1m:1m", "klines:7x", "2024-01-01..2024-01-02", "true",
@@ -37,6 +37,7 @@ EVERYTHING = dict(COMMANDS.items()) | {
 REQUIRED = {
     "start": "2024-02-28", "end": "2024-02-29", "id": "A", "dest": "archive", "directory": ".",
     "file": "BTCUSDT-aggTrades-2024-02.zip", "query": "SELECT 1", "what": "final", "shell": "bash",
+    "reference": "archive-1h",
 }  # fmt: skip
 SERVES = ("mirror", "workers")  # do not end by themselves, or start what does not
 
@@ -44,12 +45,13 @@ SERVES = ("mirror", "workers")  # do not end by themselves, or start what does n
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and a source that is an empty tree there."""
-    (tmp_path / "source" / "data").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "as" / "deep" / "as" / "nonsense" / "climbs"
+    (folder / "source" / "data").mkdir(parents=True)
+    monkeypatch.chdir(folder)
     for name in list(os.environ):
         if name.startswith("ALPHAQCM_"):
             monkeypatch.delenv(name)
-    return tmp_path
+    return folder
 
 
 def needed(command: Command, but: Option | None) -> list[str]:

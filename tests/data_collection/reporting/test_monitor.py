@@ -84,7 +84,7 @@ def text_of(shown: Snapshot, height: int | None = None) -> str:
 
 def test_speed_counts_the_part_of_a_task_that_fell_into_the_window():
     # 400 s long, ended 100 s ago: 200 of them within the last 300 s
-    book = done(book_of(*months("2024-01")), NOON - timedelta(seconds=100), 400)
+    book = done(book_of(*months("2024-01", "2024-02")), NOON - timedelta(seconds=100), 400)
     shown = picture(book)
     assert shown.speed_now.window == 300
     assert shown.speed_now.bytes == pytest.approx(100 * MB * 200 / 400 / 300)
