@@ -125,8 +125,10 @@ def to_words(options: Iterable[Option], settings: Mapping[str, Setting]) -> list
     """The words that give another process the settings that are not defaults."""
     words: list[str] = []
     for one in options:
-        setting = settings[one.dest]
-        if one.positional or setting.origin == "default" or setting.value in (None, False):
+        setting = settings.get(one.dest)
+        if setting is None or setting.origin == "default" or setting.value in (None, False):
+            continue
+        if one.positional:
             continue
         if one.kind is Kind.SWITCH:
             words.append(one.name)

@@ -18,7 +18,7 @@ from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.commands.parser import to_words
 from alphaqcm.data_collection.commands.places import places_of
-from alphaqcm.data_collection.errors import CollectionError, UsageError
+from alphaqcm.data_collection.errors import CollectionError
 from alphaqcm.pipeline.errors import layer_error
 
 SESSION = "alphaqcm"
@@ -97,7 +97,7 @@ def _start_in_background(crew: _Crew) -> list[int]:
 def _start_in_tmux(crew: _Crew) -> None:
     if _tmux("has-session", "-t", f"={SESSION}", check=False).returncode == 0:
         if _busy_panes():
-            raise UsageError(
+            raise CollectionError(
                 f"the tmux session {SESSION}",
                 expected="none, or one whose workers have ended",
                 found="workers at work in it",
@@ -140,14 +140,16 @@ def _tmux(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 def _say(crew: _Crew, pids: Sequence[int]) -> None:
     count = len(crew.workers)
-    logs = f"logs:  tail -f {crew.logs}/worker-*.log"
+    here = Path.cwd()
+    logs = crew.logs.relative_to(here) if crew.logs.is_relative_to(here) else crew.logs
+    logs_line = f"logs:  tail -f {logs}/worker-*.log"
     if pids:
         stop = " ".join(map(str, pids))
         print(f"{count} workers run in the background (tmux is not installed).")
-        print(f"look:  {shlex.join(crew.monitor)}\n{logs}")
+        print(f"look:  {shlex.join(crew.monitor)}\n{logs_line}")
         print(f"stop:  kill {stop}  (the same command goes on later)")
         return
     print(f"{count} workers and the monitor run in the tmux session {SESSION}.")
-    print(f"look:  tmux attach -t {SESSION}      (leave it again: Ctrl-b d)\n{logs}")
+    print(f"look:  tmux attach -t {SESSION}      (leave it again: Ctrl-b d)\n{logs_line}")
     print(f"stop:  tmux kill-session -t {SESSION}  (the same command goes on later)")
     print("next:  when they are done, alphaqcm run with the same symbols and days makes the table")

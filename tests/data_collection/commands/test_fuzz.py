@@ -59,7 +59,11 @@ def needed(command: Command, but: Option | None) -> list[str]:
     words = []
     for one in command.options:
         if one.required and one != but:
-            words += [REQUIRED[one.dest]] if one.positional else [one.name, REQUIRED[one.dest]]
+            words += (
+                [REQUIRED.get(one.dest, "x")]
+                if one.positional
+                else [one.name, REQUIRED.get(one.dest, "x")]
+            )
     names = {one.dest for one in command.options}
     if "source" in names and (but is None or but.dest != "source"):
         words += ["--source", "source"]
