@@ -129,13 +129,14 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def require_whole(layout: Layout, connection: duckdb.DuckDBPyConnection, text: str) -> None:
+def require_whole(layout: Layout, text: str) -> None:
     """Prove the files of the layers that a query names; raises `DamagedFile` for the first damaged.
 
     DuckDB itself verifies nothing that it reads.
     """
     try:
-        named = connection.get_table_names(text)
+        with duckdb.connect() as empty:  # where the views are, their names are looked through
+            named = empty.get_table_names(text)
     except duckdb.Error:
         return  # told by `query`
     views_of = {each.view: each.name for each in LAYERS if each.view}

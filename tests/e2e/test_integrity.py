@@ -82,10 +82,13 @@ def test_a_damaged_file_whose_inputs_are_gone_is_refused(roots: FlippedRoots, ro
     assert "damaged on the disk" in done.stdout + done.stderr
 
 
-def test_a_build_heals_from_the_cache_without_the_source(roots: FlippedRoots, root: Path) -> None:
+def test_a_build_heals_from_the_cache_when_the_source_has_lost_the_file(
+    roots: FlippedRoots, root: Path
+) -> None:
     flip(root / KLINES)
-    files = roots.source / "data"
-    away = files.rename(files.with_name("away"))
+    files = roots.source / "data/futures/um/monthly/klines/BTCUSDT/1m"
+    assert files.is_dir()
+    away = files.rename(roots.source / "away")
     try:
         done = alphaqcm("build", "--data-root", root, "--workers", 1)
     finally:

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     layout = Layout(arguments.data_root.resolve(), parse_market(arguments.market))
     text = sys.stdin.read() if arguments.query == "-" else arguments.query
     with connect(layout) as connection:
-        require_whole(layout, connection, text)
+        require_whole(layout, text)
         result = query(connection, text)
         rows = None
         try:

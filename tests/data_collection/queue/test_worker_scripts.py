@@ -289,7 +289,7 @@ def test_the_launcher_opens_a_pane_a_worker_and_one_for_the_monitor(place: Place
     # a pane at work stands in the way of new workers, panes that have all ended do not
     split = ["tmux", "split-window", "-t", "alphaqcm:0", "-P", "-F", "#{pane_id}", "sleep 300"]
     busy = subprocess.run(split, env=env, capture_output=True, text=True, check=True).stdout.strip()
-    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 1
+    assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 2
     subprocess.run(["tmux", "kill-pane", "-t", busy], env=env, check=True)
     assert launch(place, "2", os.environ["PATH"], **tmux).returncode == 0
 
