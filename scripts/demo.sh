@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on a generated sample: write an archive, serve it over loopback HTTP, run the road.
+# The main job on a generated sample: write an archive, serve it over loopback HTTP, run over it.
 # usage: scripts/demo.sh [DATA_ROOT]    (alphaqcm must be on the PATH; `make demo` sees to that)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,7 +30,7 @@ for _ in $(seq 100); do
 done
 [ -n "$url" ] || { echo "the mirror did not start: see $root/mirror.log" >&2; exit 1; }
 
-echo "== the road"
+echo "== the run"
 alphaqcm run --symbols BTCUSDT,ETHUSDT,SOLUSDT --start 2024-02-27 --end 2024-02-29 \
     --source "$url" --data-root "$root"
 

@@ -8,6 +8,7 @@ DuckDB lets only one process write, and keeps the others out while it does.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from alphaqcm.pipeline.errors import DiskFull
 FILE_NAME = "ledger.sqlite"
 _PIECE = 5000  # records read at once
 _PATIENCE = 60.0  # seconds to wait for another process's write
+_ROOM = 1 << 16  # bytes free below which an error of input or output is a full disk
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
@@ -123,13 +125,20 @@ class Ledger:
             self._base = sqlite3.connect(
                 self.path, timeout=patience, isolation_level=None, check_same_thread=False
             )
-            # SQLite does not wait where two processes turn a new store to WAL at once: it fails
-            with FileLock(f"{self.path}.lock", timeout=patience, poll_interval=0.002):
-                self._base.execute("PRAGMA journal_mode = WAL")
-            # a killed process loses nothing; a power cut may lose the last records, and the files
-            # they told of are then proven again against their published checksums
-            self._base.execute("PRAGMA synchronous = NORMAL")
-            self._base.executescript(_SCHEMA)
+            try:
+                self._prepare()
+            except BaseException:
+                self._base.close()
+                raise
+
+    def _prepare(self) -> None:
+        # SQLite does not wait where two processes turn a new store to WAL at once: it fails
+        with FileLock(f"{self.path}.lock", timeout=self._patience, poll_interval=0.002):
+            self._base.execute("PRAGMA journal_mode = WAL")
+        # a killed process loses nothing; a power cut may lose the last records, and the files
+        # they told of are then proven again against their published checksums
+        self._base.execute("PRAGMA synchronous = NORMAL")
+        self._base.executescript(_SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +156,7 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if "full" in str(error) or "No space" in str(error):
+            if "full" in str(error) or "No space" in str(error) or self._has_no_room(error):
                 raise DiskFull(
                     self.path,
                     expected="free space to write it",
@@ -155,6 +164,12 @@ class Ledger:
                     next_step="free some space and run the same command again; nothing was lost",
                 ) from error
             raise self._trouble(error) from error
+
+    def _has_no_room(self, error: Exception) -> bool:
+        """With not a byte left SQLite cannot even say so: its shared index fails to grow."""
+        if _code(error) not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            return False
+        return shutil.disk_usage(self.path.parent).free < _ROOM
 
     def _trouble(self, error: sqlite3.Error | OSError) -> CacheError:
         if isinstance(error, Timeout) or _code(error) == sqlite3.SQLITE_BUSY:

@@ -10,9 +10,7 @@ import functools
 import os
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote
@@ -20,6 +18,12 @@ from urllib.parse import quote
 import orjson
 
 from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile
+from alphaqcm.data_collection.archive.listing_page import (
+    ListingEntry,
+    Page,
+    not_listing,
+    parse_page,
+)
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
 from alphaqcm.data_collection.errors import BadListing, ErrorKind, SourceError, TransientError
@@ -29,17 +33,13 @@ from alphaqcm.pipeline.domain.registry import DataType, Market, Partition, spec_
 from alphaqcm.pipeline.domain.time import utc_text
 from alphaqcm.pipeline.errors import BadName
 
+MAX_PAGES = 1_000
+"""Pages of one prefix: the archive's longest has seven."""
+
+MAX_KEYS = 200_000
+"""Keys of one prefix: the archive's longest has about 7,000."""
+
 _PARSE_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ListingEntry:
-    """One key of a listing."""
-
-    name: str  # without the prefix
-    size: int
-    etag: str
-    last_modified: str
 
 
 class Lister(Protocol):
@@ -111,61 +111,51 @@ class S3Lister:
 
     def entries(self, prefix: str) -> list[ListingEntry]:
         """See `Lister`; raises `BadListing`, `Unreachable`, `Refused`."""
-        found: list[ListingEntry] = []
-        for page in self._pages(prefix, ""):
-            found += [
-                ListingEntry(
-                    name=_text(node, "Key").removeprefix(prefix),
-                    size=int(_text(node, "Size")),
-                    etag=_text(node, "ETag").strip('"'),
-                    last_modified=_text(node, "LastModified"),
-                )
-                for node in page.findall("{*}Contents")
-            ]
-        return found
+        return [entry for page in self._pages(prefix, "") for entry in page.entries]
 
     def folders(self, prefix: str) -> list[str]:
         """See `Lister`; folders without a name are left out."""
-        names = (
-            _text(node, "Prefix").removeprefix(prefix).removesuffix("/")
-            for page in self._pages(prefix, "/")
-            for node in page.findall("{*}CommonPrefixes")
-        )
-        return [name for name in names if name]
+        return [name for page in self._pages(prefix, "/") for name in page.folders if name]
 
-    def _pages(self, prefix: str, delimiter: str) -> Iterator[ElementTree.Element]:
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
         if not prefix.endswith("/"):
             raise ValueError(f"a prefix ends in /, or it matches other symbols too: {prefix}")
-        marker = ""
-        while True:
+        marker, keys = "", 0
+        for _ in range(MAX_PAGES):
             page = self._page(prefix, delimiter, marker)
+            keys += len(page.entries) + len(page.folders)
+            if keys > MAX_KEYS:
+                break
             yield page
-            if page.findtext("{*}IsTruncated") != "true":
+            if page.following is None:
                 return
-            names = [_text(node, "Key") for node in page.findall("{*}Contents")]
-            names += [_text(node, "Prefix") for node in page.findall("{*}CommonPrefixes")]
-            following = page.findtext("{*}NextMarker") or max(names, default="")
-            if following <= marker:
+            if page.following <= marker:
                 raise BadListing(
                     f"{self._source}?prefix={prefix}",
                     expected=f"a page that goes on after {marker or 'the start'}",
-                    found=following or "an empty page that says there is more",
+                    found=page.following or "an empty page that says there is more",
                 )
-            marker = following
+            marker = page.following
+        raise BadListing(
+            f"{self._source}?prefix={prefix}",
+            expected=f"at most {MAX_KEYS} keys on {MAX_PAGES} pages",
+            found="a listing that goes on",
+            next_step="check --source and --listing",
+        )
 
-    def _page(self, prefix: str, delimiter: str, marker: str) -> ElementTree.Element:
+    def _page(self, prefix: str, delimiter: str, marker: str) -> Page:
         words = {"delimiter": delimiter, "prefix": prefix, "marker": marker}
         query = "&".join(f"{name}={quote(value)}" for name, value in words.items() if value)
         url = f"{self._source.base}?{query}"
         broken = 0
 
-        def read() -> ElementTree.Element:
+        def read() -> Page:
             nonlocal broken
             text = self._get_text(url)
             try:
                 if text is None:
-                    raise _not_listing(url, "status 404")
-                return _parse_page(url, text)
+                    raise not_listing(url, "status 404")
+                return parse_page(url, text, prefix)
             except BadListing as error:
                 broken += 1
                 if broken >= _PARSE_ATTEMPTS:
@@ -173,32 +163,6 @@ class S3Lister:
                 raise TransientError(ErrorKind.LISTING, url, error.found) from error
 
         return self._retry.retry(url, read, lambda: 0)
-
-
-def _parse_page(url: str, text: str) -> ElementTree.Element:
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise _not_listing(url, f"{text[:80]!r} ({error})") from error
-    if root.tag.rpartition("}")[2] != "ListBucketResult" or root.find("{*}IsTruncated") is None:
-        raise _not_listing(url, f"<{root.tag}>")
-    return root
-
-
-def _not_listing(url: str, found: str) -> BadListing:
-    return BadListing(
-        url,
-        expected="an S3 XML listing (ListBucketResult)",
-        found=found,
-        next_step="pass the bucket that lists the source: --listing URL",
-    )
-
-
-def _text(node: ElementTree.Element, name: str) -> str:
-    text = node.findtext(f"{{*}}{name}")
-    if text is None:
-        raise BadListing("a listing page", expected=f"<{name}> in each <{node.tag}>", found="none")
-    return text
 
 
 class Listing:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError
@@ -35,7 +36,7 @@ def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
     """The settings of a market's last run in a data root; raises `UsageError` without one."""
     path = _settings_path(temp, market)
     try:
-        kept = RunSettings.from_dict(read_json(path) or {})
+        kept = read_settings(read_json(path) or {}, path)
         return replace(kept, root=temp.parent)  # it may have been moved or copied since
     except (AttributeError, KeyError, TypeError, ValueError, PipelineError) as error:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The end of the road: the wide table, its CSVs and variants, from the symbols that are done."""
+"""Write the final table, its CSVs, variants and manifest, from the symbols that are done."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
 from alphaqcm.data_collection.commands.parser import build_parser, parse
 from alphaqcm.data_collection.errors import Banned, UsageError
+from alphaqcm.data_collection.process.terminal_text import printable
 from alphaqcm.pipeline.errors import BadName, PipelineError
 
 _EPILOG = """`alphaqcm COMMAND --help` explains a command.
@@ -83,7 +84,7 @@ def run_command(command: Command, words: Sequence[str], prog: str, **more: Any) 
     except PipelineError as error:
         code = _code(error)
         kind = "" if code is ExitCode.USAGE else f"{type(error).__name__}: "
-        print(f"{prog}: {kind}{error}", file=sys.stderr)
+        print(printable(f"{prog}: {kind}{error}"), file=sys.stderr)
         return code
     except BrokenPipeError:
         # the reader of our output went away (`| head`): not an error of ours

@@ -194,7 +194,7 @@ _TELLING = "what is told"
 JSON = Option(
     "--json",
     "write the answer as JSON to FILE; without FILE, or as -, to standard output",
-    metavar="FILE|-", kind=Kind.OPTIONAL, const="-", group=_TELLING,
+    values.answer, metavar="FILE|-", kind=Kind.OPTIONAL, const="-", group=_TELLING,
 )  # fmt: skip
 COMMON = (
     option(

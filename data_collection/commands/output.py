@@ -18,8 +18,7 @@ from typing import Any, TextIO
 
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN, show
-from alphaqcm.data_collection.commands.values import DATA_SUFFIXES
-from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.pipeline.errors import layer_error
 
 STANDARD = "-"
 
@@ -39,13 +38,6 @@ class JsonSink:
         self.asked = target is not None
         self._target = target
         self._stream = stream
-        if target not in (None, STANDARD) and f"{target}".endswith(DATA_SUFFIXES):
-            raise UsageError(
-                f"--json {target}",
-                expected="the name of a JSON file to write, or -",
-                found="a name that data has",
-                next_step="put --json last, or write --json=-",
-            )
 
     def write(self, document: Any) -> None:
         """Write the whole answer; raises `LayerError`."""
@@ -59,10 +51,13 @@ class JsonSink:
         from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
         target = Path(self._target)
-        if target.exists() and not target.is_file():  # a pipe or a terminal
-            target.open("wb").write(data)
-        else:
+        if target.is_file() or not target.exists():
             write_bytes(target, data)
+            return
+        try:
+            target.write_bytes(data)  # a pipe or a terminal
+        except OSError as error:
+            raise layer_error(target, error) from error
 
 
 def to_json(document: Any, *, pretty: bool = False) -> bytes:
@@ -82,7 +77,10 @@ def answer_stream(arguments: argparse.Namespace) -> contextlib.AbstractContextMa
     """Where a command writes an answer of JSON lines that is made while it runs."""
     if arguments.json == STANDARD:
         return contextlib.nullcontext(arguments.sink)
-    return Path(arguments.json).open("w", encoding="utf-8")
+    try:
+        return Path(arguments.json).open("w", encoding="utf-8")
+    except OSError as error:
+        raise layer_error(Path(arguments.json), error) from error
 
 
 @contextlib.contextmanager

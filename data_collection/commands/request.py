@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
@@ -20,6 +24,7 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.domain.series_type import parse_typed, typed, types_of
+from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.layout import Layout
 
 _DEFAULT = FetchOptions()
@@ -96,18 +101,40 @@ def fetch_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value != asdict(_DEFAULT)[name]}
 
 
-def open_to_look(arguments: argparse.Namespace) -> Archive:
-    """The archive of a command that only looks at its listing and ledger."""
-    age = 0.0 if arguments.refresh else KEPT_LISTING
-    return open_source(arguments, FetchOptions(listing_age=age))
+@contextmanager
+def open_to_look(arguments: argparse.Namespace) -> Iterator[Archive]:
+    """The archive of a command that only looks at its listing and ledger.
+
+    A data root that is not there yet appears when the block ends well: an error, such as a source
+    that cannot be reached, leaves nothing behind. Raises like `open_source`.
+    """
+    options = FetchOptions(listing_age=0.0 if arguments.refresh else KEPT_LISTING)
+    root: Path = arguments.data_root
+    if root.exists():
+        with open_source(arguments, options) as archive:
+            yield archive
+        return
+    with TemporaryDirectory(prefix="alphaqcm-") as folder:
+        made = Path(folder) / "root"
+        with open_source(arguments, options, made) as archive:
+            yield archive
+        try:
+            if not root.exists():
+                root.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(made, root)
+        except OSError as error:
+            raise layer_error(root, error) from error
 
 
-def open_source(arguments: argparse.Namespace, options: FetchOptions) -> Archive:
+def open_source(
+    arguments: argparse.Namespace, options: FetchOptions, root: Path | None = None
+) -> Archive:
     """The archive that `--source` names, else the one that the data root was made from.
 
-    Says on stderr which it is where the command's words do not. Raises `UsageError`, `CacheError`.
+    `root` is another data root than the one that the options name. Says on stderr which source it
+    is where the command's words do not. Raises `UsageError`, `CacheError`.
     """
-    layout = Layout(arguments.data_root)
+    layout = Layout(root or arguments.data_root)
     source, listing = arguments.source, arguments.listing
     if source is None:
         source, known_listing, why = _source_of(layout)

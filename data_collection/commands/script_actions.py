@@ -105,8 +105,8 @@ _QUEUE_WORKER = Command(
 Start it in as many terminals as there are cores, each with its own --worker-id and else the same
 words; `alphaqcm workers N` does that. Exit code 0 when all is done or absent at the source.""",
     (
-        Option("--worker-id", "this worker's own name", metavar="A", required=True, to="id",
-               hidden=("--id",)),
+        Option("--worker-id", "this worker's own name", values.worker_name, metavar="A",
+               required=True, to="id", hidden=("--id",)),
         *(one.but(required=one.dest in ("start", "end")) for one in AGGTRADES_WORKER),
     ),
     (

@@ -24,6 +24,7 @@ DATA_SUFFIXES = (".parquet", ".zip", ".csv", ".sqlite")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)B?", re.ASCII)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_WORKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MOST_HOURS = 8760
 _HOST_LIMIT = 253  # characters of a name, and 63 of each of its parts (RFC 1035)
@@ -106,6 +107,23 @@ def name(text: str) -> str:
     return text
 
 
+def worker_name(text: str) -> str:
+    """The name of a worker, of which its lock and heartbeat are files."""
+    if not _WORKER.fullmatch(text):
+        raise ValueError("a name of letters, digits, ., _ and -, 32 at most")
+    return text
+
+
+def sample_symbols(text: str) -> int | tuple[str, ...]:
+    """How many symbols, or their names as the exchange writes them."""
+    if re.fullmatch(r"\d{1,20}", text, re.ASCII):
+        return whole(1, 10_000)(text)
+    found = words(text)
+    if not all(re.fullmatch(r"[A-Za-z0-9]\w{0,39}", name) for name in found):
+        raise ValueError("a number from 1 to 10000, or names as the exchange writes them")
+    return found
+
+
 def source(text: str) -> str:
     """An http(s) address, or a directory."""
     return address(text) if "://" in text else str(path(text))
@@ -132,6 +150,16 @@ def path(text: str) -> Path:
     if any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in Path(text).parts):
         raise ValueError("a path whose names have 255 bytes at most")
     return Path(text)
+
+
+def answer(text: str) -> str:
+    """Where an answer goes: `-`, or a file that can be there and is no data."""
+    if text == "-":
+        return text
+    target = path(text)
+    if target.is_dir() or not target.parent.is_dir() or text.endswith(DATA_SUFFIXES):
+        raise ValueError("-, or a file to write in a folder that is there, with no name of data")
+    return text
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from alphaqcm.data_collection.process.terminal_text import printable
 from alphaqcm.pipeline.domain.time import to_stamp
 
 LOGGER = logging.getLogger("alphaqcm.events")
@@ -58,7 +59,8 @@ class _Json(logging.Formatter):
 def _fields(record: logging.LogRecord) -> dict[str, str]:
     stamp = to_stamp(datetime.fromtimestamp(record.created, UTC))
     worker, told = getattr(record, "worker", ""), getattr(record, "fields", {})
-    return {"time": stamp, "worker": worker, "event": record.getMessage(), **told}
+    shown = {key: printable(text) for key, text in told.items()}
+    return {"time": stamp, "worker": worker, "event": record.getMessage(), **shown}
 
 
 def _set_up() -> None:

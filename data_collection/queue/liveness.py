@@ -29,6 +29,7 @@ from typing import Self
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError, UsageError
+from alphaqcm.data_collection.queue.json_types import check_fields, check_moment
 from alphaqcm.pipeline.domain.time import to_stamp
 from alphaqcm.pipeline.errors import layer_error
 
@@ -75,9 +76,13 @@ def read_heartbeats(lock_dir: Path) -> list[Heartbeat]:
 def read_heartbeat(path: Path) -> Heartbeat | None:
     """One worker's sign of life; None where there is none that can be read."""
     try:
-        return Heartbeat(**orjson.loads(path.read_bytes()))
+        beat = Heartbeat(**check_fields(Heartbeat, orjson.loads(path.read_bytes())))
+        for stamp in (beat.started, beat.written):
+            check_moment(stamp)
     except (OSError, ValueError, TypeError):
         return None
+    # a name is a path's part as well: only the file's own
+    return beat if beat.worker == path.stem and _WORKER_ID.fullmatch(beat.worker) else None
 
 
 def heartbeat_file_age(lock_dir: Path, worker: str) -> float:

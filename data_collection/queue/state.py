@@ -1,4 +1,4 @@
-"""The shared queue's state as frozen values.
+"""The queue's state as frozen values, and which tasks are ready or due.
 
 Nothing here reads a file, a clock or a lock: `transitions` has the steps from one state to the
 next, `state_file` keeps a state on disk, `shared_queue` decides who may change it. What a step

@@ -24,6 +24,7 @@ import filelock
 import orjson
 
 from alphaqcm.data_collection.errors import QueueError
+from alphaqcm.data_collection.queue.json_types import LARGEST, check_fields, check_moment
 from alphaqcm.data_collection.queue.state import Graph, QueueState, TaskRecord, TaskState
 from alphaqcm.pipeline.errors import layer_error
 
@@ -91,7 +92,7 @@ class QueueFile:
             raise layer_error(self.path, error) from error
         try:
             return self._decode(data)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged(
                 self.path,
                 expected=f"a queue's state, version {VERSION}",
@@ -203,11 +204,17 @@ def _state(
         generation=str(head["generation"]),
         entries=entries,
         settings=dict(head["settings"]),
-        revision=int(head["revision"]),
-        last_token=int(head["last_token"]),
+        revision=_number(head["revision"]),
+        last_token=_number(head["last_token"]),
         knows_needs=bool(head.get("knows_needs", False)),
         graph=graph,
     )
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise ValueError(f"{value!r} as a number of changes")
+    return value
 
 
 def _line(entry: TaskRecord) -> bytes:
@@ -227,5 +234,8 @@ def _entry_of(name: str, written: dict[str, Any]) -> TaskRecord:
     if not name:
         raise ValueError("a task without a name")
     lists = {key: tuple(written.get(key, ())) for key in _LISTS}
-    held = {_NAMES[key]: value for key, value in written.items()} | lists
-    return TaskRecord(name, **{**held, "state": TaskState(written["state"])})
+    held = {_NAMES[key]: value for key, value in written.items()}
+    check_fields(TaskRecord, held)
+    for stamp in ("at", "next_try"):
+        check_moment(held.get(stamp, ""))
+    return TaskRecord(name, **{**held, **lists, "state": TaskState(written["state"])})

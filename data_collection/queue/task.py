@@ -1,4 +1,4 @@
-"""What doing a task of the queue gives. A task is an id and the ids it needs, nothing more here."""
+"""`Outcome` and `TaskResult` of a queue task; a task is an id and the ids that it needs."""
 
 from __future__ import annotations
 

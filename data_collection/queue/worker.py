@@ -35,6 +35,7 @@ TASK_ERRORS = (
     LookupError,
     ArithmeticError,
     pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # no Exception: Rust's own word for a fault met in the data
 )
 """What bad data or a poor machine can raise: the task failed. Anything else is a fault of the
 program: it is written down at the task as well, and ends the worker."""

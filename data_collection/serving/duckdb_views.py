@@ -11,12 +11,14 @@ import duckdb
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
+from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import REGISTRY, DType
 from alphaqcm.pipeline.storage.layout import LAYERS, Layout
 from alphaqcm.pipeline.storage.proof import damaged
 from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables.audit import audit_layers
 
+_LONGEST_HEADER = 1 << 16  # characters of a CSV's first line
 _SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}
 
 
@@ -30,11 +32,11 @@ class View:
 
 
 def views(layout: Layout) -> Iterator[View]:
-    """The views of every layer that has files, in the order of the road."""
+    """The views of every layer that has files, in the order they are made."""
     for layer in layers(layout):
         yield from _view(layer)
     for name, table in final_tables(layout):
-        query = f"SELECT * FROM read_parquet({_text(str(table))})"  # noqa: S608 - our own path
+        query = f"SELECT * FROM read_parquet({_text(_literal(table))})"  # noqa: S608 - our own path
         yield View(name, str(table), query)
 
 
@@ -49,21 +51,35 @@ def _view(layer: LayerFiles) -> Iterator[View]:
     yield View(layer.name, files, f"SELECT {key}, * EXCLUDE (filename) FROM {read}")  # noqa: S608
 
 
-def _literal(folder: Path) -> str:
-    """The folder in a glob: its own `[`, `*` and `?` as themselves."""
-    return re.sub(r"[\[*?]", r"[\g<0>]", str(folder))
+def _literal(path: Path) -> str:
+    """The path in a glob: its own `[`, `*` and `?` as themselves."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path))
 
 
 def _read_csv(files: str, one: Path) -> str:
     """All files of a layer have the columns of `one`; types are told, never guessed from rows."""
-    with one.open(encoding="utf-8") as stream:
-        time, *names = stream.readline().strip().split(",")
+    try:
+        with one.open(encoding="utf-8") as stream:
+            time, *names = stream.readline(_LONGEST_HEADER).strip().split(",")
+    except OSError as error:
+        raise layer_error(one, error) from error
+    except UnicodeDecodeError as error:
+        raise _damaged(str(one), str(error)) from error
     types = {time: "TIMESTAMP WITH TIME ZONE"} | {name: _sql_type(name) for name in names}
     told = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
     # null is an empty field
     return (
         f"read_csv({_text(files)}, filename = true, header = true, nullstr = '', "
         f"auto_detect = false, delim = ',', columns = {{{told}}})"
+    )
+
+
+def _damaged(files: str, found: str) -> LayerError:
+    return LayerError(
+        files,
+        expected="files of a layer",
+        found=found[:300],
+        next_step="alphaqcm build or alphaqcm export makes a damaged file again",
     )
 
 
@@ -74,6 +90,10 @@ def _sql_type(column: str) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
 
 
 def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
@@ -87,7 +107,10 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     made = 0
     for view in views(layout):
-        connection.execute(f'CREATE VIEW "{view.name}" AS {view.query}')
+        try:
+            connection.execute(f"CREATE VIEW {_name(view.name)} AS {view.query}")
+        except duckdb.Error as error:
+            raise _damaged(view.files, f"{error}") from error
         made += 1
     if not made:
         raise UsageError(

@@ -100,12 +100,14 @@ def _months(months: Sequence[Path], cut: Cut) -> Iterable[tuple[str, Cut]]:
 def _schema(fields: Mapping[str, MinuteField], columns: Mapping[str, pl.DataType]) -> pa.Schema:
     types = {"symbol": pl.String(), "minute": pl.Datetime("us", "UTC"), **columns}
     empty = pl.DataFrame(schema=types).to_arrow(compat_level=pl.CompatLevel.oldest())
+    # engines infer partitions as plain strings, and refuse a column of large ones beside them
+    plain = empty.schema.set(0, pa.field("symbol", pa.string()))
     return pa.schema(
         [
             one.with_metadata(
                 {"unit": fields[one.name].unit, "definition": fields[one.name].definition}
             )
-            for one in empty.schema
+            for one in plain
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.registry import Partition
 from alphaqcm.pipeline.reading.month_report import MonthReport
@@ -45,7 +45,7 @@ def file_findings(
                 symbol,
                 TimeRange(period.start_us, period.end_us),
                 "rows of the file's own period",
-                f"{told.outside} rows outside it, left out",
+                f"{counted(told.outside, 'rows')} outside it, left out",
                 (key,),
             )
     for name, severity, check, expected, found in (

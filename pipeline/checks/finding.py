@@ -1,4 +1,4 @@
-"""What a check returns."""
+"""`Finding` and `TimeRange`: severity, span and evidence of one defect."""
 
 from __future__ import annotations
 
@@ -131,3 +131,8 @@ def runs(times: Iterable[int], step: int) -> list[TimeRange]:
         else:
             spans.append(TimeRange(time, time + step))
     return spans
+
+
+def counted(count: int, many: str) -> str:
+    """A count with its noun, given as the plural: `1 row`, `2,000 rows`."""
+    return f"{count:,} " + (many.removesuffix("s") if count == 1 else many)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import polars as pl
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 
 ROWS_A_DAY = 288
@@ -129,7 +129,7 @@ def _day(
             symbol,
             span,
             "rows of the file's own period",
-            f"{outside} rows outside it, left out",
+            f"{counted(outside, 'rows')} outside it, left out",
             where,
         )
     whole = any(life.start <= span.start and span.end <= life.end for life in traded)
@@ -152,7 +152,7 @@ def _day(
             symbol,
             span,
             "one row a time",
-            f"{day.rows - day.distinct} rows more; the last one read was kept",
+            f"{counted(day.rows - day.distinct, 'rows')} more; the last one read was kept",
             where,
         )
     if day.zero:
@@ -163,7 +163,7 @@ def _day(
             symbol,
             TimeRange(day.zero[0] - STEP_US, day.zero[-1]),
             "open interest above 0",
-            f"0 in {len(day.zero)} rows",
+            f"0 in {counted(len(day.zero), 'rows')}",
             where,
         )
 

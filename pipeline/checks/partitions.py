@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, utc
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted, utc
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 
 
@@ -20,7 +20,7 @@ def day_finding(
         return None
     time = monthly.columns[0]
     told = [
-        f"{rows.height} rows only in the {where} file"
+        f"{counted(rows.height, 'rows')} only in the {where} file"
         for where, rows in (
             ("monthly", monthly.join(own, on=time, how="anti")),
             ("daily", own.join(monthly, on=time, how="anti")),
@@ -34,7 +34,8 @@ def day_finding(
     wrong = both.filter(differ)
     if wrong.height:
         first = utc(wrong[time].dt.epoch("us")[0])
-        told.append(f"{wrong.height} rows with other values, the first at {first:%H:%M}")
+        rows = counted(wrong.height, "rows")
+        told.append(f"{rows} with other values, the first at {first:%H:%M}")
     return Finding(
         Severity.WARNING,
         "monthly-daily-differ",

@@ -9,7 +9,7 @@ from itertools import pairwise
 import polars as pl
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 
 DEFAULT_HOURS = 8
@@ -133,7 +133,7 @@ def _without_market(
             symbol,
             TimeRange(group[0][0].hour, group[-1][0].hour + HOUR_US),
             "no settlements where the symbol does not trade",
-            f"{len(group)} settlements without trades within a day",
+            f"{counted(len(group), 'settlements')} without trades within a day",
             group[0][1],
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from polars import selectors as cs
 
-from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import EVERY, Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.time import HOUR_US
 
 SERIES = "final"
@@ -167,7 +167,7 @@ def _told(
 ) -> Iterator[tuple[Severity, str, str, str]]:
     if facts.unordered:
         expected = "rows sorted by symbol and time, each once"
-        found = f"{facts.unordered} rows not above the one before"
+        found = f"{counted(facts.unordered, 'rows')} not above the one before"
         yield Severity.ERROR, "table-order", expected, found
     if facts.off_hour:
         yield Severity.ERROR, "table-off-hour", "times on the hour", f"{facts.off_hour} are not"

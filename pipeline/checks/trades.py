@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.time import MINUTE_US
 
 SERIES = "aggTrades"
@@ -39,53 +39,59 @@ def trade_findings(symbol: str, months: Sequence[MonthOf[TradeMonth]]) -> list[F
 def _counted(symbol: str, month: MonthOf[TradeMonth]) -> Iterator[Finding]:
     told = month.view.counters
     gaps = told.get("id_gaps", 0) - told.get("single_skips", 0)
-    for count, severity, check, expected, found in (
+    for count, severity, check, expected, noun, found in (
         (
             told.get("duplicates", 0),
             Severity.WARNING,
             "duplicate-rows",
             "every trade once",
-            "rows equal in every field to another; each is counted once",
+            "rows",
+            "equal in every field to another; each is counted once",
         ),
         (
             told.get("outside_period", 0),
             Severity.WARNING,
             "rows-outside-period",
             "rows of the file's own period",
-            "rows outside it, left out",
+            "rows",
+            "outside it, left out",
         ),
         (
             told.get("shared_ids", 0),
             Severity.WARNING,
             "trade-ids-shared",
             "an id of its own for every trade",
-            "rows share their id with a different trade; all count",
+            "rows",
+            "with the id of a different trade; all count",
         ),
         (
             told.get("zero_quantities", 0),
             Severity.WARNING,
             "zero-quantities",
             "quantities above 0",
-            "rows with a quantity of 0",
+            "rows",
+            "with a quantity of 0",
         ),
         (
             told.get("out_of_order", 0),
             Severity.INFO,
             "rows-unsorted",
             "rows in order of time and id",
-            "rows before their predecessor; sorted while reading",
+            "rows",
+            "before the row above; sorted while reading",
         ),
         (
             gaps,
             Severity.WARNING,
             "trade-id-gap",
             "ids without gaps (single ids left out are ordinary)",
-            f"places where ids are missing, {told.get('missing_ids', 0)} ids in all, "
+            "places",
+            f"where ids are missing, {counted(told.get('missing_ids', 0), 'ids')} in all, "
             f"{told.get('largest_gap', 0)} at most at one place",
         ),
     ):
         if count > 0:
-            text = f"{count} {found}"
+            text = f"{counted(count, noun)} {found}"
             yield Finding(
                 severity, check, SERIES, symbol, month.span, expected, text, month.evidence
             )
@@ -104,6 +110,6 @@ def _step(
         symbol,
         TimeRange(before.view.last, after.view.first + MINUTE_US),
         "ids that go on where the month before ended",
-        f"{abs(step)} ids {'missing' if step > 0 else 'told again'}",
+        f"{counted(abs(step), 'ids')} {'missing' if step > 0 else 'told again'}",
         (*before.evidence[-1:], *after.evidence[:1]),
     )

@@ -34,6 +34,8 @@ class Period:
     def parse(cls, stamp: str) -> Period:
         """Read `YYYY-MM` or `YYYY-MM-DD`; raises `BadName`."""
         try:
+            if stamp.startswith(f"{date.max.year}"):
+                raise ValueError  # its end is no date any more
             if re.fullmatch(r"\d{4}-\d{2}", stamp):
                 return cls(date.fromisoformat(f"{stamp}-01"), Partition.MONTHLY)
             if re.fullmatch(r"\d{4}-\d{2}-\d{2}", stamp):

@@ -77,6 +77,9 @@ class HourRule(StrEnum):
 EPOCH_US_FROM = 10**14
 """Epoch numbers from here on are microseconds, smaller ones milliseconds."""
 
+EPOCH_US_LAST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999; larger numbers are no times."""
+
 METRICS_START_LABELS_FROM = date(2026, 6, 25)
 """um metrics files of this day and later label a row with its period's start, not its end."""
 

@@ -22,6 +22,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import (
     EPOCH_US_FROM,
+    EPOCH_US_LAST,
     METRICS_CADENCE,
     METRICS_START_LABELS_FROM,
     OUTSIDE_LIMIT,
@@ -38,6 +39,12 @@ from alphaqcm.pipeline.reading.zip_member import Member, open_member, read_membe
 __all__ = ["ArchiveTable", "Member", "known_delay", "open_member", "read_archive", "read_csv"]
 
 UTC_US = pl.Datetime("us", "UTC")
+
+MAX_ROWS = 2_000_000
+"""Of a file that is read whole; a month of 1m bars has 44,640."""
+
+_BLOCK = 1 << 20  # bytes
+_LONGEST_HEADER = 4096  # bytes; a longer line is none of the registry's
 
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
@@ -81,9 +88,9 @@ def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> ArchiveTable:
     spec = spec_of(file.series.type)
     order, body = _split_header(data, spec, file.series.market, subject)
     _check_fields(data, body, len(order), subject)
-    frame = _parse(data, body, order, subject)
+    raw = _parse(data, body, order, subject)
     names = [column.name for column in spec.columns_in(file.series.market) if column in order]
-    frame = _typed(frame, order, data, body, subject).select(names)
+    frame = _typed(raw, order, data, body, subject).select(names)
     inside = frame.filter(_inside(file, spec))
     outside = frame.height - inside.height
     if outside > OUTSIDE_LIMIT * frame.height:
@@ -91,7 +98,8 @@ def read_csv(data: bytes, file: ArchiveFile, subject: str = "") -> ArchiveTable:
         raise OutsidePeriod(
             subject,
             expected=f"rows of {file.period.stamp} (UTC)",
-            found=f"{outside} of {frame.height} rows outside, {times.min()!s} to {times.max()!s}",
+            found=f"{outside} of {frame.height} rows outside, {times.min()!s} to {times.max()!s}; "
+            f"the first {spec.time_column} is {raw[spec.time_column][0]}",
             next_step=_WRONG_FILE,
         )
     return ArchiveTable(file, inside, frame.height, outside, body > 0)
@@ -114,7 +122,7 @@ def _split_header(
     if not data or data[:2].removeprefix(b'"')[:1].isdigit():
         return columns, 0
     end = data.find(b"\n")
-    line = data if end < 0 else data[:end]
+    line = data[: _LONGEST_HEADER if end < 0 else min(end, _LONGEST_HEADER)]
     line = _QUOTED.sub(rb"\1\2", line.rstrip(b"\r"))
     names = tuple(line.decode("utf-8", "replace").split(","))
     body = len(data) if end < 0 else end + 1
@@ -130,26 +138,49 @@ def _split_header(
 
 
 def _check_fields(data: bytes, body: int, width: int, subject: str) -> None:
-    """Every line has `width` fields: the CSV reader would fill or cut others silently."""
-    view = np.frombuffer(data, dtype=np.uint8)[body:]
-    if view.size == 0:
-        return
-    ends = np.flatnonzero(view == ord("\n"))
-    if ends.size == 0 or ends[-1] != view.size - 1:
-        ends = np.append(ends, view.size)
-    commas = np.flatnonzero(view == ord(","))
-    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
-    wrong = np.flatnonzero(fields != width)
-    if wrong.size:
-        line = int(wrong[0])
-        start = int(ends[line - 1]) + 1 if line else 0
-        text = view[start : int(ends[line])][:200].tobytes().decode("utf-8", "replace")
-        raise BadRow(
-            f"{subject} line {line + 1 + (body > 0)} (byte {body + start})",
-            expected=f"{width} fields",
-            found=f"{int(fields[line])}: {text!r}",
-            next_step=_WRONG_FILE,
-        )
+    """Every line has `width` fields: the CSV reader would fill or cut others silently.
+
+    A block at a time: what is only commas costs no more memory than its bytes.
+    """
+    view = np.frombuffer(data, dtype=np.uint8)
+    line, start, commas = 0, body, 0  # of the line that a block goes on with
+    for at in range(body, len(data), _BLOCK):
+        block = view[at : at + _BLOCK]
+        ends, marks = np.flatnonzero(block == ord("\n")), np.flatnonzero(block == ord(","))
+        before = np.searchsorted(marks, ends)
+        fields = np.diff(before, prepend=0) + 1
+        fields[:1] += commas
+        wrong = np.flatnonzero(fields != width)
+        if wrong.size:
+            first = int(wrong[0])
+            start = at + int(ends[first - 1]) + 1 if first else start
+            raise _odd_line(data, body, (line + first, start), width, int(fields[first]), subject)
+        commas = marks.size - int(before[-1]) if ends.size else commas + marks.size
+        line, start = line + ends.size, at + int(ends[-1]) + 1 if ends.size else start
+        if commas >= width:
+            break  # a line without end
+        if line > MAX_ROWS:
+            raise BadRow(
+                subject,
+                expected=f"at most {MAX_ROWS} rows",
+                found="more",
+                next_step=_WRONG_FILE,
+            )
+    if start < len(data) and commas + 1 != width:
+        raise _odd_line(data, body, (line, start), width, commas + 1, subject)
+
+
+def _odd_line(
+    data: bytes, body: int, place: tuple[int, int], width: int, fields: int, subject: str
+) -> BadRow:
+    line, start = place  # number of the row, its first byte
+    text = data[start : start + 200].split(b"\n")[0].decode("utf-8", "replace")
+    return BadRow(
+        f"{subject} line {line + 1 + (body > 0)} (byte {start})",
+        expected=f"{width} fields",
+        found=f"{fields}: {text!r}",
+        next_step=_WRONG_FILE,
+    )
 
 
 def _parse(data: bytes, body: int, order: tuple[Column, ...], subject: str) -> pl.DataFrame:
@@ -179,11 +210,13 @@ def _typed(
     for column in order:
         value = pl.col(column.name)
         if column.kind is Kind.EPOCH:
-            micros = pl.when(value >= EPOCH_US_FROM).then(value).otherwise(value * 1000)
+            known = value.clip(0, EPOCH_US_LAST)  # what is no time must not wrap to one
+            micros = pl.when(known >= EPOCH_US_FROM).then(known).otherwise(known * 1000)
             expressions.append(micros.cast(UTC_US).alias(column.name))
         elif column.kind is Kind.CLOCK:
             clock = value.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
-            expressions.append(clock.dt.replace_time_zone("UTC"))
+            known = clock.dt.timestamp("us").clip(0, EPOCH_US_LAST)
+            expressions.append(known.cast(UTC_US).alias(column.name))
         elif column.kind is Kind.BOOL:
             truth = pl.when(value.is_in(_TRUE)).then(True).when(value.is_in(_FALSE)).then(False)
             expressions.append(truth.alias(column.name))
@@ -234,5 +267,6 @@ def _is_value(text: str, column: Column) -> bool:
     if column.kind is Kind.BOOL:
         return text in _TRUE + _FALSE
     if column.kind is Kind.CLOCK:
-        return series.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)[0] is not None
+        clock = series.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
+        return not clock.is_null()[0]
     return True

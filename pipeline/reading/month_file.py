@@ -18,6 +18,7 @@ from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market, Partition, spec_of
+from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
 from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
 from alphaqcm.pipeline.reading.month_report import FileCount, MonthReport
@@ -34,6 +35,17 @@ MINUTE_COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
+
+
+_UNFORESEEN = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+"""What values that nobody has thought of can raise: one file must not stop all others."""
 
 
 def month_version(series: Series) -> int:
@@ -91,7 +103,22 @@ class MonthFrame:
 
 
 def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
-    """Read the ZIP at `path`, whose folder can be written to; raises `RawError`."""
+    """Read the ZIP at `path`, whose folder can be written to.
+
+    Raises `RawError` for whatever the file holds, `LayerError` where it cannot be read.
+    """
+    try:
+        return _read(path, file)
+    except _UNFORESEEN as error:
+        raise RawError(
+            path,
+            expected=f"a file of {file.series.type} that can be read",
+            found=f"{type(error).__name__}: {str(error)[:300]}",
+            next_step="compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)",
+        ) from error
+
+
+def _read(path: Path, file: ArchiveFile) -> FileRows:
     if file.series.type is DataType.AGGTRADES:
         # rows of a large file out of order are sorted on the disk it lies on: /tmp may be memory
         # and every core has a process of its own, which does best with one thread

@@ -16,7 +16,7 @@ from alphaqcm.pipeline.errors import BadZip, layer_error
 MAX_CSV_BYTES = 64 * 2**30
 """No CSV of the archive comes near this; one that declares more is not trusted."""
 
-MAX_WHOLE_BYTES = 2 * 2**30
+MAX_WHOLE_BYTES = 2**28
 """Most that `read_member` inflates at once; aggTrades, the only larger ones, are streamed."""
 
 _InflateError = cast(type[Exception], igzip_lib.IsalError)  # the stubs call it an instance

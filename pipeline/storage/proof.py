@@ -1,4 +1,4 @@
-"""What lies at a path: whether its bytes are those that were written, and what it tells of itself.
+"""Verify a file's digest before it is read, and read frames and records of verified files.
 
 Rows and records are taken from proven bytes only: nothing opens a file that does not hold. Polars
 and DuckDB verify nothing by themselves.

@@ -1,4 +1,4 @@
-"""Files that prove their own bytes: a digest of the whole file, written inside the file.
+"""Write a digest of the whole file into the file itself (parquet, JSON), and verify it.
 
 The digest is XXH3 (128 bits) of the file's bytes with the digest's own 32 digits as zeros. A
 parquet carries it in its footer, a JSON file as its first entry, both as

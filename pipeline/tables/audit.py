@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import STAGE_COLUMNS
@@ -52,6 +53,8 @@ def audit_layers(layout: Layout, names: Collection[str] | None = None) -> Iterat
         elif each.encoding is Encoding.JSON:
             for path in layout.files(each):
                 yield ProvenFile(each, path, _proof_of_json(layout, path))
+    if layout.market is not Market.UM:
+        return  # the working files beside are those of um's tables, which alone has any
     if names is None or any(layer(name).described_by == "symbol_tables" for name in names):
         yield from (one for one in _stages(layout) if names is None or one.layer.name in names)
     if names is None or "final_csv" in names:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.pipeline.errors import TableError
+from alphaqcm.pipeline.errors import DamagedFile, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, FEATURES
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
@@ -116,8 +116,11 @@ def fingerprint_of_csvs(folder: Path, options: TableOptions) -> Fingerprint:
 def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     """The symbols of a folder of `{SYM}_final.csv`, in byte order, with all columns and types.
 
-    Raises `TableError` for a folder without any, `LayerError` for one that is not as written here.
+    Raises `TableError` for a folder without any, `LayerError` for one that is not as written here:
+    in a data root each is held against what is kept of it.
     """
+    told = read_json(folder.parent / "_tmp" / f"{folder.name}.json") or {}
+    digests = told.get("digests", {})
     paths = {path.name.removesuffix(SUFFIX): path for path in LOCAL.list(folder, f"*{SUFFIX}")}
     if not paths:
         raise TableError(
@@ -127,5 +130,14 @@ def read_final_csvs(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
             next_step="write them with: alphaqcm export final",
         )
     for symbol in sorted(paths, key=str.encode):
+        digest = digests.get(paths[symbol].name)
+        if digest is not None and prove_csv(paths[symbol], digest) is Proof.DAMAGED:
+            raise DamagedFile(
+                paths[symbol],
+                expected="the bytes that were written",
+                found="others",
+                next_step="write it again with: alphaqcm export final; a CSV changed on purpose is "
+                "read from a folder outside of the data root",
+            )
         rows = read_csv(paths[symbol], COLUMNS[1:], "alphaqcm export final")
         yield symbol, rows.with_columns(pl.lit(symbol).alias("symbol")).select(COLUMNS)

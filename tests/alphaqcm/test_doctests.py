@@ -24,10 +24,11 @@ def test_the_examples_of_the_docstrings_run(
     assert failed == 0
 
 
-def test_the_examples_of_the_tour_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["api.md", "howto.md"])
+def test_the_examples_of_a_page_run(page: str, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(demo)
     failed, attempted = doctest.testfile(
-        str(PROJECT / "docs" / "api.md"), module_relative=False, optionflags=doctest.ELLIPSIS
+        str(PROJECT / "docs" / page), module_relative=False, optionflags=doctest.ELLIPSIS
     )
     assert attempted > 5
     assert failed == 0

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.process
 OLD = Path(__file__).with_name("root_0_1_0.tar.xz")
 SAMPLE = ("--symbols", 1, "--trades-per-day", 800, "--start", "2024-02-28")
 RUN = ("run", "--symbols", "BTCUSDT", "--start", "2024-02-28", "--workers", 1)
-TABLES = ("_tmp/symbol_tables", "final_dataset", "crypto_hourly_")
+TABLES = ("_tmp/symbol_tables", "_tmp/final_dataset", "final_dataset", "crypto_hourly_")
 CURRENT = "everything is current: nothing to download, nothing to build"
 STATE = ("ledger.sqlite", "aggTrades_queue_state", "run.json", "root.lock", "compile.lock", "logs")
 

@@ -1,4 +1,4 @@
-"""Binance's own files through the whole road."""
+"""Binance's own files through a whole run."""
 
 from __future__ import annotations
 
@@ -154,7 +154,10 @@ def test_coin_margined_trades_of_a_day(real_archive: Path, tmp_path: Path) -> No
     key = "data/futures/cm/daily/aggTrades/BTCUSD_PERP/BTCUSD_PERP-aggTrades-2026-05-08.zip"
     rows = list(lines(real_archive / key))
     assert minutes["trade_count"].sum() == len(rows) == 105_280
-    assert minutes["base_volume"].sum() == sum(int(float(row[2])) for row in rows)
+    contracts = sum(float(row[2]) for row in rows)
+    assert minutes["quote_volume"].sum() == pytest.approx(contracts * 100, rel=1e-12)  # USD
+    coins = sum(float(row[2]) * 100 / float(row[1]) for row in rows)
+    assert minutes["base_volume"].sum() == pytest.approx(coins, rel=1e-12)
     assert minutes["first_agg_trade_id"].min() == int(rows[0][0])
     assert minutes["last_agg_trade_id"].max() == int(rows[-1][0])
 

@@ -57,7 +57,7 @@ def files_below(folder: Path) -> dict[str, str]:
         data = path.read_bytes()
         if name.endswith(".meta.json"):
             meta = json.loads(data)
-            del meta["created_at_utc"]
+            del meta["created_at_utc"], meta["digest"]
             data = json.dumps(meta).encode()
         if name.endswith(".manifest.json"):
             told = json.loads(data)

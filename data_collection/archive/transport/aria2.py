@@ -28,11 +28,12 @@ from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 
 _TICK = 0.01  # seconds between two looks at what is running
-_STATUS_KEYS = ["status", "errorCode", "errorMessage"]
+_STATUS_KEYS = ["status", "errorCode", "errorMessage", "totalLength", "completedLength"]
 _STOP_POLL = 0.2  # seconds
 _NOT_FOUND, _TIMEOUT, _TOO_SLOW, _NO_RESUME, _DISK_FULL = "3", "2", "5", "8", "9"
 _FILE_ERRORS = ("15", "16", "17", "18")
 _NAME, _REDIRECTS = "19", "23"
+_TOO_LONG = "too long"  # our own word, where we ended the download
 _HTTP_STATUS = re.compile(r"status=(\d{3})")
 
 
@@ -40,6 +41,7 @@ _HTTP_STATUS = re.compile(r"status=(\d{3})")
 class _Job:
     url: str
     part: Path
+    size: int  # bytes listed
     done: Future[dict[str, str]]
 
 
@@ -60,7 +62,7 @@ class Aria2Downloader:
 
     def body(self, wanted: Wanted, part: PartFile) -> bool:
         """See `Downloader`."""
-        job = _Job(self._source.url(wanted.key), part.path, Future())
+        job = _Job(self._source.url(wanted.key), part.path, wanted.size, Future())
         _control_file(part.path).unlink(missing_ok=True)
         pump = self._running_pump()
         pump.put(job)
@@ -106,6 +108,9 @@ class Aria2Downloader:
         url = self._source.url(wanted.key)
         if code == _NOT_FOUND:
             return False
+        if code == _TOO_LONG:
+            part.clear()
+            raise TransientError(ErrorKind.LENGTH, url, found)
         status = _HTTP_STATUS.search(found)
         if status is not None or code in ("22", "24", "29"):
             # aria2 keeps Retry-After to itself: ask once more to learn how long to stay away
@@ -208,12 +213,17 @@ class _Pump(threading.Thread):
     def _look(self, aria2: Aria2Process) -> None:
         gids = list(self._running)
         answers = aria2.batch([("aria2.tellStatus", [gid, _STATUS_KEYS]) for gid in gids])
-        finished = []
+        finished, endless = [], []
         for gid, answer in zip(gids, answers, strict=True):
             status = answer[0] if isinstance(answer, list) else _refusal(answer)
+            job = self._running[gid]
             if status["status"] in ("complete", "error", "removed"):
                 finished.append(gid)
-                self._running.pop(gid).done.set_result(status)
+                del self._running[gid]
+                job.done.set_result(_too_long(job, status) or status)
+            elif _too_long(job, status):
+                endless.append(gid)  # it is let go of once aria2 writes no more
+        aria2.batch([("aria2.forceRemove", [gid]) for gid in endless])
         aria2.batch([("aria2.removeDownloadResult", [gid]) for gid in finished])
 
     def _let_go(self, status: dict[str, str]) -> None:
@@ -228,6 +238,16 @@ class _Pump(threading.Thread):
                 jobs.append(item)
         for job in jobs:
             job.done.set_result(status)
+
+
+def _too_long(job: _Job, status: dict[str, str]) -> dict[str, str] | None:
+    """What to say of a body that is, or says it is, longer than listed."""
+    # no length is 0 to aria2; with a part that is there it tells the whole file's
+    size = max(int(status.get(name, "0")) for name in ("totalLength", "completedLength"))
+    if size <= job.size:
+        return None
+    found = f"more than the {job.size} bytes listed"
+    return {"status": "error", "errorCode": _TOO_LONG, "errorMessage": found}
 
 
 def _words(error: Exception) -> str:

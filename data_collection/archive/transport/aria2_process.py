@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, cast
 from urllib.request import getproxies
 
 import aria2p
 import requests
 
+from alphaqcm.data_collection.archive.transport.paced_http import LEAST_RATE
 from alphaqcm.data_collection.archive.transport.retry_policy import RetrySettings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.errors import LayerError
@@ -65,12 +67,11 @@ class Aria2Process:
 
     def __enter__(self) -> Self:
         secret, port = secrets.token_hex(16), _free_port()
-        # the secret goes through a file: a command line can be read by every user
-        with tempfile.NamedTemporaryFile("w", prefix="alphaqcm-aria2-", suffix=".conf") as conf:
-            conf.write("\n".join([*self._options(port), f"rpc-secret={secret}", ""]))
-            conf.flush()
+        text = "\n".join([*self._options(port), f"rpc-secret={secret}", ""])
+        with _secret_file(text) as (conf, descriptors):
             self._process = subprocess.Popen(
-                [self.find(), f"--conf-path={conf.name}"],
+                [self.find(), f"--conf-path={conf}"],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -89,6 +90,9 @@ class Aria2Process:
 
     def _options(self, port: int) -> list[str]:
         settings = self._manners
+        rate = settings.rate_limit
+        # aria2 cannot tell a slow source from its own limit
+        is_fast = rate is None or rate > 4 * LEAST_RATE * settings.connections
         return [
             "enable-rpc=true",
             "rpc-listen-all=false",
@@ -96,7 +100,8 @@ class Aria2Process:
             "rpc-max-request-size=16M",
             f"stop-with-process={os.getpid()}",
             f"max-concurrent-downloads={settings.connections}",
-            f"max-overall-download-limit={settings.rate_limit or 0}",
+            f"max-overall-download-limit={rate or 0}",
+            f"lowest-speed-limit={LEAST_RATE if is_fast else 0}",
             # one attempt, one connection, front to back: the part is always a beginning of the file
             "max-tries=1",
             "split=1",
@@ -147,6 +152,25 @@ class Aria2Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextlib.contextmanager
+def _secret_file(text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The path of a file with `text`, and the descriptors that its reader must inherit.
+
+    Not the command line, which every user can read. On Linux the file has no name on any disk:
+    however the processes end, nothing of it stays.
+    """
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("alphaqcm-aria2"), "w") as stream:
+            stream.write(text)
+            stream.flush()
+            yield f"/proc/self/fd/{stream.fileno()}", (stream.fileno(),)
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="alphaqcm-aria2-", suffix=".conf") as named:
+        named.write(text)
+        named.flush()
+        yield named.name, ()
 
 
 def _free_port() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from alphaqcm.data_collection.archive.sources import DirectorySource
 from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
 from alphaqcm.data_collection.errors import Refused
@@ -41,7 +39,12 @@ class DirectoryDownloader:
             try:
                 with part.path.open("ab") as target:
                     origin.seek(target.tell())
-                    shutil.copyfileobj(origin, target, _CHUNK)
+                    left = wanted.size - target.tell()
+                    # a file that grew since it was listed shows by one byte too many
+                    while piece := origin.read(min(_CHUNK, left + 1)):
+                        left -= target.write(piece)
+                        if left < 0:
+                            break
             except OSError as error:
                 raise layer_error(part.path, error) from error
         return True

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import requests
 from urllib3.exceptions import (
     ConnectTimeoutError,
     IncompleteRead,
@@ -15,6 +14,8 @@ from urllib3.exceptions import (
     ProxyError,
     ReadTimeoutError,
 )
+
+from alphaqcm.data_collection.archive.transport.paced_http import TooLong, TooSlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ def short_cause(error: BaseException, patience: Patience) -> str:
 
 def _words(found: list[BaseException], patience: Patience) -> str:
     for one in found:
+        if isinstance(one, TooSlow | TooLong):
+            return str(one)
+    for one in found:
         match one:
             case NameResolutionError():
                 return f"{one.conn.host}"
@@ -58,8 +62,6 @@ def _words(found: list[BaseException], patience: Patience) -> str:
                 return f"no connection within {patience.connect:g} s"
             case ReadTimeoutError():
                 return f"no byte for {patience.read:g} s"
-            case requests.exceptions.TooManyRedirects():
-                return "redirects without end"
     last = found[-1]
     words = str(getattr(last, "strerror", None) or last or type(last).__name__).splitlines()[0]
     return words[:1].lower() + words[1:]

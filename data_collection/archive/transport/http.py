@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.utils import resolve_proxies
 from urllib3.exceptions import (
     HTTPError,
     IncompleteRead,
@@ -20,14 +20,17 @@ from urllib3.exceptions import (
 from alphaqcm._version import __version__
 from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.transport.error_causes import Patience, causes, short_cause
+from alphaqcm.data_collection.archive.transport.paced_http import PacedAdapter
 from alphaqcm.data_collection.archive.transport.protocol import PartFile, Wanted
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy
 from alphaqcm.data_collection.errors import ErrorKind, Refused, TransientError
 from alphaqcm.pipeline.errors import layer_error
 
 _CHUNK = 1 << 18
-_LARGEST_TEXT = 1 << 25  # a listing page is about 0.4 MB
+_LARGEST_TEXT = 1 << 22  # a listing page is about 0.4 MB
+_MOST_REDIRECTS = 10
 _THROTTLED = (403, 418, 429)
+_MOVED = (301, 302, 303, 307, 308)
 _CONNECT_SECONDS = 20.0
 _AGENT = f"alphaqcm-data/{__version__}"
 
@@ -40,24 +43,22 @@ class HttpDownloader:
         self._retry = retry_policy
         self.stall = stall
         self._patience = Patience(min(_CONNECT_SECONDS, stall), stall)
-        self._session = requests.Session()
+        session = requests.Session()
         # identity: the bytes and lengths on the wire are the file's own
         self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-        adapter = HTTPAdapter(
+        self._adapter = PacedAdapter(
             pool_connections=4, pool_maxsize=retry_policy.settings.connections + 1
         )
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        self._adapter = adapter
         # read from the environment once, not once a request
-        settings = self._session.merge_environment_settings(
+        settings = session.merge_environment_settings(
             source.base, {}, stream=True, verify=None, cert=None
         )
-        self._proxies, self._verify = settings["proxies"], settings["verify"]
+        self._proxies = settings["proxies"]
+        self._verify = True if settings["verify"] is None else settings["verify"]
 
     def close(self) -> None:
         """See `Downloader`."""
-        self._session.close()
+        self._adapter.close()
 
     def text(self, key: str) -> str | None:
         """See `Downloader`."""
@@ -94,12 +95,12 @@ class HttpDownloader:
                 )
             elif status not in (200, 206):
                 raise _answer_trouble(url, response)
-            declared = response.headers.get("Content-Length", "")
-            if declared.isdigit() and start + int(declared) != wanted.size:
+            declared = whole_number(response.headers.get("Content-Length", ""))
+            if declared is not None and start + declared != wanted.size:
                 part.clear()
-                found = f"{start + int(declared)} bytes declared, {wanted.size} listed"
+                found = f"{start + declared} bytes declared, {wanted.size} listed"
                 raise TransientError(ErrorKind.LENGTH, url, found)
-            self._pour(url, response, part)
+            self._pour(url, response, wanted, part)
         return True
 
     def explain(self, url: str) -> TransientError | None:
@@ -109,49 +110,65 @@ class HttpDownloader:
             return None if fine else _answer_trouble(url, response)
 
     def _ask(self, url: str, headers: dict[str, str], method: str = "GET") -> requests.Response:
-        # prepared without the session: no cookies, no look into ~/.netrc for each request
-        request = requests.Request(method, url, self._headers | headers).prepare()
-        try:
-            response = self._send(self._adapter.send, request)
-            if response.is_redirect:
-                response.close()
-                response = self._send(self._session.send, request)
-            return response
-        except requests.RequestException as error:
-            raise _connection_trouble(url, error, self._patience) from error
+        """The head of the answer, redirects followed; their bodies are not read."""
+        address = url
+        for _ in range(_MOST_REDIRECTS):
+            response = self._send(url, address, headers, method)
+            moved = response.headers.get("Location")
+            if response.status_code not in _MOVED or moved is None:
+                return response
+            response.close()
+            address = _new_address(url, address, moved)
+        raise _bad_redirect(url, "redirects without end")
 
     def _send(
-        self, send: Callable[..., requests.Response], request: requests.PreparedRequest
+        self, url: str, address: str, headers: dict[str, str], method: str
     ) -> requests.Response:
-        return send(
-            request,
-            stream=True,
-            timeout=(self._patience.connect, self._patience.read),
-            proxies=self._proxies,
-            verify=self._verify,
-        )
+        # prepared without a session: no cookies, no look into ~/.netrc for each request
+        try:
+            request = requests.Request(method, address, self._headers | headers).prepare()
+            proxies = self._proxies
+            if address != url:  # the environment may ask for another proxy there, or for none
+                proxies = resolve_proxies(request, {})
+            return self._adapter.send(
+                request,
+                stream=True,
+                timeout=(self._patience.connect, self._patience.read),
+                proxies=proxies,
+                verify=self._verify,
+            )
+        except (requests.RequestException, HTTPError, ValueError, OSError) as error:
+            raise _connection_trouble(url, error, self._patience) from error
 
-    def _pour(self, url: str, response: requests.Response, part: PartFile) -> None:
+    def _pour(self, url: str, response: requests.Response, wanted: Wanted, part: PartFile) -> None:
+        """Append the body, never beyond the size that is listed."""
+        left = wanted.size - part.size
         try:
             with part.path.open("ab") as target:
                 while piece := self._next_piece(url, response):
+                    if len(piece) > left:
+                        raise TransientError(
+                            ErrorKind.LENGTH, url, f"more than the {wanted.size} bytes listed"
+                        )
+                    left -= len(piece)
                     target.write(piece)
                     self._retry.spend(len(piece))
+        except TransientError as error:
+            if error.kind is ErrorKind.LENGTH:
+                part.clear()  # not the file that is listed
+            raise
         except OSError as error:
             raise layer_error(part.path, error) from error
 
     def _read_all(self, url: str, response: requests.Response) -> bytes:
         pieces, size = [], 0
-        try:
-            for piece in response.iter_content(_CHUNK):
-                size += len(piece)
-                if size > _LARGEST_TEXT:
-                    raise TransientError(
-                        ErrorKind.LENGTH, url, f"more than {_LARGEST_TEXT} bytes of text"
-                    )
-                pieces.append(piece)
-        except requests.RequestException as error:
-            raise _connection_trouble(url, error, self._patience) from error
+        while piece := self._next_piece(url, response):
+            size += len(piece)
+            if size > _LARGEST_TEXT:
+                raise TransientError(
+                    ErrorKind.LENGTH, url, f"more than {_LARGEST_TEXT} bytes of text"
+                )
+            pieces.append(piece)
         return b"".join(pieces)
 
     def _next_piece(self, url: str, response: requests.Response) -> bytes:
@@ -162,9 +179,37 @@ class HttpDownloader:
             raise _connection_trouble(url, error, self._patience) from error
 
 
+def whole_number(text: str) -> int | None:
+    """A length as a header tells it, in plain digits; None where it is anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
+
+
 def _continues(response: requests.Response, start: int) -> bool:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    match = re.match("bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return match is not None and int(match[1]) == start
+
+
+def _new_address(url: str, address: str, moved: str) -> str:
+    """Where a redirect leads: an http(s) address; raises `Refused`.
+
+    Headers arrive as Latin-1, their bytes are UTF-8 where they are not plain.
+    """
+    try:
+        found = urljoin(address, moved.encode("latin-1").decode())
+    except ValueError as error:
+        raise _bad_redirect(url, f"{moved[:200]!r}") from error
+    if not found.startswith(("http://", "https://")):
+        raise _bad_redirect(url, f"{found[:200]!r}")
+    return found
+
+
+def _bad_redirect(url: str, found: str) -> Refused:
+    return Refused(
+        url,
+        expected="the file itself, or a redirect to an http(s) address that has it",
+        found=found,
+        next_step="check the proxy and --source",
+    )
 
 
 def _drain(response: requests.Response) -> None:
@@ -221,7 +266,7 @@ def _connection_trouble(url: str, error: Exception, patience: Patience) -> Trans
     found, told = short_cause(error, patience), str(error)
     if any(isinstance(cause, NameResolutionError) for cause in causes(error)):
         return TransientError(ErrorKind.NAME, url, found)
-    if isinstance(error, requests.exceptions.SSLError | requests.exceptions.TooManyRedirects):
+    if isinstance(error, requests.exceptions.SSLError):
         raise Refused(
             url,
             expected="a trusted connection to the file itself",

@@ -1,4 +1,4 @@
-"""The settings of all transports: how fast, when to wait, how often to ask again.
+"""Retry policy of all downloads: attempts, backoff, throttling and rate limit.
 
 One `RetryPolicy` is shared by every thread of an `Archive`. It holds the pool back when the source
 throttles (fewer at once, nobody before Retry-After), limits the bytes a second, repeats attempts
@@ -60,7 +60,7 @@ class RetryPolicy:
         self._answered = False
 
     def count(self, kind: ErrorKind) -> None:
-        """Note a error for the summary."""
+        """Note an error for the summary."""
         with self._changed:
             self.retried_errors[kind.value] += 1
 
@@ -139,7 +139,7 @@ class RetryPolicy:
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             if isinstance(error, TransientError) and error.kind is ErrorKind.THROTTLED:
-                return 0.0  # the whole pool waits, in `turn`
+                return 0.0  # the whole pool waits, in `slot`
             return self._wait_seconds(fruitless)
 
         def once() -> T:

@@ -38,9 +38,14 @@ from alphaqcm.pipeline.candles.schema import PRICES, QUANTITIES
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.domain.time import epoch_us
-from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.csv_reader import read_archive
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, read_fingerprint
+from alphaqcm.pipeline.storage.artifact import (
+    Artifact,
+    Fingerprint,
+    Input,
+    read_fingerprint,
+    read_frame,
+)
 
 INTERVAL = "1m"
 VERSION = 1
@@ -75,10 +80,7 @@ class HoloSource:
         """The minutes; raises `LayerError` for a damaged file."""
         path = holo_folder(self.root, self.trade_type) / f"{symbol}.parquet"
         fingerprint = read_fingerprint(path)
-        try:
-            frame = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise layer_error(path, error, "a whole file; run alphaqcm candles holo") from error
+        frame = read_frame(path)
         begins = frame["candle_begin_time"].to_physical().to_numpy()
         columns: dict[str, Values] = {
             name: frame[name].to_numpy() for name in (*PRICES, *QUANTITIES)

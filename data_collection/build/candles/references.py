@@ -20,8 +20,8 @@ from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, offset_name
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
-from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.csv_reader import read_archive
+from alphaqcm.pipeline.storage.artifact import read_frame
 
 _AT_ONCE = 64
 Pair = tuple[pl.DataFrame, pl.DataFrame]
@@ -50,10 +50,7 @@ class Hours:
     def read(self, offset: int, symbol: str) -> pl.DataFrame:
         """One symbol's candles with its name; raises `LayerError`."""
         path = self.job.folder / offset_name(offset) / f"{symbol}.parquet"
-        try:
-            return pl.read_parquet(path).with_columns(pl.lit(symbol).alias("symbol"))
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise layer_error(path, error, "a whole file; resample again") from error
+        return read_frame(path).with_columns(pl.lit(symbol).alias("symbol"))
 
     def read_all(self, offset: int) -> pl.DataFrame:
         """All symbols of an offset."""

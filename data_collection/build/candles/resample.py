@@ -33,6 +33,7 @@ from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
+from alphaqcm.pipeline.storage.proof import require_whole
 
 VERSION = 1
 _THREADS = 2
@@ -96,6 +97,7 @@ class StoreSource:
     def load(self, symbol: str) -> tuple[npt.NDArray[np.int64], dict[str, Values], str]:
         """The candles; raises `LayerError` for a damaged file."""
         path = self.store.path(symbol)
+        require_whole(path)
         try:
             with pq.ParquetFile(path) as file:
                 record = record_in(file.metadata)

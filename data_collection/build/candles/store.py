@@ -22,7 +22,7 @@ from alphaqcm.data_collection.exchange.answers import Rejected
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.errors import LayerError
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_record
+from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame, read_record
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 VERSION = 1
@@ -104,11 +104,11 @@ class CandleStore:
         try:
             if record is None:
                 raise ValueError("cut short, or not of this store")
-            frame = pl.read_parquet(path).select(list(CANDLE_SCHEMA))
+            frame = read_frame(path).select(list(CANDLE_SCHEMA))
             if rows_checksum(frame) != record.report["checksum"]:
                 raise ValueError("rows that are not those that were written")
             return StoredCandles(frame, self.covered(symbol))
-        except (ValueError, KeyError, OSError, pl.exceptions.PolarsError) as error:
+        except (ValueError, KeyError, LayerError, pl.exceptions.PolarsError) as error:
             raise LayerError(
                 path,
                 expected="a whole file of the candle store",

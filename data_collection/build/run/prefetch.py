@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from alphaqcm.data_collection.build.run.run_worker import stop_with_parent, tell_retried_errors
-from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.settings_json import settings_of_queue
 from alphaqcm.data_collection.build.stages.perform import LISTING_AGE
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
 from alphaqcm.data_collection.queue.shared_queue import Queue
@@ -26,8 +26,9 @@ _BATCH = 500  # files asked for at once: errors show, and the listing is planned
 def main() -> int:
     """Fetch; returns the exit code."""
     stop_with_parent()
-    settings = RunSettings.from_dict(Queue.open(Path(sys.argv[1])).snapshot().settings)
+    state = Path(sys.argv[1])
     try:
+        settings = settings_of_queue(Queue.open(state).snapshot().settings, state)
         with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
             # trades last: the workers begin with them, and they fill the line by themselves
             files = sorted(runner.find_files(), key=lambda f: f.series.type is DataType.AGGTRADES)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from tqdm import tqdm
 
+from alphaqcm.data_collection.build.run.forecast import size
 from alphaqcm.data_collection.build.task import Task
 from alphaqcm.data_collection.queue.task import Outcome
 
@@ -31,12 +33,25 @@ class RunProgress:
 
 
 class ProgressBar:
-    """A bar in a terminal, else a line each time another tenth is done."""
+    """A bar in a terminal, else a line each time another tenth of the work is done.
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._settled = self._shown = self._downloaded = 0
-        self._bar = tqdm(total=total, unit="step", disable=None, dynamic_ncols=True, smoothing=0.1)
+    The work of a task is its `weight`, the bytes of archive files behind it: a bar of steps would
+    stand still over the trades, and race over the small types. `read` is the sum of these bytes.
+    """
+
+    def __init__(self, weights: Mapping[str, int], read: int) -> None:
+        self._weights = weights
+        self._total = max(1, sum(weights.values()))
+        self._to_read = read
+        self._done = self._settled = self._shown = 0
+        self._read = self._rows = self._downloaded = 0
+        self._bar = tqdm(
+            total=self._total,
+            disable=None,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            bar_format="{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]",
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -44,14 +59,24 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def add(self, downloaded: int) -> None:
-        """One more task has ended, for which so many bytes came."""
+    def add(self, task: str, outcome: Outcome | None) -> None:
+        """One more task has ended, with this outcome, or failed."""
         self._settled += 1
-        self._downloaded += downloaded
-        brought = f"{self._downloaded / 1e6:,.1f} MB"
+        self._done += self._weights[task]
+        if outcome is not None:
+            self._downloaded += outcome.downloaded
+            self._read += outcome.bytes
+            self._rows += outcome.rows if outcome.bytes else 0
         if not self._bar.disable:
-            self._bar.set_postfix_str(brought, refresh=False)
-            self._bar.update()
-        elif self._settled * 10 // self._total > self._shown:
-            self._shown = self._settled * 10 // self._total
-            print(f"{self._settled:,} of {self._total:,} steps, {brought} downloaded", flush=True)
+            self._bar.set_postfix_str(self._told(), refresh=False)
+            self._bar.update(self._weights[task])
+        elif self._done * 10 // self._total > self._shown:
+            self._shown = self._done * 10 // self._total
+            print(f"{self._done * 100 // self._total} %: {self._told()}", flush=True)
+
+    def _told(self) -> str:
+        return (
+            f"{self._settled:,} of {len(self._weights):,} steps, "
+            f"{size(self._downloaded)} downloaded, "
+            f"{size(self._read)} of {size(self._to_read)} read, {self._rows:,} rows"
+        )

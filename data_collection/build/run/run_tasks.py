@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.run.forecast import Forecast, look_ahead, weights
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor
 from alphaqcm.data_collection.build.run.progress import ProgressBar, RunProgress
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
@@ -36,6 +37,14 @@ def find_pending(runner: TaskRunner, *, offline: bool = False) -> tuple[RunProgr
     return progress, left
 
 
+def forecast_run(runner: TaskRunner, workers: int) -> Forecast:
+    """What `execute` would do; writes nothing."""
+    progress, left = find_pending(runner)
+    months = [task for task in left if task.stage is Stage.MONTH]
+    sizes = runner.sizes(months) if months else {}
+    return look_ahead(runner, left, len(progress.outcomes), sizes, workers)
+
+
 def execute(
     runner: TaskRunner,
     workers: int,
@@ -53,14 +62,16 @@ def execute(
         current = "everything is current: nothing to download, nothing to build"
         say("the source has nothing for these symbols and days" if nothing else current)
         return progress
-    say(f"{len(left):,} steps to do, {len(progress.outcomes):,} are current or absent")
     months = [task for task in left if task.stage is Stage.MONTH]
     sizes = runner.sizes(months) if months else {}
+    ahead = look_ahead(runner, left, len(progress.outcomes), sizes, workers, offline=offline)
+    for line in ahead.lines:
+        say(line)
     many = sum(len(list(task.months(settings.span))) for task in months) >= _MANY
     executor = LocalExecutor(workers, lock, prefetch=many)
     held = 0 if offline else runner.archive.ledger.verified_bytes()
     by_id = {task.id: task for task in left}
-    with ProgressBar(len(left)) as bar:
+    with ProgressBar(weights(left, sizes), ahead.read) as bar:
         for finished in executor.run(planned(left, sizes, settings), PerformTask(settings)):
             task, outcome = by_id[finished.task.id], finished.outcome
             if outcome is not None:
@@ -72,7 +83,7 @@ def execute(
             else:
                 progress.blocked += 1
                 continue
-            bar.add(outcome.downloaded if outcome else 0)
+            bar.add(task.id, outcome)
     progress.retried_errors += executor.retried_errors
     if not offline:  # what was brought ahead of the workers is in none of their counts
         progress.retried_errors.update(runner.retried_errors)

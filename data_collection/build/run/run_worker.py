@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.settings_json import settings_of_queue
 from alphaqcm.data_collection.build.stages.perform import LISTING_AGE
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.process.event_log import Log
@@ -34,7 +34,7 @@ def main() -> int:
     log = Log(name)
     queue = Queue.open(state, options=QueueOptions(say=log.say))
     try:
-        settings = RunSettings.from_dict(queue.snapshot().settings)
+        settings = settings_of_queue(queue.snapshot().settings, state)
         with open_task_runner(settings, listing_age=LISTING_AGE, say=log.say) as runner:
             try:
                 return work(queue, name, runner.perform_by_id, log=log).exit_code

@@ -8,6 +8,7 @@ from pathlib import Path
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.build.settings_json import settings_of_queue
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
 from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.process.event_log import Log
@@ -30,6 +31,7 @@ class Session:
     worker: str
     state: Path
     settings: RunSettings | None = None
+    root: Path | None = None  # the data root that was named
     stale: float = STALE_AFTER  # seconds
     skip_existing: bool = False
     retry_failed: bool = False
@@ -38,7 +40,7 @@ class Session:
         """Work until the queue is over; returns the exit code."""
         log = Log(self.worker)
         queue = Queue.open(self.state, options=QueueOptions(stale=self.stale, say=log.say))
-        settings = self.settings or RunSettings.from_dict(queue.join())
+        settings = self.settings or settings_of_queue(queue.join(), self.state, self.root)
         adopt_cache(settings.layout, log.say)
         with (
             hold_root(settings.layout.temp, exclusive=False),

@@ -1,4 +1,4 @@
-"""The months of one series: their files fetched and read, and written as month files."""
+"""Whether a month file is current, and making it again from its archive files."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from alphaqcm.pipeline.domain.period import months_between
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
@@ -78,6 +79,8 @@ class TaskRunner:
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
         """Do `task`; raises `PipelineError` when it fails."""
+        if task.symbol not in self.settings.symbols:  # a name is a path's part as well
+            raise BadName(f"task {task.id}", expected="a symbol of the run")
         if task.stage is Stage.MONTH:
             if task.series_type.type is DataType.AGGTRADES:
                 _ = self._kernel

@@ -79,9 +79,22 @@ RUN_COMMAND = Command(
 
 Can be stopped at any point; the same command goes on from there. What is current is neither
 downloaded nor built again. Spot and coin-margined markets end at the hourly layers.""",
-    (*RUN, WORKERS, COMPLETE, NAME, ACCEPT_CORRUPT, *FETCHING, JSON),
     (
-        "--symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31 --workers 4",
+        *RUN,
+        WORKERS,
+        switch(
+            "--dry-run",
+            "say what would be fetched and done, how large it is and how much disk "
+            "is free; do nothing",
+        ),
+        COMPLETE,
+        NAME,
+        ACCEPT_CORRUPT,
+        *FETCHING,
+        JSON,
+    ),
+    (
+        "--symbols BTCUSDT,ETHUSDT --start 2024-01-01 --end 2024-03-31 --workers 4 --dry-run",
         "--symbols-file top100_perp_symbols.txt --start -90d --end yesterday --json run.json",
     ),
 )
@@ -141,7 +154,7 @@ With days and symbols the queue is made to be about them (what is valid of an ol
 without, the worker joins the queue as it is. It ends when every task is done, absent or failed, and
 waits while other live workers hold the rest. Exit code 0 when nothing failed.""",
     (
-        Option("--id", "this worker's own name", metavar="A", required=True,
+        Option("--id", "this worker's own name", values.worker_name, metavar="A", required=True,
                hidden=("--worker-id",)),
         *_WORKER_OPTIONS,
     ),
@@ -223,11 +236,8 @@ data [hour, feature, stock] as float32, dates, stock_ids, features.""",
         JSON,
     ),
     (
-        "final",
         "crypto_1min --symbols BTCUSDT --start -7d --end yesterday",
-        "qlib qlib_data --fields all",
         "panel stocks.npz --stock-data",
-        "layers minutes --hive --symbols BTCUSDT,ETHUSDT",
     ),
 )  # fmt: skip
 TRAINING_SET_COMMAND = Command(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
-from alphaqcm.data_collection.build.run.run_tasks import execute
+from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
+from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
 from alphaqcm.data_collection.commands.summary import document, exit_code, print_summary
@@ -26,11 +31,14 @@ def run(arguments: argparse.Namespace) -> Answer:
         fetch=fetch_settings(arguments),
     )
     check_complete(settings, arguments.complete, arguments.name)
+    if arguments.dry_run:
+        return _forecast(settings, arguments.workers)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
         open_task_runner(settings) as runner,
     ):
         adopt_cache(settings.layout, tell, held=True)
+        tell("listing the source")
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
         progress = execute(runner, arguments.workers, lock)
@@ -41,3 +49,22 @@ def run(arguments: argparse.Namespace) -> Answer:
     code = exit_code(progress, arguments.accept_corrupt, written=written)
     told = document(settings, progress, tables, seconds)
     return Answer(code, {"exit_code": int(code), **told})
+
+
+def _forecast(settings: RunSettings, workers: int) -> Answer:
+    """What the run would do; a data root that is not there is not made."""
+    with contextlib.ExitStack() as stack:
+        if settings.root.exists():
+            stack.enter_context(hold_root(settings.layout.temp, exclusive=True))
+        else:
+            folder = stack.enter_context(TemporaryDirectory(prefix="alphaqcm-"))
+            settings = replace(settings, root=Path(folder))
+        runner = stack.enter_context(open_task_runner(settings))
+        tell("listing the source")
+        runner.find_files()
+        ahead = forecast_run(runner, workers)
+    if not ahead.steps:
+        print("everything is current: nothing to download, nothing to build")
+    for line in ahead.lines if ahead.steps else ():
+        print(line)
+    return Answer(ExitCode.DONE, {"exit_code": 0, "forecast": ahead.to_dict()})

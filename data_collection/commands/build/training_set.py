@@ -9,6 +9,7 @@ from alphaqcm.data_collection.commands.output import Answer
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.data_collection.reporting.text import counted
+from alphaqcm.pipeline.storage.atomic_write import clean_temps
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.training_set import Impute, TrainingOptions, write_training_set
 
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> Answer:
             table, expected="a final table", found="none", next_step="alphaqcm run makes it"
         )
     with hold_root(layout.temp, exclusive=False):
+        clean_temps(layout.training)  # of one that was killed
         made = write_training_set(table, layout.training, options)
     symbols = counted(made.symbols, "symbol")
     labels = ", ".join(f"{count} with {label}" for label, count in made.labelled.items())

@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         worker=arguments.id,
         state=places_of(arguments).state,
         settings=worker_settings(arguments) if arguments.start else None,
+        root=arguments.data_root,
         stale=arguments.stale_hours * 3600,
         skip_existing=arguments.skip_existing,
         retry_failed=arguments.retry_failed,

@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 def _crew(arguments: argparse.Namespace) -> _Crew:
     settings, places = worker_settings(arguments), places_of(arguments)
-    words = to_words(WORKER_COMMAND.options, arguments.settings)
+    shared = [one for one in WORKER_COMMAND.options if one.dest in arguments.settings]
+    words = to_words(shared, arguments.settings)
     if arguments.symbols_file is not None and not arguments.symbols_file.is_file():
         # a pipe has been read by now; a name of symbols/ stands for the same list
         words = [word for word in words if not word.startswith("--symbols-file=")]

@@ -41,13 +41,13 @@ def run(arguments: argparse.Namespace) -> Answer:
     day: date | None = arguments.alive_on
     with open_to_look(arguments) as archive:
         lives = sorted(_lives(archive, market, data_type, interval), key=lambda life: life.symbol)
-    if not lives:
-        raise UsageError(
-            f"{arguments.type} of {market}",
-            expected="symbols in the listing",
-            found="none",
-            next_step="check --market, --type and --source",
-        )
+        if not lives:
+            raise UsageError(
+                f"{arguments.type} of {market}",
+                expected="symbols in the listing",
+                found="none",
+                next_step="check --market, --type and --source",
+            )
     if arguments.quote:
         lives = [life for life in lives if _quote(life.symbol) == arguments.quote.upper()]
     newest = max((life.last for life in lives), default=date.min)

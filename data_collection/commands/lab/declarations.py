@@ -63,7 +63,8 @@ the real ones do. The same words give the same bytes. With more --days from one 
 removed: traps that leave files out, and an earlier --published, want a directory of their own.""",
         (
             Option("dest", "directory of the archive", values.path, metavar="DEST", required=True),
-            Option("--symbols", "how many, or their names with commas between", default="3",
+            Option("--symbols", "how many, or their names with commas between",
+                   values.sample_symbols, default=3,
                    metavar="N|A,B"),
             Option("--days", "days to simulate", values.whole(1, 20_000), default=3, metavar="N"),
             Option("--seed", "same seed, same bytes", values.whole(0, 2**63 - 1), default=7,

@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer
-from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.event_log import is_quiet
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.simulation.sample.defect_parser import parse_trap
@@ -50,9 +49,5 @@ def run(arguments: argparse.Namespace) -> Answer:
     return Answer(ExitCode.DONE, {"exit_code": 0, "directory": arguments.dest, **told})
 
 
-def _symbols(text: str, market: Market) -> tuple[str, ...]:
-    if not text.isdigit():
-        return tuple(name.strip() for name in text.split(",") if name.strip())
-    if int(text) < 1:
-        raise UsageError("--symbols", expected="a number from 1 on, or names", found=text)
-    return universe(int(text), market)
+def _symbols(chosen: int | tuple[str, ...], market: Market) -> tuple[str, ...]:
+    return universe(chosen, market) if isinstance(chosen, int) else chosen

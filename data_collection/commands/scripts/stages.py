@@ -1,4 +1,4 @@
-"""Writes a stage of the last run from its layers, for the scripts named after stages."""
+"""Write a stage of the last run, for add_funding_features.py and the other stage scripts."""
 
 from __future__ import annotations
 

@@ -90,6 +90,7 @@ class Snapshot:
     disk_free: int
     disk_total: int
     over: bool
+    ended: datetime | None = None  # when the last task ended, where it is over
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -121,6 +122,8 @@ def take_snapshot(
     unreachable = state.unreachable()
     live = [e for e in entries if _is_open(e) and e.id not in unreachable]
     seconds, least = _work_left(entries, live, now)
+    ended = None if live else _last_end(entries, now)
+    until = ended or now  # what was measured at the end stays: nothing is slower afterwards
     snapshot = Snapshot(
         at=now,
         settings=dict(state.settings),
@@ -128,8 +131,8 @@ def take_snapshot(
         totals=totals,
         blocked=sum(entry.id in unreachable for entry in entries),
         workers=workers,
-        speed_now=_speed(entries, now, NOW),
-        speed_hour=_speed(entries, now, HOUR),
+        speed_now=_speed(entries, until, NOW),
+        speed_hour=_speed(entries, until, HOUR),
         seconds_left=seconds / at_work if seconds is not None and at_work else None,
         left_is_least=least,
         newest=_newest(entries),
@@ -144,6 +147,7 @@ def take_snapshot(
         disk_free=disk[0],
         disk_total=disk[1],
         over=not live,
+        ended=ended,
     )
     warnings = _warnings(snapshot, entries, alive, now, stall)
     return replace(snapshot, warnings=tuple(warnings))
@@ -288,10 +292,15 @@ def _warnings(
             yield f"worker {worker.name} gives no sign of life: is it stopped (Ctrl-Z)?"
         elif worker.status == "dead" and worker.task:
             yield f"worker {worker.name} died; the next worker to ask takes its task over"
-    ends = [from_stamp(entry.at) for entry in entries if entry.at]
-    last = max((end for end in ends if end <= now + _LEEWAY), default=None)
+    last = _last_end(entries, now)
     if not snapshot.over and last is not None and (now - last).total_seconds() > stall:
         minutes = (now - last).total_seconds() / 60
         yield f"stalled: no task was begun or finished for {minutes:.0f} minutes"
     if snapshot.disk_total and snapshot.disk_free < _LITTLE_DISK * snapshot.disk_total:
         yield f"only {snapshot.disk_free / 1e9:.1f} GB are left on the disk"
+
+
+def _last_end(entries: Iterable[TaskRecord], now: datetime) -> datetime | None:
+    """When a task was last begun or finished; None where there was none yet."""
+    ends = [from_stamp(entry.at) for entry in entries if entry.at]
+    return max((end for end in ends if end <= now + _LEEWAY), default=None)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from alphaqcm.data_collection.process.terminal_text import printable
 from alphaqcm.data_collection.queue.state import TaskState
 from alphaqcm.data_collection.reporting.monitor.snapshot import Failure, Snapshot, Speed, Worker
 
@@ -64,7 +64,7 @@ def _fixed_lines(snapshot: Snapshot) -> int:
     return 3 + told + 1 + (1 + steps) + 1 + (1 + max(1, len(snapshot.workers))) + 1 + 4 + 1
 
 
-def _first(lines: list[Text | Rule], number: int) -> list[Text | Rule]:
+def _first(lines: list[Text], number: int) -> list[Text]:
     """As many of the lines as fit, and a word if some do not."""
     if len(lines) <= number:
         return lines
@@ -95,13 +95,15 @@ def _about(snapshot: Snapshot, state: Path) -> str:
     if "start" not in told:
         return str(state)
     symbols = told.get("symbols", [])
-    names = ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
+    if not isinstance(symbols, list | tuple):
+        return str(state)  # somebody else's settings
+    names = ", ".join(map(str, symbols)) if len(symbols) <= 3 else f"{len(symbols)} symbols"
     return f"{told.get('market')}  {told['start']} .. {told['end']}  {names}  {told.get('source')}"
 
 
 def _warnings(snapshot: Snapshot) -> Iterable[RenderableType]:
     for text in snapshot.warnings:
-        yield Text(f"! {text}", "bold yellow", overflow="fold")
+        yield Text(printable(f"! {text}"), "bold yellow", overflow="fold")
     if snapshot.over:
         failed = snapshot.totals[TaskState.FAILED]
         if failed or snapshot.blocked:
@@ -130,7 +132,7 @@ def _steps(snapshot: Snapshot) -> RenderableType:
             Text(f"{counts[state]:,}" if counts[state] else "·", style if counts[state] else "dim")
             for state, (_, style) in _STATES.items()
         ]
-        table.add_row(Text(name, "bold" if name == "all" else ""), *cells)
+        table.add_row(Text(printable(name), "bold" if name == "all" else ""), *cells)
     return table
 
 
@@ -148,7 +150,7 @@ def _workers(snapshot: Snapshot) -> Iterable[RenderableType]:
     for worker in snapshot.workers:
         mark, style = _STATUS.get(worker.status, ("?", ""))
         table.add_row(
-            worker.name,
+            Text(printable(worker.name)),
             Text(f"{mark} {worker.status}", style),
             _task(worker),
             _since(worker),
@@ -158,8 +160,8 @@ def _workers(snapshot: Snapshot) -> Iterable[RenderableType]:
     yield table
 
 
-def _task(worker: Worker) -> str:
-    return worker.task.removeprefix("month/") or "-"
+def _task(worker: Worker) -> Text:
+    return Text(printable(worker.task.removeprefix("month/")) or "-")
 
 
 def _since(worker: Worker) -> str:
@@ -170,7 +172,7 @@ def _pace(snapshot: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=7, style="dim")
     table.add_column()
-    table.add_row("speed", _speed_text("now", snapshot.speed_now))
+    table.add_row("speed", _speed_text("end" if snapshot.ended else "now", snapshot.speed_now))
     table.add_row("", _speed_text("hour", snapshot.speed_hour))
     table.add_row("finish", _finish(snapshot))
     share = snapshot.disk_free / snapshot.disk_total if snapshot.disk_total else 0.0
@@ -188,6 +190,8 @@ def _speed_text(name: str, speed: Speed) -> str:
 
 
 def _finish(snapshot: Snapshot) -> str:
+    if snapshot.ended is not None:
+        return f"ended {snapshot.ended:%Y-%m-%d %H:%MZ}"
     if snapshot.over:
         return "-"
     if snapshot.seconds_left is None:
@@ -198,27 +202,27 @@ def _finish(snapshot: Snapshot) -> str:
     return f"{least}{day}{end:%H:%M}Z, in {duration_text(snapshot.seconds_left)}"
 
 
-def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text | Rule]:
+def _failures(title: str, failures: tuple[Failure, ...]) -> Iterable[Text]:
     if not failures:
         return
     yield Text()
-    yield Rule(Text(f"{title}: {len(failures)}", "bold red"), align="left", style="dim")
+    yield _rule(f"{title}: {len(failures)}", "bold red")
     for failure in failures[:_SHOWN]:
         tries = f", {failure.attempts} attempts" if failure.attempts > 1 else ""
         again = f", again at {failure.next_try[11:19]}Z" if failure.next_try else ""
         yield _cut(f"{failure.task}{tries}{again}", "red")
-        reason = _ARCHIVE_FOLDER.sub("", failure.reason)
+        reason = printable(_ARCHIVE_FOLDER.sub("", failure.reason))
         for line in textwrap.wrap(reason, WIDTH - 4)[:_REASON_LINES]:
             yield Text(f"  {line}")
     if len(failures) > _SHOWN:
         yield Text(f"and {len(failures) - _SHOWN} more (--json has all)", "dim")
 
 
-def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text | Rule]:
+def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text]:
     if not snapshot.newest:
         return
     yield Text()
-    yield Rule(Text("newest outputs", "dim"), align="left", style="dim")
+    yield _rule("newest outputs", "dim")
     for at, output in snapshot.newest:
         path = Path(output)
         inside = path.is_relative_to(root.resolve())
@@ -227,8 +231,14 @@ def _newest(snapshot: Snapshot, root: Path) -> Iterable[Text | Rule]:
         yield _cut(f"{at[11:19]}Z  {cut}", "")
 
 
+def _rule(title: str, style: str) -> Text:
+    """A title and a line after it, as wide as the tables however wide the terminal is."""
+    line = "─" * max(0, WIDTH - len(title) - 1)
+    return Text.assemble((title, style), " ", (line, "dim"), no_wrap=True, overflow="crop")
+
+
 def _cut(text: str, style: str) -> Text:
-    return Text(text.replace("\n", " "), style, no_wrap=True, overflow="ellipsis")
+    return Text(printable(text.replace("\n", " ")), style, no_wrap=True, overflow="ellipsis")
 
 
 def size_text(size: float) -> str:

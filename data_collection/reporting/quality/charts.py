@@ -33,7 +33,7 @@ from alphaqcm.data_collection.reporting.quality.model import Coverage, Distribut
 from alphaqcm.pipeline.checks.finding import EVERY, Finding
 from alphaqcm.pipeline.domain.time import DAY_US, epoch_us
 
-WIDTH = 9.0  # inches
+WIDTH = 12.0  # inches; as wide as the page
 ROW = 0.19  # inches a symbol
 _SEEN = 1 / 250
 """Share of an axis below which a bar would not be seen: it is drawn that wide."""
@@ -68,8 +68,10 @@ def _figure(height: float, title: str, width: float = WIDTH) -> Iterator[tuple[F
     prefix = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    # as wide as it was drawn where there is room, smaller else; wide ones are scrolled on a phone
-    size = f"width:{width * 7:.1f}rem;max-width:100%;min-width:{40 if width > 6 else 18}rem"
+    # wide ones are as wide as the tables, others as they were drawn; a phone scrolls them
+    full = width >= WIDTH
+    size = "width:100%" if full else f"width:{width * 7:.1f}rem;max-width:100%"
+    size += f";min-width:{40 if width > 6 else 18}rem"
     opening = f'<svg role="img" aria-label="{title}" style="{size}" '
     result.append(svg.replace("<svg ", opening, 1))
 

@@ -5,7 +5,7 @@ Runs in worker processes: everything given back is plain data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -78,7 +78,8 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
         for file in files[name]:
             gathered.examine(file, look)
     compared = _reconcile(settings, symbol, files.get(DataType.AGGTRADES, []))
-    traded = _traded(series[BASE].months) if BASE in series else []
+    lives = lives_of(symbol, series, compared.beyond)
+    traded = _traded(series[BASE].months, lives[BASE].silent) if BASE in lives else []
     findings = [
         *(finding for gathered in series.values() for finding in gathered.findings),
         *compared.findings,
@@ -87,7 +88,6 @@ def look_at(settings: RunSettings, symbol: str, *, deep: bool = False) -> Symbol
         *partition_findings(settings, symbol, files, deep=deep),
     ]
     whole = whole_span(settings)
-    lives = lives_of(symbol, series, compared.beyond)
     return SymbolLook(
         symbol,
         {name: gathered.covered for name, gathered in series.items()},
@@ -225,12 +225,12 @@ def _own_findings(
     return findings
 
 
-def _traded(months: Sequence[MonthView]) -> list[TimeRange]:
-    """The spans with trades: the life without gaps and idle spans of a day or more."""
+def _traded(months: Sequence[MonthView], silent_gaps: Collection[TimeRange]) -> list[TimeRange]:
+    """The spans with trades: the life without silent gaps and idle spans of a day or more."""
     whole = examine.life(months, STEPS["1m"])
     if whole is None:
         return []
-    silent = [*examine.gaps_in(months, STEPS["1m"]), *idle_spans(months)]
+    silent = [*silent_gaps, *idle_spans(months)]
     spans, start = [], whole.start
     for span in sorted(span for span in silent if span.end - span.start >= DAY_US):
         if span.start > start:

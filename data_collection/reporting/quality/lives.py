@@ -1,4 +1,4 @@
-"""When each series of a symbol has rows, and which of its gaps are no one's fault."""
+"""First and last row of each series of a symbol, and gaps explained by no trading."""
 
 from __future__ import annotations
 

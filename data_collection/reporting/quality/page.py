@@ -150,6 +150,14 @@ def _tally(told: Sequence[Line]) -> str:
     return ", ".join(f"{count} {check}" for check, count in counts.most_common())
 
 
+def _tallies(findings: Sequence[Finding]) -> dict[str, dict[str, int]]:
+    """How many findings there are of each severity and check, in the order of the worst."""
+    return {
+        "severity": dict(Counter(str(one.severity) for one in findings)),
+        "check": dict(Counter(one.check for one in findings)),
+    }
+
+
 def render(report: Report) -> str:
     """The page's HTML."""
     environment = Environment(
@@ -182,6 +190,7 @@ def render(report: Report) -> str:
         legends=LEGENDS,
         shown=shown,
         folded=folded,
+        tallies=_tallies(report.findings),
         listed=min(len(told), SHOWN),
         told=len(told),
         covered=covered,

@@ -1,4 +1,4 @@
-"""What is true of the simulated exchange: its symbols, trades and candles, gaps included.
+"""Market data of the simulated exchange: its symbols, trades and candles, gaps included.
 
 REST, WebSocket and `__truth__` all ask here; faults that change the truth (holes, halts, new and
 delisted symbols) are planted here, faults that only bend an answer are not.

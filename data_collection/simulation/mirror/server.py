@@ -8,11 +8,16 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from alphaqcm.data_collection.simulation.mirror.connections import (
+    CONNECTIONS,
+    PATIENCE,
+    BoundedServer,
+)
 from alphaqcm.data_collection.simulation.mirror.faults import Fault, FaultKind, FaultPlan, Forecast
 from alphaqcm.data_collection.simulation.mirror.tree import (
     DirectoryTree,
@@ -40,7 +45,9 @@ class Served:
 class Mirror:
     """Serves `tree` (a directory or a `Tree`) on `url` from `start` to `stop`, or in a `with`.
 
-    `log` holds what was served, unless `keep_log` is off. Raises OSError when the port is taken.
+    `log` holds what was served, unless `keep_log` is off. A client that says nothing, or takes
+    nothing, for `patience` seconds is hung up on, as is each beyond so many `connections`. Raises
+    OSError when the port is taken.
     """
 
     def __init__(
@@ -51,10 +58,12 @@ class Mirror:
         host: str = "127.0.0.1",
         port: int = 0,
         keep_log: bool = True,
+        patience: float = PATIENCE,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.log: list[Served] = []
         self._stopping = threading.Event()
-        self._server = _Server((host, port), _Handler)
+        self._server = _Server((host, port), _Handler, patience, connections)
         self._server.tree = DirectoryTree(tree) if isinstance(tree, Path) else tree
         self._server.plan = faults or FaultPlan()
         self._server.forecast = Forecast(self._server.plan)
@@ -88,18 +97,12 @@ class Mirror:
         self.stop()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
+class _Server(BoundedServer):
     tree: Tree
     plan: FaultPlan
     forecast: Forecast
     log: list[Served] | None
     stopping: threading.Event
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the weather: nothing to say."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -109,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Take a new connection; its handshake costs one round trip."""
+        self.request.settimeout(self.server.patience)  # of each wait for the client
         super().setup()
         self._round_trip()
 

@@ -20,7 +20,7 @@ from alphaqcm.pipeline.checks.bars.examine import (
     Times,
     life,
 )
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
+from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange, counted
 from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 
 OTHER_ASSET = math.log(1.5)
@@ -65,7 +65,7 @@ def _counted(
                 symbol,
                 _covering(view.disordered, step),
                 "low <= open, close <= high, prices above 0, volumes not below 0",
-                f"{view.disordered.count} bars break it",
+                f"{counted(view.disordered.count, 'bars')} against it",
                 month.evidence,
             )
 
@@ -136,7 +136,8 @@ def _idled(
                 symbol,
                 run.span,
                 "a price that moves where there are trades",
-                f"{run.span.hours:.0f} h at {run.price:.8g}, trades in {run.traded} bars",
+                f"{run.span.hours:.0f} h at {run.price:.8g}, "
+                f"trades in {counted(run.traded, 'bars')}",
                 evidence,
             )
 

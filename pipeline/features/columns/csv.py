@@ -33,7 +33,7 @@ def read_csv(path: Path, names: Sequence[str], again: str) -> pl.DataFrame:
     times = [name for name in names if REGISTRY[name].dtype is DType.TIME]
     types = {name: pl.String() if name in times else REGISTRY[name].dtype.polars for name in names}
     try:
-        frame = pl.read_csv(path, schema_overrides=types)
+        frame = pl.read_csv(path, schema_overrides=types, glob=False)
         if frame.columns != list(names):
             raise LayerError(
                 path,

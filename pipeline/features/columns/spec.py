@@ -1,4 +1,4 @@
-"""What is told of a column, and the words to tell it in."""
+"""`ColumnSpec` and its terms (group, source, dtype, window); the definitions lie beside it."""
 
 from __future__ import annotations
 

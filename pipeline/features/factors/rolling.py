@@ -1,4 +1,4 @@
-"""Columns that look at a symbol's earlier rows: flags, differences, rolling windows, quantiles."""
+"""Columns over a symbol's earlier rows: flags, rolling windows, `is_valid_for_training`."""
 
 from __future__ import annotations
 

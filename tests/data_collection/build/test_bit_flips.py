@@ -11,7 +11,7 @@ from tests.helpers.bit_flips import FlippedRoots
 
 FLIPS = 300
 SOAK = 9_500  # and 500 through the command line: tests/e2e/test_integrity.py
-GROUPS = 10
+GROUPS = 20
 FIRST_SEED = int(os.environ.get("ALPHAQCM_SEED", "0"))
 
 
@@ -24,6 +24,7 @@ def flip_all(roots: FlippedRoots, seeds: range, root: Path) -> list[str]:
     return [wrong for seed in seeds if (wrong := roots.check(FIRST_SEED + seed, root))]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_no_flipped_bit_ends_in_a_wrong_table(
     roots: FlippedRoots, tmp_path: Path, group: int

@@ -330,3 +330,25 @@ def test_a_data_root_that_cannot_be_written_is_explained(
     words = ["--source", str(tree), "--data-root", "/dev/null/root"]
     assert cli.main(["symbols", *words]) == 1
     assert "check the permissions" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["symbols"], ["plan", "--symbols", "ETHUSDC", "--types", "klines:1m", *SPAN]]
+)
+def test_a_source_that_has_nothing_to_list_leaves_no_data_root_behind(
+    tmp_path: Path, words: list[str]
+) -> None:
+    with Mirror(tmp_path) as running:
+        gone = running.url + "/no/such/bucket"
+    root = tmp_path / "deep" / "root"
+    assert cli.main([*words, "--source", gone, "--data-root", str(root)]) != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_listed_for_a_new_data_root_is_kept(tmp_path: Path, mirror: Mirror) -> None:
+    root = tmp_path / "deep" / "root"
+    words = ["plan", "--symbols", "ETHUSDC", "--types", "klines:1m", *SPAN]
+    assert cli.main([*words, "--source", mirror.url, "--data-root", str(root)]) == 0
+    asked = len(mirror.log)
+    assert cli.main([*words, "--source", mirror.url, "--data-root", str(root)]) == 0
+    assert len(mirror.log) == asked

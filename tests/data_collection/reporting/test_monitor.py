@@ -84,7 +84,7 @@ def text_of(shown: Snapshot, height: int | None = None) -> str:
 
 def test_speed_counts_the_part_of_a_task_that_fell_into_the_window():
     # 400 s long, ended 100 s ago: 200 of them within the last 300 s
-    book = done(book_of(*months("2024-01")), NOON - timedelta(seconds=100), 400)
+    book = done(book_of(*months("2024-01", "2024-02")), NOON - timedelta(seconds=100), 400)
     shown = picture(book)
     assert shown.speed_now.window == 300
     assert shown.speed_now.bytes == pytest.approx(100 * MB * 200 / 400 / 300)
@@ -96,6 +96,25 @@ def test_speed_counts_the_part_of_a_task_that_fell_into_the_window():
 def test_speed_of_a_job_that_has_just_begun_is_not_spread_over_the_whole_window():
     shown = picture(done(book_of(*months("2024-01")), NOON, 10))
     assert shown.speed_now.bytes == pytest.approx(10 * MB)
+
+
+def test_speeds_stay_as_they_were_when_the_last_task_ended():
+    book = done(book_of(*months("2024-01")), NOON, 10)
+    at_the_end, much_later = picture(book), picture(book, now=NOON + timedelta(hours=9))
+    assert much_later.speed_now == at_the_end.speed_now
+    assert much_later.speed_hour == at_the_end.speed_hour
+    assert much_later.speed_now.bytes == pytest.approx(10 * MB)
+    assert "ended 2024-03-01 12:00Z" in text_of(much_later)
+
+
+def test_nothing_is_wider_than_the_tables_on_a_wide_terminal():
+    book = done(book_of(*months("2024-01")), NOON, 10, output="/root/a.parquet")
+    console = Console(width=200, no_color=True, force_terminal=False, file=None)
+    with console.capture() as captured:
+        console.print(render(picture(book), "title", Path("s.json"), Path("/root"), None))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert any(line.startswith("newest outputs ─") for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_stamp_of_a_clock_that_is_ahead_is_left_out_of_the_speed():

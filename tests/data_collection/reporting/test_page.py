@@ -409,6 +409,52 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, html: str, tmp_path: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def lines_seen(page: Page) -> list[str]:
+    """The checks whose lines are to be seen among the findings."""
+    cells = page.locator("#findings td[data-label=Check]").all()
+    return [cell.inner_text() for cell in cells if cell.is_visible()]
+
+
+def test_without_script_the_findings_of_one_check_can_be_seen_alone(
+    browser: Browser, html: str, tmp_path: Path
+) -> None:
+    page = opened(browser, html, tmp_path, 1280, script=False)
+    assert lines_seen(page) == ["missing-bars", "price-jump", "exchange-outage"]
+    page.locator("#check-price-jump").check()
+    assert lines_seen(page) == ["price-jump"]
+    page.locator("#severity-info").check()
+    assert lines_seen(page) == []
+    page.get_by_label("all").last.check()
+    assert lines_seen(page) == ["exchange-outage"]
+
+
+def test_findings_are_counted_by_check_and_by_severity(report: Report) -> None:
+    more = [finding("price-jump", Severity.WARNING, name) for name in "ABC"]
+    html = render(replace(report, findings=(*more, *report.findings)))
+    told = dict(re.findall(r'<input type="radio" [^>]*id="([\w-]+)"> [\w-]+ <b>(\d+)</b>', html))
+    assert told == {
+        "severity-warning": "4",
+        "severity-error": "1",
+        "severity-info": "1",
+        "check-price-jump": "4",
+        "check-missing-bars": "1",
+        "check-exchange-outage": "1",
+    }
+
+
+@pytest.mark.parametrize("width", [1280, 1600])
+def test_drawings_over_the_whole_time_are_as_wide_as_the_tables(
+    browser: Browser, html: str, tmp_path: Path, width: int
+) -> None:
+    page = opened(browser, html, tmp_path, width, script=True)
+    table = page.locator("#findings table").first.bounding_box()
+    for name in ("outages", "reconciliation", "distributions"):
+        drawing = page.locator(f"#{name} svg[role=img]").bounding_box()
+        assert drawing is not None
+        assert table is not None
+        assert drawing["width"] == pytest.approx(table["width"], abs=1)
+
+
 def test_without_script_all_tables_open(browser: Browser, html: str, tmp_path: Path) -> None:
     page = opened(browser, html, tmp_path, 1280, script=False)
     for summary in page.locator("summary").all():

@@ -188,6 +188,13 @@ def minutes(tmp_path: Path) -> Path:
     layout = Layout(tmp_path / "root")
     for seed, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
         bars = data.klines(DateRange(date(2024, 1, 30), date(2024, 2, 2)), seed + 1, odd=False)
+        volume = pl.col("volume")
+        bars = bars.with_columns(
+            quote_volume=volume * pl.col("close"),
+            count=pl.lit(3, pl.Int64),
+            taker_buy_volume=volume / 2,
+            taker_buy_quote_volume=volume * pl.col("close") / 2,
+        )
         for month in (date(2024, 1, 1), date(2024, 2, 1)):
             rows = bars.filter(pl.col("minute").dt.month() == month.month)
             path = layout.month_file(DataType.KLINES, "1m", symbol, Period.month(month))

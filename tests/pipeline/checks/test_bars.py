@@ -45,7 +45,7 @@ def test_a_high_below_the_low_is_found_at_its_minute() -> None:
 def test_a_price_of_zero_and_a_negative_volume_cannot_be() -> None:
     frame = minutes(600).with_columns(at(10, "low", 0.0), at(20, "volume", -1.0))
     [finding] = found(frame)
-    assert finding.found == "2 bars break it"
+    assert finding.found == "2 bars against it"
 
 
 def test_a_bar_off_the_grid_is_found() -> None:

@@ -54,7 +54,7 @@ def test_a_column_is_not_called_empty_before_its_window_is_full() -> None:
 def test_rows_out_of_order_or_doubled_are_found_across_pieces() -> None:
     frame = table()
     assert told(pl.concat([frame.head(37), frame.slice(36)])) == {
-        ("table-order", "1 rows not above the one before")
+        ("table-order", "1 row not above the one before")
     }
 
 

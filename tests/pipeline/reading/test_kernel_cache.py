@@ -30,7 +30,8 @@ from alphaqcm.pipeline.features.factors.hour.valid_minutes import ValidMinutes
 n = 20
 ints, floats = np.arange(n), np.arange(n, dtype=float) ** 1.5 + 1.0
 starts, one = np.array([0, n]), np.ones(1)
-kept = ValidMinutes(ints, *[floats] * 4, floats, floats, starts, starts[:1], starts[1:], one)
+counts = (starts[1:], starts[1:])
+kept = ValidMinutes(ints, *[floats] * 6, starts, starts[:1], *counts, one)
 print(correlations(kept)["corr_pv"][0])
 """
 

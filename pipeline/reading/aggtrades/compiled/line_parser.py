@@ -1,4 +1,4 @@
-"""One line at a time, by the book: what is a value and what is not.
+"""Strict parser of single aggTrades lines, for those that the fast parser refuses.
 
 The compiled parser hands over every line that does not look ordinary to it. Whatever it accepts
 itself, it reads as this module would.
