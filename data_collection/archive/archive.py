@@ -27,6 +27,7 @@ from alphaqcm.data_collection.archive.download import (
     MissingState,
     Order,
 )
+from alphaqcm.data_collection.archive.file_notes import FileNotes
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
 from alphaqcm.data_collection.archive.plan import Action, Plan, known_gaps, make_plan
@@ -101,11 +102,13 @@ class Archive:
         self.cache = cache
         self.options = options
         self.ledger = Ledger(ledger_dir or cache)
+        self.notes = FileNotes(self.ledger)  # what reading the files gave
+        self._limits = (ledger_dir or cache) / LIMITS_FOLDER
         self.retry_policy = RetryPolicy(
             RetrySettings(
                 options.connections, options.rate_limit, options.retries, options.backoff
             ),
-            SharedLimits(cache / LIMITS_FOLDER, options.connections, options.rate_limit),
+            SharedLimits(self._limits, options.connections, options.rate_limit),
         )
         self._downloader = _downloader(source.files, self.retry_policy, options)
         lister, self._close_lister = _lister(source.listing, self.retry_policy, options)
@@ -222,7 +225,25 @@ class Archive:
     def _fetch(
         self, files: list[ArchiveFile], progress: Progress
     ) -> dict[ArchiveFile, Fetched | Missing]:
-        plan = self.plan(files)
+        results, orders = self._settled(self.plan(files), progress)
+        if orders:
+            self._bring(orders, results, progress)
+        return {file: results[file] for file in files}
+
+    def lookup(
+        self, files: Sequence[ArchiveFile]
+    ) -> Mapping[ArchiveFile, Fetched | Missing] | None:
+        """What `fetch` would give; None where it would download."""
+        plan = self.plan(list(dict.fromkeys(files)))
+        if plan.of(Action.DOWNLOAD, Action.REPLACE):
+            return None
+        results, orders = self._settled(plan, _silent)
+        return None if orders else results
+
+    def _settled(
+        self, plan: Plan, progress: Progress
+    ) -> tuple[dict[ArchiveFile, Fetched | Missing], list[Order]]:
+        """What need not be brought, with what came of it, and the orders for the rest."""
         results: dict[ArchiveFile, Fetched | Missing] = {}
         orders: list[Order] = []
         absent: list[FileRecord] = []
@@ -243,9 +264,7 @@ class Archive:
             progress(step.file, missing)
         if absent:
             self.ledger.put(absent)
-        if orders:
-            self._bring(orders, results, progress)
-        return {file: results[file] for file in files}
+        return results, orders
 
     def _not_there(
         self, file: ArchiveFile, listed: RemoteFile | None, record: FileRecord | None
@@ -272,8 +291,7 @@ class Archive:
         progress: Progress,
     ) -> None:
         """Work off the orders with as many threads as connections."""
-        limits, used = self.cache / LIMITS_FOLDER, self.ledger.verified_bytes
-        budget = DiskBudget(self.options.max_disk, limits, used)
+        budget = DiskBudget(self.options.max_disk, self._limits, self.ledger.verified_bytes)
         pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
         for order in orders:
             pending.put((order, False))
@@ -327,42 +345,6 @@ class Archive:
         """The published .CHECKSUM of a file's key, None where there is none."""
         name = f"{key}.CHECKSUM"
         return self.retry_policy.retry(name, lambda: self._downloader.text(name), lambda: 0)
-
-    def record_read(
-        self,
-        file: ArchiveFile,
-        rows: int,
-        first: datetime | None,
-        last: datetime | None,
-        missing_days: Sequence[date] = (),
-    ) -> None:
-        """Note what reading a file gave: rows, first and last time, days without any row."""
-        self.ledger.note(
-            file.key,
-            state=FileState.OK.value,
-            reason="",
-            rows=rows,
-            first=utc_text(first) if first else "",
-            last=utc_text(last) if last else "",
-            missing_days=",".join(day.isoformat() for day in missing_days),
-        )
-
-    def record_unreadable(self, file: ArchiveFile, reason: str) -> None:
-        """Note a file whose checksum holds and whose content cannot be used."""
-        self.ledger.note(file.key, state=FileState.CORRUPT.value, reason=reason)
-
-    def record_gap(self, series: Series, day: date, reason: str) -> None:
-        """Note a day without rows in any file; a verified file keeps its record."""
-        key = series.file(Period.day(day)).key
-        known = self.ledger.get(key)
-        if known is not None and (known.sha256 or known.state is FileState.HOLE):
-            return
-        self.ledger.note(
-            key,
-            state=FileState.HOLE.value,
-            reason=reason,
-            seen_at=utc_text(datetime.now(UTC)),
-        )
 
 
 @dataclass(frozen=True, slots=True)

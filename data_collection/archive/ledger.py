@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import date
@@ -28,6 +28,7 @@ from alphaqcm.pipeline.domain.registry import Partition
 from alphaqcm.pipeline.errors import DiskFull
 
 FILE_NAME = "ledger.sqlite"
+_PIECE = 5000  # records read at once
 _PATIENCE = 60.0  # seconds to wait for another process's write
 _ROOM = 1 << 16  # bytes free below which an error of input or output is a full disk
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -218,10 +219,10 @@ class Ledger:
         while True:
             words = [after, beyond, *([] if state is None else [state.value])]
             with self._lock, self._errors():
-                rows = self._base.execute(query + " ORDER BY key LIMIT 5000", words).fetchall()
-            if not rows:
-                return
+                rows = self._base.execute(f"{query} ORDER BY key LIMIT {_PIECE}", words).fetchall()
             yield from (_record(row) for row in rows)
+            if len(rows) < _PIECE:
+                return
             after = rows[-1][0]
 
     def of_series(self, series: Series) -> Iterator[FileRecord]:
@@ -247,14 +248,20 @@ class Ledger:
 
     def note(self, key: str, **changes: str | int | None) -> None:
         """Change some fields of a file's record, which is made where there is none (state ok)."""
-        unknown = set(changes) - set(_COLUMNS)
+        self.note_many({key: changes})
+
+    def note_many(self, changes: Mapping[str, Mapping[str, str | int | None]]) -> None:
+        """The same for many files, all or none, by key."""
+        unknown = {name for fields_of in changes.values() for name in fields_of} - set(_COLUMNS)
         if unknown:
             raise ValueError(f"no such fields: {unknown}")
+        query = _GET + "WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
+        keys = orjson.dumps(list(changes)).decode()
         with self._lock, self._errors(), self._transaction():
-            row = self._base.execute(_GET + "WHERE key = ?", (key,)).fetchone()
-            known = dict(zip(_COLUMNS, row, strict=True)) if row else _blank(key)
-            known.update(changes)
-            self._base.execute(_PUT, [known[name] for name in _COLUMNS])
+            rows = self._base.execute(query, (keys,)).fetchall()
+            known = {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in rows}
+            noted = [{**known.get(key, _blank(key)), **told} for key, told in changes.items()]
+            self._base.executemany(_PUT, [[one[name] for name in _COLUMNS] for one in noted])
 
     def verified_bytes(self) -> int:
         """Bytes of all verified files in the cache."""

@@ -116,7 +116,8 @@ class LocalExecutor:
 def _newly_settled(
     state: QueueState, by_id: Mapping[str, Planned], told: set[str]
 ) -> Iterator[Finished[Planned, Outcome]]:
-    for entry in state.entries:
+    # by token: in the order in which they were begun, each after those that it needs
+    for entry in sorted(state.entries, key=lambda entry: entry.token):
         if entry.id in told or entry.id not in by_id:
             continue
         if entry.state in SETTLED:

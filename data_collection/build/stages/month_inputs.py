@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, MissingState
-from alphaqcm.data_collection.archive.plan import Action
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import BadName
@@ -20,18 +19,27 @@ from alphaqcm.pipeline.storage.seal import Proof
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
-"""What is known of files: `Archive.fetch`, or `lookup_cached`: None where it would download."""
+"""What is known of files: as `Archive.fetch`, or as `Archive.lookup`, which may give None."""
 
 
-def lookup_cached(archive: Archive) -> Lookup:
-    """What is known of files without downloading any."""
+@dataclass(slots=True)
+class CachedLookup:
+    """`Archive.lookup` that asks once for what stays where it is."""
 
-    def look(files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing] | None:
-        if archive.plan(files).of(Action.DOWNLOAD, Action.REPLACE):
-            return None
-        return archive.fetch(files)
+    archive: Archive
+    known: dict[ArchiveFile, Fetched | Missing] = field(default_factory=dict)
 
-    return look
+    def __call__(
+        self, files: Sequence[ArchiveFile]
+    ) -> Mapping[ArchiveFile, Fetched | Missing] | None:
+        """As `Archive.lookup`."""
+        asked = [file for file in files if file not in self.known]
+        if asked:
+            found = self.archive.lookup(asked)
+            if found is None:
+                return None
+            self.known |= found
+        return {file: self.known[file] for file in files}
 
 
 @dataclass(slots=True)

@@ -59,11 +59,8 @@ class MonthTask:
     span: DateRange
     path: Path
 
-    def current(self, available: Available, lookup: Lookup) -> Outcome | None:
+    def current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
-        return self._current(ExistingMonth.of(self.path, self.series), available, lookup)
-
-    def _current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         report = old.report
         files = Files(lookup, frozenset(report.unreadable))
         if not self._take_base(old, files, available):
@@ -109,7 +106,7 @@ class MonthTask:
 
         Raises `SourceError`, `RawError`, `LayerError`.
         """
-        outcome = self._current(old, available, fetch)
+        outcome = self.current(old, available, fetch)
         if outcome is not None:
             return outcome
         files = Files(fetch)
@@ -153,9 +150,8 @@ class MonthTask:
 
     def record_gaps(self, archive: Archive, outcome: Outcome) -> None:
         """Tell the ledger of the days that stay without a row."""
-        for day in outcome.gaps:
-            reason = "no row in any file of the source"
-            archive.record_gap(self.series, date.fromisoformat(day), reason)
+        days = [date.fromisoformat(day) for day in outcome.gaps]
+        archive.notes.gaps(self.series, days, "no row in any file of the source")
 
     def _append(self, archive: Archive, old: ExistingMonth, files: Files) -> _Made | None:
         """The month file at hand and only the later days read; None where all must be read."""
@@ -229,9 +225,9 @@ class MonthTask:
                     raise
                 files.unreadable.append((file.key, files.good[file].sha256))
                 files.bad[file] = f"{error}"
-                archive.record_unreadable(file, f"{error}")
+                archive.notes.unreadable(file, f"{error}")
                 continue
-            archive.record_read(
+            archive.notes.read(
                 file, part.rows, *part.ends(), missing_days(file.period, part.days())
             )
             parts.append(part)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.build.stages.month_inputs import Fetch, Lookup
+from alphaqcm.data_collection.build.stages.month_inputs import CachedLookup, Fetch
 from alphaqcm.data_collection.build.stages.month_task import MonthTask
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
@@ -23,26 +23,42 @@ def make_months(months: Sequence[MonthTask], archive: Archive, commit: CommitCon
     at_hand = [(month, month.existing()) for month in months]
     fetch([file for month, old in at_hand for file in month.first_files(old, available)])
     with AtomicBatch() as batch:
-        outcomes = [month.prepare(archive, old, available, fetch, batch) for month, old in at_hand]
+        with archive.notes.together():
+            outcomes = [
+                month.prepare(archive, old, available, fetch, batch) for month, old in at_hand
+            ]
         outcome = combined(months, outcomes, fetch.downloaded)
         batch.commit(lambda: commit(outcome))
-    for month, made in zip(months, outcomes, strict=True):
-        month.record_gaps(archive, made)
+    _record_gaps(months, outcomes, archive)
     return outcome
 
 
-def current_months(months: Sequence[MonthTask], archive: Archive, lookup: Lookup) -> Outcome | None:
+def current_months(months: Sequence[MonthTask], archive: Archive) -> Outcome | None:
     """The outcome where none of the month files is to be made; None where one is."""
     available = archive.available(months[0].series)
+    lookup = CachedLookup(archive)
+    at_hand = [(month, month.existing()) for month in months]
+    if (
+        lookup([file for month, old in at_hand for file in month.first_files(old, available)])
+        is None
+    ):
+        return None
     outcomes = []
-    for month in months:
-        outcome = month.current(available, lookup)
+    for month, old in at_hand:
+        outcome = month.current(old, available, lookup)
         if outcome is None:
             return None
         outcomes.append(outcome)
-    for month, outcome in zip(months, outcomes, strict=True):
-        month.record_gaps(archive, outcome)
+    _record_gaps(months, outcomes, archive)
     return combined(months, outcomes)
+
+
+def _record_gaps(
+    months: Sequence[MonthTask], outcomes: Sequence[Outcome], archive: Archive
+) -> None:
+    with archive.notes.together():
+        for month, outcome in zip(months, outcomes, strict=True):
+            month.record_gaps(archive, outcome)
 
 
 def combined(

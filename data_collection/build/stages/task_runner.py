@@ -13,7 +13,6 @@ from filelock import FileLock
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
 from alphaqcm.data_collection.archive.selection import Selection, find_files
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.stages.month_inputs import lookup_cached
 from alphaqcm.data_collection.build.stages.month_task import MADE_AGAIN, MonthTask
 from alphaqcm.data_collection.build.stages.period_task import current_months, make_months
 from alphaqcm.data_collection.build.stages.reconciliation_cache import reconciled
@@ -101,7 +100,7 @@ class TaskRunner:
     def current(self, task: Task) -> Outcome | None:
         """The task's outcome where nothing is to be fetched or built; None where something is."""
         if task.stage is Stage.MONTH:
-            return current_months(self._months(task), self.archive, lookup_cached(self.archive))
+            return current_months(self._months(task), self.archive)
         if task.stage is Stage.HOURLY:
             return self._current_hourly(task)
         return self._current_factors(task)

@@ -294,8 +294,8 @@ def test_what_was_read_is_written_beside_the_file(tmp_path: Path) -> None:
     with Archive.open(str(tmp_path / "tree"), cache=tmp_path / "cache") as archive:
         archive.fetch([file])
         first = datetime(2024, 1, 1, tzinfo=UTC)
-        archive.record_read(file, 1440, first, first.replace(hour=23, minute=59))
-        archive.record_gap(KLINES, date(2024, 1, 2), "no rows in any file")
+        archive.notes.read(file, 1440, first, first.replace(hour=23, minute=59))
+        archive.notes.gaps(KLINES, [date(2024, 1, 2)], "no rows in any file")
         read = archive.ledger.get(file.key)
         holes = list(archive.ledger.select(state=FileState.HOLE))
     assert read is not None
