@@ -33,7 +33,8 @@ from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
-from alphaqcm.pipeline.storage.proof import require_whole
+from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.seal import Proof
 
 VERSION = 1
 _THREADS = 2
@@ -97,7 +98,8 @@ class StoreSource:
     def load(self, symbol: str) -> tuple[npt.NDArray[np.int64], dict[str, Values], str]:
         """The candles; raises `LayerError` for a damaged file."""
         path = self.store.path(symbol)
-        require_whole(path)
+        if examine(path).proof is Proof.DAMAGED:
+            raise _damaged(path, OSError("it was damaged on the disk"))
         try:
             with pq.ParquetFile(path) as file:
                 record = record_in(file.metadata)

@@ -121,7 +121,9 @@ def test_commands_end_with_a_code_whatever_an_option_says(
     """Through `main`, in an empty folder: each option with some of the nonsense."""
     chance = random.Random(name)
     found = list(cases(COMMANDS[name]))
-    for words in chance.sample(found, min(len(found), 1_000 if SOAK else 25)):
+    # without an exchange to answer, its commands wait between their tries
+    few = 4 if name.startswith("candles") else 25
+    for words in chance.sample(found, min(len(found), 1_000 if SOAK else few)):
         if COMMANDS[name].name == "monitor":
             words = [*words, "--once"]
         monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 1"))

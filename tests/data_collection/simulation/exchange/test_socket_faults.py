@@ -82,7 +82,7 @@ def test_a_stall_holds_frames_back_and_then_gives_them_all(client: Client) -> No
 
 
 def test_a_client_that_does_not_read_is_cut_off(start: Start) -> None:
-    client = start(trades_per_minute=1000)
+    client = start(trades_per_minute=5000)  # what the kernel keeps is full before a pong is due
 
     async def talk(socket: Socket) -> None:
         client.fault(kind="ws-slow-consumer", value=1000)
