@@ -47,9 +47,9 @@ def audit_layers(layout: Layout, names: Collection[str] | None = None) -> Iterat
     for each in LAYERS if names is None else map(layer, names):
         if each.encoding in (Encoding.PARQUET, Encoding.CSV_SIDECAR):
             for path in layout.files(each):
-                seen = examine(path, layout.store)
-                if seen.proof is not None:
-                    yield ProvenFile(each, path, seen.proof)
+                proof = _proof_of(layout, path)
+                if proof is not None:
+                    yield ProvenFile(each, path, proof)
         elif each.encoding is Encoding.JSON:
             for path in layout.files(each):
                 yield ProvenFile(each, path, _proof_of_json(layout, path))
@@ -59,6 +59,13 @@ def audit_layers(layout: Layout, names: Collection[str] | None = None) -> Iterat
         yield from (one for one in _stages(layout) if names is None or one.layer.name in names)
     if names is None or "final_csv" in names:
         yield from _final_csvs(layout)
+
+
+def _proof_of(layout: Layout, path: Path) -> Proof | None:
+    try:
+        return examine(path, layout.store).proof
+    except LayerError:
+        return Proof.DAMAGED  # it cannot be read at all
 
 
 def _proof_of_json(layout: Layout, path: Path) -> Proof:

@@ -13,9 +13,8 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.build.manifest import disagreements, manifest_path, read_manifest
-from alphaqcm.data_collection.build.run.task_graph import symbol_tasks
+from alphaqcm.data_collection.build.run.task_graph import month_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.build.task import Stage
 from alphaqcm.data_collection.build.update.symbol_jobs import SymbolJob, perform
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.main import main
@@ -27,6 +26,7 @@ from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, wri
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import DataType, Partition
+from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.checksum import sha256_of
 from tests.helpers.built_root import settings_of, walk
@@ -283,7 +283,11 @@ def test_a_source_that_is_gone_fails_the_tasks_and_not_the_others(
         source="http://127.0.0.1:9",  # nobody listens there
         fetch={"retries": 0, "backoff": 0.01},
     )
-    tasks = tuple(task for task in symbol_tasks(settings, "BTCUSDT") if task.stage is Stage.MONTH)
+    tasks = tuple(
+        task
+        for name in settings.types
+        for task in month_tasks(SeriesType.parse(name), "BTCUSDT", settings.span)
+    )
     share = perform(settings, [SymbolJob("BTCUSDT", tasks, None, {})])
     assert share.done[0].failures.keys() == set(tasks)
 
