@@ -1,0 +1,1 @@
+"""The live client: candles of whole markets as they close, kept in files and told on a bus."""
