@@ -109,7 +109,7 @@ def run(settings: RunSettings) -> date:
     """What `alphaqcm run` does, in this process."""
     with (
         hold_root(settings.layout.temp, exclusive=True),
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
         save_settings(settings)
         adopt_once(settings.layout)
@@ -137,7 +137,7 @@ def build(settings: RunSettings) -> date:
     settings = replace(settings, fetch={**settings.fetch, "listing_age": ANY_AGE})
     with (
         hold_root(settings.layout.temp, exclusive=True),
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
         progress, left = find_pending(runner, offline=True)
         for task in left:
