@@ -1,1 +1,1 @@
-"""The live client: candles of whole markets as they close, kept in files and told on a bus."""
+"""The live client: candles of a whole market kept in files, recorded and told as they close."""
