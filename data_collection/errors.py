@@ -10,6 +10,7 @@
         BadListing       a listing that is no S3 listing
         Refused          451, or an answer that will not change by asking again
         TransientError   one attempt went wrong; another may not (never leaves the transports)
+      CandlesLate      candles of a live directory that are not ready in time (a TimeoutError too)
       ExchangeError    the exchange does not give what it should
         NoAnswer         no answer after every try
         RegionRefused    451: this region is not served
@@ -96,6 +97,10 @@ class TransientError(SourceError):
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process boundary."""
         return (TransientError, (self.kind, self.subject, self.found, self.retry_after))
+
+
+class CandlesLate(CollectionError, TimeoutError):
+    """Candles of a live directory that are not ready in time."""
 
 
 class ExchangeError(CollectionError):

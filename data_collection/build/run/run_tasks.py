@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.damaged_files import adopt_once
 from alphaqcm.data_collection.build.run.dask_executor import DaskExecutor
 from alphaqcm.data_collection.build.run.forecast import Forecast, look_ahead, weights
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor

@@ -62,9 +62,9 @@ MAX_SYMBOLS = option(
 )
 LISTED_BUT = "one symbol a line; also looked up by its name in symbols/, or read from a pipe"
 MONITOR = (
-    option("--interval", "seconds between two pictures", values.real(0, 86_400, open_below=True),
+    option("--interval", "seconds between two screens", values.real(0, 86_400, open_below=True),
            default=15.0, metavar="SEC"),
-    switch("--once", "one picture, then end"),
+    switch("--once", "one screen, then end"),
     JSON.but(help="as JSON, one line a picture, to FILE or to standard output"),
     STATE,
     option("--stall-warn-sec", "warn when no task was begun or finished for so long",

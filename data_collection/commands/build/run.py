@@ -65,8 +65,8 @@ def _forecast(settings: RunSettings, workers: int) -> Answer:
         tell("listing the source")
         runner.find_files()
         ahead = forecast_run(runner, workers)
-    if not ahead.steps:
+    if not ahead.tasks:
         print("everything is current: nothing to download, nothing to build")
-    for line in ahead.lines if ahead.steps else ():
+    for line in ahead.lines if ahead.tasks else ():
         print(line)
     return Answer(ExitCode.DONE, {"exit_code": 0, "forecast": ahead.to_dict()})
