@@ -4,6 +4,8 @@
       UsageError       the command's words do not fit: unknown symbol, start after end, no such file
       RootBusy         another process holds the data root
       ProcessLost      a process of this command ended in the middle of its work
+      ClusterError     a cluster that cannot be used, or that went away
+      StoreError       an object store that refuses, does not answer, or lacks what is needed
       SourceError      the archive, a mirror or a directory does not give what it should
         Unreachable      no answer after every retry
         BadListing       a listing that is no S3 listing
@@ -45,6 +47,14 @@ class RootBusy(CollectionError):
 
 class ProcessLost(CollectionError):
     """A process of this command ended in the middle of its work."""
+
+
+class ClusterError(CollectionError):
+    """A cluster that cannot be used, or that went away."""
+
+
+class StoreError(CollectionError):
+    """An object store that refuses, does not answer, or lacks what is needed."""
 
 
 class SourceError(CollectionError):
