@@ -109,11 +109,11 @@ class RowSink:
 
     def take_columns(self, columns: Columns, count: int) -> None:
         """Keep the first `count` rows of `columns`; the run needs room for them."""
-        at, room = int(self._state[k.S_RUN_ROWS]), len(self._run[2])
-        size = len(columns[2])
-        for array, run in zip(columns, self._run, strict=True):
-            parts, runs = array.reshape(-1, size), run.reshape(-1, room)
-            runs[:, at : at + count] = parts[:, :count]
+        at, room, size = int(self._state[k.S_RUN_ROWS]), len(self._run[2]), len(columns[2])
+        ints, floats, flags = self._run
+        ints.reshape(-1, room)[:, at : at + count] = columns[0].reshape(-1, size)[:, :count]
+        floats.reshape(-1, room)[:, at : at + count] = columns[1].reshape(-1, size)[:, :count]
+        flags[at : at + count] = columns[2][:count]
         self._state[k.S_RUN_ROWS] += count
         self.rows += count
 

@@ -210,8 +210,12 @@ def _slice(columns: Columns, start: int, stop: int) -> Columns:
     ints, floats, flags = columns
     if start == 0 and stop == len(flags):
         return columns
-    cut = [array.reshape(-1, len(flags))[:, start:stop].ravel() for array in (ints, floats)]
-    return cut[0], cut[1], flags[start:stop]
+    size = len(flags)
+    return (
+        ints.reshape(-1, size)[:, start:stop].ravel(),
+        floats.reshape(-1, size)[:, start:stop].ravel(),
+        flags[start:stop],
+    )
 
 
 class MinuteBuilder:
