@@ -155,6 +155,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "told"),
     [
