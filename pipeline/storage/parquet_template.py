@@ -2,7 +2,7 @@
 
 Files of one schema and row count, without compression, dictionary, nulls or statistics, differ in
 their values' bytes only. pyarrow encodes a template of them; in each file its values are replaced,
-and so are the SHA-256 of its source and the digest of its own bytes (see `seal`) in its metadata.
+and so are the SHA-256 of its source and the digest of its own bytes (see `file_digest`) in its metadata.
 Where the values do not lie in one piece (many rows), the library encodes the file itself.
 """
 
@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from alphaqcm.pipeline.storage.proof import FOOTER_KEY
-from alphaqcm.pipeline.storage.seal import DIGEST_KEY, UNSEALED, digest_place, seal
+from alphaqcm.pipeline.storage.file_digest import DIGEST_KEY, UNSEALED, digest_place, seal
+from alphaqcm.pipeline.storage.verified_read import FOOTER_KEY
 
 _MARK: Final = hashlib.sha256(b"stands for the checksum of a file's source").hexdigest()
 _SOURCE, _DIGEST = -1, -2  # in place of a column's number

@@ -35,7 +35,7 @@ from alphaqcm.pipeline.errors import DamagedFile, layer_error
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.file_group import FileGroup, sync_folders
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
-from alphaqcm.pipeline.storage.proof import read_proven
+from alphaqcm.pipeline.storage.verified_read import read_proven
 
 VERSION = 1
 _THREADS = 2

@@ -20,8 +20,8 @@ from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, offset_name
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
+from alphaqcm.pipeline.storage.file_digest import seal_file
 from alphaqcm.pipeline.storage.file_group import FileGroup
-from alphaqcm.pipeline.storage.seal import seal_file
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FIELDS = [

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alphaqcm.pipeline.storage.file_digest import Proof, proof_of
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
-from alphaqcm.pipeline.storage.proof import read_record
-from alphaqcm.pipeline.storage.seal import Proof, proof_of
+from alphaqcm.pipeline.storage.verified_read import read_record
 
 SCHEMA = pa.schema(
     [
