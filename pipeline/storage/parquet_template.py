@@ -2,8 +2,8 @@
 
 Files of one schema and row count, without compression, dictionary, nulls or statistics, differ in
 their values' bytes only. pyarrow encodes a template of them; in each file its values are replaced,
-and so are the SHA-256 of its source and the digest of its own bytes (see `file_digest`) in its metadata.
-Where the values do not lie in one piece (many rows), the library encodes the file itself.
+and so are, in its metadata, the SHA-256 of its source and the digest of its own bytes (see
+`file_digest`). Where the values do not lie in one piece (many rows), the library encodes the file.
 """
 
 from __future__ import annotations
