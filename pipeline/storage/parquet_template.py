@@ -123,14 +123,14 @@ def _splice(
     """The template's pieces with the values between them, and the digest of it all."""
     found = xxhash.xxh3_128(template.pieces[0])
     buffers: list[Any] = [template.pieces[0]]
-    place = 0
+    place, gap = 0, memoryview(b"")
     for number, piece in zip(template.order, template.pieces[1:], strict=True):
         if number == _DIGEST:
-            place, gap = len(buffers), _ZEROS
+            place, gap = len(buffers), memoryview(_ZEROS)
         elif number == _SOURCE:
-            gap = input_sha256.encode()
+            gap = memoryview(input_sha256.encode())
         else:
-            gap = np.ascontiguousarray(columns[number]).view(np.uint8)
+            gap = np.ascontiguousarray(columns[number]).data.cast("B")
         found.update(gap)
         found.update(piece)
         buffers += (gap, piece)
