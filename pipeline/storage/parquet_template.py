@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.proof import FOOTER_KEY
+from alphaqcm.pipeline.storage.verified_read import FOOTER_KEY
 
 _MARK: Final = hashlib.sha256(b"stands for the checksum of a file's source").hexdigest()
 _TEMP: Final = ".tmp"

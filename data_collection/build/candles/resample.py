@@ -32,9 +32,9 @@ from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import examine
 
 VERSION = 1
 _THREADS = 2

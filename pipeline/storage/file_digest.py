@@ -6,7 +6,7 @@ parquet carries it in its footer, a JSON file as its first entry, both as
 no second file and no second sync. A CSV's digest is told by whatever describes the CSV.
 
 It tells damage, not forgery. Files of release 0.1.0 have none: what is kept of them is in
-a file beside them (see `kept_digests`). docs/integrity.md has the reasons.
+a file beside them (see `adopted_digests`). docs/integrity.md has the reasons.
 """
 
 from __future__ import annotations

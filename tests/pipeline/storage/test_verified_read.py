@@ -10,22 +10,22 @@ import polars as pl
 import pytest
 
 from alphaqcm.pipeline.errors import DamagedFile
+from alphaqcm.pipeline.storage.adopted_digests import NAME, keep_digests, kept_digests
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, sidecar_path
-from alphaqcm.pipeline.storage.kept_digests import NAME, keep_digests, kept_digests
-from alphaqcm.pipeline.storage.proof import (
-    examine,
-    forget_examined,
-    read_frame,
-    read_json,
-    read_record,
-)
-from alphaqcm.pipeline.storage.seal import (
+from alphaqcm.pipeline.storage.file_digest import (
     Proof,
     open_json,
     proof_of,
     proof_of_file,
     seal,
     sealed_json,
+)
+from alphaqcm.pipeline.storage.verified_read import (
+    examine,
+    forget_examined,
+    read_frame,
+    read_json,
+    read_record,
 )
 
 MADE_OF = Fingerprint("test", 1, (Input("a/b.zip", "0" * 64),), (("start", "2024-01-01"),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from alphaqcm.data_collection.build.integrity import damaged_files
+from alphaqcm.data_collection.build.damaged_files import damaged_files
 from alphaqcm.data_collection.build.last_run import has_settings, load_settings
 from alphaqcm.data_collection.build.publish import publish
 from alphaqcm.data_collection.build.run.run_tasks import execute
@@ -38,8 +38,8 @@ def heal(root: Path, damaged: dict[Market, list[Path]], workers: int, lock: int)
         if not has_settings(layout.temp, market):
             continue
         settings = load_settings(layout.temp, market)
-        with open_task_runner(settings) as steps:
-            progress = execute(steps, workers, lock)
+        with open_task_runner(settings) as runner:
+            progress = execute(runner, workers, lock)
         publish(settings, progress)
     return [path for paths in damaged_by_market(root).values() for path in paths]
 

@@ -19,6 +19,7 @@ from alphaqcm.data_collection.simulation.exchange.facts import (
     Pool,
     endpoint_of,
 )
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.rest import (
     candles,
@@ -26,11 +27,10 @@ from alphaqcm.data_collection.simulation.exchange.rest import (
     info,
     trading,
 )
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
 from alphaqcm.data_collection.simulation.exchange.stats import page_key
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Market
-from alphaqcm.data_collection.simulation.exchange.weather import Fault
 from alphaqcm.data_collection.simulation.exchange.weights import Verdict
 
 _HANDLERS: Mapping[str, Callable[[Ask], bytes]] = {
@@ -112,10 +112,10 @@ class RestDesk:
     def _strike(
         self, kind: FaultKind, request: web.BaseRequest, endpoint: Endpoint
     ) -> Fault | None:
-        if not self._state.weather.has(kind):
+        if not self._state.fault_plan.has(kind):
             return None
         symbol = request.query.get("symbol", request.query.get("pair", ""))
-        return self._state.weather.strike(
+        return self._state.fault_plan.strike(
             kind,
             self._state.clock.now(),
             market=endpoint.market,
@@ -125,9 +125,9 @@ class RestDesk:
 
     def _delisted(self, ask: Ask) -> None:
         """Raise the error that a delisting fault has for the symbol's requests."""
-        if not self._state.weather.has(FaultKind.DELIST) or "symbol" not in ask.params:
+        if not self._state.fault_plan.has(FaultKind.DELIST) or "symbol" not in ask.params:
             return
-        fault = self._state.weather.strike(
+        fault = self._state.fault_plan.strike(
             FaultKind.DELIST, ask.now_ms, market=ask.market, symbol=ask.params["symbol"]
         )
         if fault is not None and fault.value:

@@ -13,10 +13,11 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import STAGE_COLUMNS
+from alphaqcm.pipeline.storage.adopted_digests import keep_digests, kept_digests
 from alphaqcm.pipeline.storage.checksum import xxh3_of
-from alphaqcm.pipeline.storage.kept_digests import keep_digests, kept_digests
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.layout import LAYERS, Encoding, Layer, Layout, layer
-from alphaqcm.pipeline.storage.proof import (
+from alphaqcm.pipeline.storage.verified_read import (
     Record,
     examine,
     forget_examined,
@@ -25,7 +26,6 @@ from alphaqcm.pipeline.storage.proof import (
     read_frame,
     read_json,
 )
-from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables.symbol_table import SymbolReport
 
 

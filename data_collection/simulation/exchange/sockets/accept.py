@@ -8,14 +8,14 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import WSMsgType, web
 
-from alphaqcm.data_collection.simulation.exchange.sockets.care import POLICY, WireCare
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub
+from alphaqcm.data_collection.simulation.exchange.sockets.keepalive import POLICY, WireCare
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import (
     CONNECTS,
     CONNECTS_MS,
     SOCKETS,
     Route,
 )
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub
 from alphaqcm.data_collection.simulation.exchange.sockets.wire import Wire, frame
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Market

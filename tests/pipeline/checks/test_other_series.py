@@ -6,7 +6,7 @@ import pytest
 
 from alphaqcm.pipeline.checks.bars.examine import MonthOf
 from alphaqcm.pipeline.checks.finding import TimeRange
-from alphaqcm.pipeline.checks.silence import Presence, Trading, silent_gaps
+from alphaqcm.pipeline.checks.other_series import Presence, Trading, silent_gaps
 from alphaqcm.pipeline.checks.trades import TradeMonth
 from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, MINUTE_US
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from alphaqcm.data_collection.build.manifest import manifest_path, proven_manifest
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.storage.adopted_digests import keep_digests, kept_digests
 from alphaqcm.pipeline.storage.checksum import sha256_of, xxh3_of_bytes
+from alphaqcm.pipeline.storage.file_digest import Proof, proof_of, sealed_json
 from alphaqcm.pipeline.storage.file_store import LOCAL
-from alphaqcm.pipeline.storage.kept_digests import keep_digests, kept_digests
 from alphaqcm.pipeline.storage.layout import Layout, layer
-from alphaqcm.pipeline.storage.proof import forget_examined, read_json
-from alphaqcm.pipeline.storage.seal import Proof, proof_of, sealed_json
-from alphaqcm.pipeline.tables.audit import adopt, audit_layers
+from alphaqcm.pipeline.storage.verified_read import forget_examined, read_json
+from alphaqcm.pipeline.tables.layer_audit import adopt, audit_layers
 
 STATE = ("run*.json", "update.json", "final_dataset*.json", "integrity*.json")
 """Small files of the working folder that are believed only when they prove themselves."""

@@ -108,7 +108,7 @@ class _Planted:
     struck: int = 0
 
 
-class Weather:
+class FaultPlan:
     """The planted faults, their seed, and how often each has struck."""
 
     def __init__(self, seed: int) -> None:
@@ -156,7 +156,7 @@ class Weather:
             return None
         return self.strike(kind, now_ms, market=listing.market, symbol=listing.symbol)
 
-    def picture(self) -> list[dict[str, object]]:
+    def as_json(self) -> list[dict[str, object]]:
         """All planted faults with the number of their strikes."""
         return [{**asdict(one.fault), "struck": one.struck} for one in self._planted]
 

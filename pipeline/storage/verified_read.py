@@ -19,11 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import DamagedFile, LayerError, layer_error
+from alphaqcm.pipeline.storage.adopted_digests import kept_digests
 from alphaqcm.pipeline.storage.checksum import xxh3_of, xxh3_of_bytes
+from alphaqcm.pipeline.storage.file_digest import (
+    Proof,
+    open_json,
+    proof_of,
+    proof_of_file,
+    told_digest,
+)
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.fingerprint import Fingerprint
-from alphaqcm.pipeline.storage.kept_digests import kept_digests
-from alphaqcm.pipeline.storage.seal import Proof, open_json, proof_of, proof_of_file, told_digest
 
 FOOTER_KEY = "alphaqcm"
 CSV_DIGEST = "xxh3_128"

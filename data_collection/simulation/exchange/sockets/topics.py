@@ -63,7 +63,7 @@ class Hub:
             stream, wire.market, wire.route, cm_routed=self._state.spec.cm_routed
         ):
             return
-        if self._state.weather.has(FaultKind.ACK_NO_DATA) and self._state.weather.strike(
+        if self._state.fault_plan.has(FaultKind.ACK_NO_DATA) and self._state.fault_plan.strike(
             FaultKind.ACK_NO_DATA, self._state.clock.now(), market=wire.market, stream=name
         ):
             return
@@ -101,9 +101,9 @@ class Hub:
     def emit(self, topic: Topic, payload: bytes) -> None:
         """Put a frame to every subscriber's waiting bytes; encoded once raw, once combined."""
         raw = combined = b""
-        weather = self._state.weather
+        fault_plan = self._state.fault_plan
         twice = swapped = False
-        if weather.has(FaultKind.DUPLICATE) or weather.has(FaultKind.OUT_OF_ORDER):
+        if fault_plan.has(FaultKind.DUPLICATE) or fault_plan.has(FaultKind.OUT_OF_ORDER):
             now = self._state.clock.now()
             twice = self._bent(FaultKind.DUPLICATE, topic, now)
             swapped = self._bent(FaultKind.OUT_OF_ORDER, topic, now)
@@ -125,7 +125,7 @@ class Hub:
     def _bent(self, kind: FaultKind, topic: Topic, now: float) -> bool:
         listing = topic.stream.listing if topic.stream else None
         return (
-            self._state.weather.strike(
+            self._state.fault_plan.strike(
                 kind,
                 now,
                 market=topic.market,

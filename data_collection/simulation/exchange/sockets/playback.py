@@ -9,16 +9,16 @@ from dataclasses import fields
 
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.sockets import frames
-from alphaqcm.data_collection.simulation.exchange.sockets.care import WireCare
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import TradeRow
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub, Topic
+from alphaqcm.data_collection.simulation.exchange.sockets.keepalive import WireCare
 from alphaqcm.data_collection.simulation.exchange.sockets.klines import (
     KlineRunner,
     LateFrames,
     Row,
 )
-from alphaqcm.data_collection.simulation.exchange.sockets.slow import SlowStreams
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import Kind
+from alphaqcm.data_collection.simulation.exchange.sockets.timed_streams import SlowStreams
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
 from alphaqcm.data_collection.simulation.exchange.tape.flow import Batch, Flow, flow_of
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS
@@ -188,12 +188,12 @@ class Pump:
                 self._hub.emit(topic, frames.book_ticker(listing, best, now_ms, merged=merged))
 
     def _trades(self, topic: Topic, listing: Listing, rows: list[TradeRow], now_ms: int) -> None:
-        weather = self._state.weather
+        fault_plan = self._state.fault_plan
         single = topic.stream is not None and topic.stream.kind is Kind.TRADE
-        gap = weather.has(FaultKind.ID_GAP)
+        gap = fault_plan.has(FaultKind.ID_GAP)
         for row in rows:
             if single:
                 for payload in frames.single_trades(row, listing, now_ms, topic.unit):
                     self._hub.emit(topic, payload)
-            elif not gap or not weather.concerning(FaultKind.ID_GAP, listing, now_ms):
+            elif not gap or not fault_plan.concerning(FaultKind.ID_GAP, listing, now_ms):
                 self._hub.emit(topic, frames.agg_trade(row, listing, now_ms, topic.unit))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from alphaqcm.data_collection.simulation.exchange.rest.trading import levels
 from alphaqcm.data_collection.simulation.exchange.sockets import frames
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import MarkRow
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import Kind
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS, SECOND_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import server_shutdown
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import LIFE_MS, SOCKETS
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub
 from alphaqcm.data_collection.simulation.exchange.sockets.wire import (
     MOST_WAITING,
     Wire,
@@ -15,7 +16,6 @@ from alphaqcm.data_collection.simulation.exchange.sockets.wire import (
     ping,
 )
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
-from alphaqcm.data_collection.simulation.exchange.weather import Fault
 
 POLICY, NORMAL = 1008, 1000
 
@@ -86,6 +86,6 @@ class WireCare:
             self._abort(wire, "reset", reset=True)
 
     def _strike(self, kind: FaultKind, wire: Wire, now_ms: int) -> Fault | None:
-        if not self._state.weather.has(kind):
+        if not self._state.fault_plan.has(kind):
             return None
-        return self._state.weather.strike(kind, now_ms, market=wire.market)
+        return self._state.fault_plan.strike(kind, now_ms, market=wire.market)
