@@ -79,7 +79,7 @@ def pack(columns: Sequence[Column], parts: Mapping[str, Rows]) -> dict[str, Any]
 def _block(column: Column, arrays: Sequence[Array]) -> memoryview:
     joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     array = np.ascontiguousarray(joined, dtype=column.dtype)
-    return memoryview(array.view(np.uint8)) if array.size else memoryview(b"")
+    return array.view(np.uint8).data if array.size else memoryview(b"")
 
 
 def unpack(dataset: MultiDataset) -> tuple[tuple[Column, ...], dict[str, Rows]]:

@@ -14,6 +14,7 @@ from alphaqcm.data_collection.marketstore.buckets.user_store import UserStore
 from alphaqcm.data_collection.marketstore.dataset import (
     EPOCH,
     NANOS,
+    Column,
     MultiDataset,
     read_columns,
     unpack,
@@ -187,7 +188,8 @@ class DataService:
         self._user.destroy(self._own_key(request.key))
 
     def _info(self, text: str) -> dict[str, Any]:
-        error, columns, year, frame = "", (), 0, ""
+        error, year, frame = "", 0, ""
+        columns: tuple[Column, ...] = ()
         try:
             key = BucketKey.parse(text)
             bucket = self._catalogue.find(key)
@@ -195,11 +197,9 @@ class DataService:
                 raise refused(NO_FILES, f"{key}")
             columns, frame = bucket.columns, key.timeframe
             last = bucket.read(Wanted(FIRST_NS, limit=1), [EPOCH])[EPOCH]
-            year = (
-                int(last[-1].astype("datetime64[s]").astype("datetime64[Y]").astype(int) + 1970)
-                if last.size
-                else 0
-            )
+            if last.size:
+                year = int(last[-1].astype("datetime64[s]").astype("datetime64[Y]").astype(int))
+                year += 1970
         except PipelineError as told:
             error = f"{told}"
         return {
