@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,8 +78,15 @@ class LiveDirectory:
             told = json.loads((self.base / "_live" / "status.json").read_text())
         except (OSError, ValueError):
             return {}
-        mine = self.process is not None and told["pid"] == self.process.pid
-        return told if mine else {}
+        if self.process is None or told["pid"] != self.process.pid or not told["port"]:
+            return {}
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{told['port']}/health") as answer:
+                return dict(json.loads(answer.read()))
+        except urllib.error.HTTPError as error:  # not healthy: it says how
+            return dict(json.loads(error.read()))
+        except OSError:
+            return {}
 
     def wait(
         self, what: str, holds: Callable[[dict[str, Any]], object], seconds: float = 90

@@ -48,17 +48,19 @@ def test_files_equal_the_truth_and_go_on_warm_after_a_kill(tmp_path: Path) -> No
 
 
 def test_a_second_start_says_who_holds_the_directory(tmp_path: Path) -> None:
-    with exchange(um=1, kline_push=KlinePush.CLOSES) as server:
-        with LiveDirectory(server, tmp_path / "live") as live:
-            live.wait_warm()
-            words = [sys.executable, "-m", "alphaqcm", "bmac", "start", str(live.base)]
-            second = subprocess.run(
-                words, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT
-            )
-            assert second.returncode == 1
-            assert live.process is not None
-            assert f"process {live.process.pid}: " in second.stderr
-            assert len(second.stderr.splitlines()) == 1
+    with (
+        exchange(um=1, kline_push=KlinePush.CLOSES) as server,
+        LiveDirectory(server, tmp_path / "live") as live,
+    ):
+        live.wait_warm()
+        words = [sys.executable, "-m", "alphaqcm", "bmac", "start", str(live.base)]
+        second = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT
+        )
+        assert second.returncode == 1
+        assert live.process is not None
+        assert f"process {live.process.pid}: " in second.stderr
+        assert len(second.stderr.splitlines()) == 1
 
 
 def test_broken_silent_and_replaced_connections_lose_nothing(tmp_path: Path) -> None:
@@ -181,9 +183,11 @@ def storm(live: LiveDirectory, minutes: int, seed: int) -> int:
 
 
 def test_an_hour_of_random_faults_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    with exchange(um=93, speed=120, kline_push=KlinePush.CLOSES) as server:
-        with LiveDirectory(server, tmp_path / "live", num_candles=90) as live:
-            assert storm(live, 60, seed=20260310) > 90 * 95
+    with (
+        exchange(um=93, speed=120, kline_push=KlinePush.CLOSES) as server,
+        LiveDirectory(server, tmp_path / "live", num_candles=90) as live,
+    ):
+        assert storm(live, 60, seed=20260310) > 90 * 95
 
 
 @pytest.mark.soak
