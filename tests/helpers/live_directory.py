@@ -102,7 +102,10 @@ class LiveDirectory:
         raise AssertionError(f"{what} did not come to hold: {self.status}\n{self.log[-3000:]}")
 
     def wait_warm(self) -> None:
-        self.wait("a warm client", lambda s: s["warm"] and s["ready"] == s["trading"] > 0)
+        self.wait(
+            "a warm client",
+            lambda s: s["warm"] and s["ready"] == s["trading"] > 0 and not s["waiting_files"],
+        )
 
     def wait_until(self, moment_ms: float) -> None:
         """Wait until the exchange's clock is there and every trading symbol is ready for it."""
