@@ -295,6 +295,6 @@ _READERS: Mapping[str, Callable[[object], dict[str, Any]]] = {
     "tradifi": _flag("tradifi"),
     "fill_flat": _flag("fill_flat"),
 }
-"""Each key and what reads its value; docs/live.md tells them."""
+"""Each key and what reads its value; `alphaqcm docs live` tells them."""
 
 KEYS = tuple(_READERS)

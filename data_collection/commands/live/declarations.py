@@ -42,7 +42,7 @@ columns. Exit code 1 when no process keeps the directory.""",
             switch("--follow", "look again each second until Ctrl-C"),
             JSON,
         ),
-        ("live_usdt_perp_1h", "live_usdt_perp_1h --follow", "live_usdt_perp_1h --json"),
+        ("live_usdt_perp_1h", "live_usdt_perp_1h --follow"),
         answers=True,
     ),
 )  # fmt: skip
