@@ -11,8 +11,8 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
-from alphaqcm.pipeline.storage.proof import read_json
-from alphaqcm.pipeline.storage.seal import sealed_json
+from alphaqcm.pipeline.storage.file_digest import sealed_json
+from alphaqcm.pipeline.storage.verified_read import read_json
 
 
 def save_settings(settings: RunSettings) -> None:

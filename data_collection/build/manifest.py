@@ -26,9 +26,9 @@ from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.file_digest import Proof, sealed_json
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof, sealed_json
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.append_rows import table_inputs
 from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import held_symbols

@@ -21,8 +21,8 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
 from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final

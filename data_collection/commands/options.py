@@ -135,6 +135,24 @@ LISTING = option(
 WORKERS = option(
     "--workers", "processes", values.whole(1, MOST_PROCESSES), default=2, metavar="N", in_root=True
 )
+EXECUTOR = option(
+    "--executor",
+    "who does the tasks: local processes on a queue, or dask",
+    default="local", choices=("local", "dask"), group="cluster",
+)  # fmt: skip
+SCHEDULER = option(
+    "--scheduler",
+    "with --executor dask: the address of a running scheduler, tcp://… or tls://… (default: a "
+    "cluster of --workers processes of this machine)",
+    metavar="ADDRESS", group="cluster",
+)  # fmt: skip
+SCRATCH = option(
+    "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
+    metavar="DIR", group="cluster",
+)  # fmt: skip
+CLUSTER = (EXECUTOR, SCHEDULER, SCRATCH)
+"""Where the tasks of a run are done."""
+
 COMPLETE = option(
     "--complete", "also the table of only those symbols that have metrics on the last day",
     choices=("metrics",),

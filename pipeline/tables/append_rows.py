@@ -42,7 +42,7 @@ from alphaqcm.pipeline.features.factors.rolling import (
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, Record, read_record
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
-from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,

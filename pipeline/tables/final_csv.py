@@ -15,10 +15,10 @@ from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, read_json
 from alphaqcm.pipeline.storage.checksum import sha256_of, xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_digest import Proof, sealed_json
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import prove_csv
-from alphaqcm.pipeline.storage.seal import Proof, sealed_json
+from alphaqcm.pipeline.storage.verified_read import prove_csv
 from alphaqcm.pipeline.tables.table_file import SymbolRows, TableOptions, held_symbols, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 

@@ -34,10 +34,10 @@ from alphaqcm.pipeline.storage.artifact import (
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.checksum import xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.file_store import Batch
 from alphaqcm.pipeline.storage.layout import Layout, month_name
-from alphaqcm.pipeline.storage.proof import prove_csv
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import prove_csv
 
 LAYER = "symbol_table"
 

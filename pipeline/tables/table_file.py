@@ -22,9 +22,9 @@ from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.storage.artifact import Artifact, read_record
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
+from alphaqcm.pipeline.storage.file_digest import seal_file
 from alphaqcm.pipeline.storage.file_store import LOCAL
-from alphaqcm.pipeline.storage.proof import require_whole
-from alphaqcm.pipeline.storage.seal import seal_file
+from alphaqcm.pipeline.storage.verified_read import require_whole
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),

@@ -35,7 +35,7 @@ class RunProgress:
 class ProgressBar:
     """A bar in a terminal, else a line each time another tenth of the work is done.
 
-    The work of a task is its `weight`, the bytes of archive files behind it: a bar of steps would
+    The work of a task is its `weight`, the bytes of archive files behind it: a bar of tasks would
     stand still over the trades, and race over the small types. `read` is the sum of these bytes.
     """
 
@@ -76,7 +76,7 @@ class ProgressBar:
 
     def _told(self) -> str:
         return (
-            f"{self._settled:,} of {len(self._weights):,} steps, "
+            f"{self._settled:,} of {len(self._weights):,} tasks, "
             f"{size(self._downloaded)} downloaded, "
             f"{size(self._read)} of {size(self._to_read)} read, {self._rows:,} rows"
         )

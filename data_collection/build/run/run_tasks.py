@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.damaged_files import adopt_once
+from alphaqcm.data_collection.build.run.dask_executor import DaskExecutor
 from alphaqcm.data_collection.build.run.forecast import Forecast, look_ahead, weights
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor
 from alphaqcm.data_collection.build.run.progress import ProgressBar, RunProgress
@@ -52,8 +53,12 @@ def execute(
     say: Callable[[str], None] = print,
     *,
     offline: bool = False,
+    cluster: DaskExecutor | None = None,
 ) -> RunProgress:
-    """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
+    """Do what is left of a run with `workers` processes; `lock` is the root's descriptor.
+
+    With a `cluster` the tasks are done there.
+    """
     settings = runner.settings
     adopt_once(settings.layout)
     progress, left = find_pending(runner, offline=offline)
@@ -68,7 +73,7 @@ def execute(
     for line in ahead.lines:
         say(line)
     many = sum(len(list(task.months(settings.span))) for task in months) >= _MANY
-    executor = LocalExecutor(workers, lock, prefetch=many)
+    executor = cluster or LocalExecutor(workers, lock, prefetch=many)
     held = 0 if offline else runner.archive.ledger.verified_bytes()
     by_id = {task.id: task for task in left}
     with ProgressBar(weights(left, sizes), ahead.read) as bar:

@@ -14,8 +14,8 @@ from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.verified_read import examine
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]

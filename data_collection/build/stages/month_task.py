@@ -35,7 +35,7 @@ from alphaqcm.pipeline.reading.month_sources import month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.checksum import sha256_of
-from alphaqcm.pipeline.storage.proof import damaged
+from alphaqcm.pipeline.storage.verified_read import damaged
 
 MADE_AGAIN = "was damaged on the disk: made again"
 

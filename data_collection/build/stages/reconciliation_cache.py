@@ -13,8 +13,8 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, contract_usd
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_frame, read_json
+from alphaqcm.pipeline.storage.file_digest import sealed_json
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.seal import sealed_json
 
 
 def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:

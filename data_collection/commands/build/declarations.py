@@ -8,6 +8,7 @@ from alphaqcm.data_collection.commands.options import (
     ACCEPT_CORRUPT,
     ANY_DAYS,
     CHOSEN,
+    CLUSTER,
     COMPLETE,
     DATA_ROOT,
     END,
@@ -61,9 +62,9 @@ MAX_SYMBOLS = option(
 )
 LISTED_BUT = "one symbol a line; also looked up by its name in symbols/, or read from a pipe"
 MONITOR = (
-    option("--interval", "seconds between two pictures", values.real(0, 86_400, open_below=True),
+    option("--interval", "seconds between two screens", values.real(0, 86_400, open_below=True),
            default=15.0, metavar="SEC"),
-    switch("--once", "one picture, then end"),
+    switch("--once", "one screen, then end"),
     JSON.but(help="as JSON, one line a picture, to FILE or to standard output"),
     STATE,
     option("--stall-warn-sec", "warn when no task was begun or finished for so long",
@@ -90,6 +91,7 @@ downloaded nor built again. Spot and coin-margined markets end at the hourly lay
         COMPLETE,
         NAME,
         ACCEPT_CORRUPT,
+        *CLUSTER,
         *FETCHING,
         JSON,
     ),

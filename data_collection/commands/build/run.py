@@ -15,6 +15,7 @@ from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.commands.cluster import chosen_cluster
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         fetch=fetch_settings(arguments),
     )
     check_complete(settings, arguments.complete, arguments.name)
+    cluster = chosen_cluster(arguments)
     if arguments.dry_run:
         return _forecast(settings, arguments.workers)
     with (
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         tell("listing the source")
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
-        progress = execute(runner, arguments.workers, lock)
+        progress = execute(runner, arguments.workers, lock, cluster=cluster)
         tables = publish(settings, progress, arguments.complete, arguments.name)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)
@@ -63,8 +65,8 @@ def _forecast(settings: RunSettings, workers: int) -> Answer:
         tell("listing the source")
         runner.find_files()
         ahead = forecast_run(runner, workers)
-    if not ahead.steps:
+    if not ahead.tasks:
         print("everything is current: nothing to download, nothing to build")
-    for line in ahead.lines if ahead.steps else ():
+    for line in ahead.lines if ahead.tasks else ():
         print(line)
     return Answer(ExitCode.DONE, {"exit_code": 0, "forecast": ahead.to_dict()})

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
-from alphaqcm.data_collection.archive.audit import AuditFinding, Problem, audit, repair
-from alphaqcm.data_collection.build.heal import damaged_by_market, heal
+from alphaqcm.data_collection.archive.cache_audit import AuditFinding, Problem, audit, repair
+from alphaqcm.data_collection.build.repair import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
