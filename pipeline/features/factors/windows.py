@@ -56,7 +56,7 @@ def volume_spike_at(volume: Floats, row: int) -> bool:
     for j in range(first, row + 1):
         square += (volume[j] - mean) * (volume[j] - mean)
     std = math.sqrt(square / (n - 1))
-    return abs((volume[row] - mean) / (std + SPIKE_EPS)) > SPIKE_SCORE
+    return bool(abs((volume[row] - mean) / (std + SPIKE_EPS)) > SPIKE_SCORE)
 
 
 @kernel
