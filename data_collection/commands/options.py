@@ -88,9 +88,14 @@ def switch(name: str, text: str, **more: Any) -> Option:
 
 
 DATA_ROOT = option(
-    "--data-root", "where everything is kept", values.path, default=DEFAULT_ROOT, metavar="D",
+    "--data-root", "where everything is kept", values.local_root, default=DEFAULT_ROOT, metavar="D",
     hidden=("--root",),
 )  # fmt: skip
+ANY_ROOT = DATA_ROOT.but(
+    help="where everything is kept: a folder, or s3://bucket/prefix, gs://… or az://…",
+    parse=values.data_root,
+)
+"""Of commands that work on a data root in an object store too."""
 MARKET = option(
     "--market", "spot, um: USDT-margined, cm: coin-margined futures",
     default="um", choices=MARKETS, in_root=True,
@@ -149,6 +154,14 @@ SCHEDULER = option(
 SCRATCH = option(
     "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
     metavar="DIR", group="cluster",
+)  # fmt: skip
+KEEP_ZIPS = switch(
+    "--keep-zips", "of a data root in an object store: put verified ZIPs into its cache",
+    group="cluster",
+)  # fmt: skip
+NO_LEASE = switch(
+    "--no-lease", "of a data root in an object store: work on it without holding it (nobody else "
+    "may work on it meanwhile)", group="cluster",
 )  # fmt: skip
 CLUSTER = (EXECUTOR, SCHEDULER, SCRATCH)
 """Where the tasks of a run are done."""
@@ -244,5 +257,5 @@ DAYS = (START, END)
 ANY_DAYS = (START.but(required=False), END.but(required=False))
 FROM_SOURCE = (SOURCE, LISTING)
 FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
-RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
+RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, ANY_ROOT)
 """Everything that makes up the settings of a run."""
