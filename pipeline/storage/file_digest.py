@@ -93,8 +93,14 @@ def told_digest(data: bytes) -> str:
     return "" if place is None else data[place : place + len(_ZEROS)].decode()
 
 
-def proof_of_file(stream: BinaryIO) -> tuple[Proof, str]:
+def proof_of_file(path: Path) -> tuple[Proof, str]:
     """`proof_of` and `told_digest` of a parquet of any size, piece by piece; raises `OSError`."""
+    with path.open("rb") as stream:
+        return proof_of_stream(stream)
+
+
+def proof_of_stream(stream: BinaryIO) -> tuple[Proof, str]:
+    """The same of an open file."""
     size = stream.seek(0, 2)
     stream.seek(max(0, size - _TAIL))
     tail = stream.read()

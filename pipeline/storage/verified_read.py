@@ -25,7 +25,7 @@ from alphaqcm.pipeline.storage.file_digest import (
     Proof,
     open_json,
     proof_of,
-    proof_of_file,
+    proof_of_stream,
     told_digest,
 )
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
@@ -98,7 +98,7 @@ def _examine_parquet(path: Path, store: FileStore) -> Examined:
     try:
         if stat.size > _IN_MEMORY:
             with store.open(path) as stream:
-                own, told = proof_of_file(stream)
+                own, told = proof_of_stream(stream)
                 proof = _with_kept(path, own, lambda: _xxh3_of(path, store), store)
                 return _read(proof, lambda: record_in(pq.read_metadata(stream)), told)
         data = store.read(path) or b""
