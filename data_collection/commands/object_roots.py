@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from alphaqcm.data_collection.archive.object_store import open_store
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.values import StoreUrl
+from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.scratch import scratch_folder
+
+_WORKING = ("run",)
+"""Commands that write to the store themselves."""
 
 
 @contextlib.contextmanager
@@ -26,6 +30,12 @@ def passing_folder(command: Command, arguments: argparse.Namespace) -> Iterator[
         arguments.store = ""
         yield
         return
+    if command.name not in _WORKING:
+        raise UsageError(
+            f"{command.name} --data-root {root}",
+            expected="a folder of this machine: this command works on no object store",
+            next_step="those that do: " + ", ".join(_WORKING),
+        )
     with scratch_folder(getattr(arguments, "scratch", None)) as folder:
         arguments.store, arguments.data_root = str(root).rstrip("/"), folder
         open_store(arguments.store, folder)

@@ -88,14 +88,9 @@ def switch(name: str, text: str, **more: Any) -> Option:
 
 
 DATA_ROOT = option(
-    "--data-root", "where everything is kept", values.local_root, default=DEFAULT_ROOT, metavar="D",
+    "--data-root", "where everything is kept", values.data_root, default=DEFAULT_ROOT, metavar="D",
     hidden=("--root",),
 )  # fmt: skip
-ANY_ROOT = DATA_ROOT.but(
-    help="where everything is kept: a folder, or s3://bucket/prefix, gs://… or az://…",
-    parse=values.data_root,
-)
-"""Of commands that work on a data root in an object store too."""
 MARKET = option(
     "--market", "spot, um: USDT-margined, cm: coin-margined futures",
     default="um", choices=MARKETS, in_root=True,
@@ -257,5 +252,5 @@ DAYS = (START, END)
 ANY_DAYS = (START.but(required=False), END.but(required=False))
 FROM_SOURCE = (SOURCE, LISTING)
 FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
-RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, ANY_ROOT)
+RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
 """Everything that makes up the settings of a run."""

@@ -168,13 +168,6 @@ def data_root(text: str) -> Path | StoreUrl:
     return StoreUrl(text)
 
 
-def local_root(text: str) -> Path:
-    """A folder, and no URL."""
-    if isinstance(data_root(text), StoreUrl):
-        raise ValueError("a folder of this machine: this command works on no object store")
-    return path(text)
-
-
 def answer(text: str) -> str:
     """Where an answer goes: `-`, or a file that can be there and is no data."""
     if text == "-":
