@@ -25,7 +25,14 @@ from alphaqcm.data_collection.queue.liveness import BEAT_EVERY, WorkerLife
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Lease, QueueState, TaskState
 from alphaqcm.data_collection.queue.task import Outcome, Perform, TaskResult
-from alphaqcm.pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
+from alphaqcm.pipeline.errors import (
+    BadName,
+    DamagedFile,
+    DiskFull,
+    PipelineError,
+    RawError,
+    TableError,
+)
 
 TASK_ERRORS = (
     PipelineError,
@@ -40,7 +47,7 @@ TASK_ERRORS = (
 """What bad data or a poor machine can raise: the task failed. Anything else is a fault of the
 program: it is written down at the task as well, and ends the worker."""
 
-FINAL_ERRORS = (RawError, TableError, BadName, Refused)
+FINAL_ERRORS = (RawError, TableError, BadName, DamagedFile, Refused)
 """Errors that say the same next time: the task is not tried again by itself."""
 
 STOP_ERRORS = (DiskFull, QueueError)

@@ -14,6 +14,8 @@ import pytest
 from alphaqcm.data_collection.simulation.exchange import Exchange
 from tests.helpers.simulated_exchange import candles, exchange, stored
 
+pytestmark = pytest.mark.process
+
 HOURS = "usdt_futures_1h_resample"
 
 

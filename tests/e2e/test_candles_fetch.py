@@ -21,6 +21,8 @@ from tests.helpers.simulated_exchange import (
     truth,
 )
 
+pytestmark = pytest.mark.process
+
 _DAY = 86_400_000
 UM, SPOT = "usdt_futures_5m", "spot_5m"
 

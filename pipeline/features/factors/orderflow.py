@@ -16,25 +16,9 @@ from alphaqcm.pipeline.features.factors.segments import (
     time_series,
     times_us,
 )
+from alphaqcm.pipeline.reading.aggtrades.model import FLOW_SUMS
 
 COUNTS = ("trade_count", "taker_buy_trade_count", "taker_sell_trade_count")
-SUMS = (
-    "trade_count",
-    "base_volume",
-    "quote_volume",
-    "taker_buy_qty",
-    "taker_sell_qty",
-    "taker_buy_quote",
-    "taker_sell_quote",
-    "taker_buy_quote_sq",
-    "taker_sell_quote_sq",
-    "taker_buy_trade_count",
-    "taker_sell_trade_count",
-    "whale_buy_quote",
-    "whale_sell_quote",
-    "retail_buy_quote",
-    "retail_sell_quote",
-)
 MINUTE_PRICES = ("price_first", "price_last", "price_high", "price_low")
 PRICES = ("price_open", "price_close", "price_high", "price_low")
 DERIVED = (
@@ -54,7 +38,7 @@ DERIVED = (
     "price_change",
     "cvd_per_abs_price_change",
 )
-ORDERFLOW = SUMS + PRICES + DERIVED
+ORDERFLOW = FLOW_SUMS + PRICES + DERIVED
 """Columns of the hourly order flow after its time column `minute`."""
 
 ALL_WEIGHTS = 1830.0
@@ -76,8 +60,8 @@ def hourly_orderflow(minutes: pl.DataFrame) -> pl.DataFrame:
     def total(values: Floats) -> Floats:
         return np.asarray(segment_sums(values, starts))
 
-    column = {name: floats(rows[name]) for name in SUMS}
-    value = {name: total(column[name]) for name in SUMS}
+    column = {name: floats(rows[name]) for name in FLOW_SUMS}
+    value = {name: total(column[name]) for name in FLOW_SUMS}
     value["price_open"] = floats(rows["price_first"])[starts[:-1]]
     value["price_close"] = floats(rows["price_last"])[starts[1:] - 1]
     value["price_high"] = segment_extremes(floats(rows["price_high"]), starts)[1]

@@ -143,6 +143,7 @@ def test_an_unknown_symbol_and_a_wrong_request_are_told_apart(
             use(server, monkeypatch, lambda f: f.get_candle("BTCUSDT", "7m"))
 
 
+@pytest.mark.slow
 def test_the_limit_holds_over_several_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     trades = msgspec.json.Decoder(list[Any])
 
