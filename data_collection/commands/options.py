@@ -88,7 +88,7 @@ def switch(name: str, text: str, **more: Any) -> Option:
 
 
 DATA_ROOT = option(
-    "--data-root", "where everything is kept", values.path, default=DEFAULT_ROOT, metavar="D",
+    "--data-root", "where everything is kept", values.data_root, default=DEFAULT_ROOT, metavar="D",
     hidden=("--root",),
 )  # fmt: skip
 MARKET = option(
@@ -149,6 +149,14 @@ SCHEDULER = option(
 SCRATCH = option(
     "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
     metavar="DIR", group="cluster",
+)  # fmt: skip
+KEEP_ZIPS = switch(
+    "--keep-zips", "of a data root in an object store: put verified ZIPs into its cache",
+    group="cluster",
+)  # fmt: skip
+NO_LEASE = switch(
+    "--no-lease", "of a data root in an object store: work on it without holding it (nobody else "
+    "may work on it meanwhile)", group="cluster",
 )  # fmt: skip
 CLUSTER = (EXECUTOR, SCHEDULER, SCRATCH)
 """Where the tasks of a run are done."""

@@ -117,7 +117,7 @@ def document(
         "symbols": list(settings.symbols),
         "start": settings.span.start,
         "end": settings.span.end,
-        "data_root": settings.root,
+        "data_root": settings.store or settings.root,
         "types": types,
         "absent": list(_absent(progress)),
         "notes": [
