@@ -71,10 +71,10 @@ async def ask(client: RestClient, market: Market = Market.UM) -> None:
 
 
 def test_a_429_freezes_for_as_long_as_it_says() -> None:
-    script = Script([answer(429, Retry_After="40"), answer()])
+    script = Script([answer(429, Retry_After="600"), answer()])
     play(script, ask)
     first, second = script.asked
-    assert second - first >= 40
+    assert second - first >= 600
 
 
 def test_a_429_without_a_time_freezes_to_the_next_minute() -> None:
@@ -90,9 +90,9 @@ def test_a_429_freezes_the_pool_for_every_task_and_each_is_answered() -> None:
         await asyncio.gather(*(ask(client) for _ in range(5)))
         assert client.tally.answers == 6
 
-    script = Script([answer(429, Retry_After="40"), answer()])
+    script = Script([answer(429, Retry_After="600"), answer()])
     play(script, many)
-    assert all(moment - script.asked[0] >= 40 for moment in script.asked[1:])
+    assert all(moment - script.asked[0] >= 600 for moment in script.asked[1:])
 
 
 def test_after_a_429_the_time_is_asked_again() -> None:
