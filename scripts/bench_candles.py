@@ -82,9 +82,7 @@ def bench_fetch(folder: Path) -> None:
     try:
         told, took, cost = run_measured(folder, [*words, str(folder / "rest")], url)
         floor = max(float(one) for one in re.findall(r"at least (\d+) s", told))
-        print(
-            f"fetch: {took:6.1f} s, floor {floor:6.1f} s ({took - floor:+.1f} s), {memory:.0f} MB"
-        )
+        print(f"fetch: {took:6.1f} s, floor {floor:6.1f} s ({took - floor:+.1f} s), {cost}")
         print("   " + "\n   ".join(told.splitlines()))
         tree = archive_of(folder / "rest", folder / "archive")
         words += [str(folder / "seeded"), "--seed-from-archive", "--source", str(tree)]
