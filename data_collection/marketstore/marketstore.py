@@ -74,8 +74,9 @@ class Marketstore:
             timezone=config.timezone,
             read_only=_REMOTE if remote and not config.allow_remote_writes else "",
         )
+        self.dispatcher = service.dispatcher()
         self._server = EndpointServer(
-            service.dispatcher(), self.hub, Guard(config.listen_host, config.allowed_hosts)
+            self.dispatcher, self.hub, Guard(config.listen_host, config.allowed_hosts)
         )
 
     @property
