@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
+from alphaqcm.data_collection.exchange.endpoints import TESTNET, Bases
 from alphaqcm.data_collection.marketstore.buckets.candles import CandleSource
 from alphaqcm.data_collection.marketstore.buckets.features import FeatureSource
 from alphaqcm.data_collection.marketstore.buckets.minutes import MinuteSource, RecentMinutes
@@ -19,6 +23,8 @@ from alphaqcm.data_collection.marketstore.endpoint.guard import Guard, is_loopba
 from alphaqcm.data_collection.marketstore.endpoint.server import EndpointServer
 from alphaqcm.data_collection.marketstore.endpoint.service import DataService
 from alphaqcm.data_collection.marketstore.endpoint.stream import StreamHub
+from alphaqcm.data_collection.marketstore.feeder.backfill import Places
+from alphaqcm.data_collection.marketstore.feeder.feeder import Feeder
 from alphaqcm.data_collection.marketstore.query import Bounds, Catalogue
 from alphaqcm.data_collection.serving.layer_reader import LayerReader
 from alphaqcm.pipeline.domain.registry import Market
@@ -27,7 +33,8 @@ from alphaqcm.pipeline.storage.layout import Layout
 FOLDER: Final = "marketstore"
 """The folder of a data root in which the endpoint keeps what is its own."""
 
-_REMOTE = "the endpoint listens beyond this machine; allow_remote_writes: true turns them on"
+_TIMEOUT: Final = 10.0  # seconds a request to the exchange may take
+_REMOTE: Final = "the endpoint listens beyond this machine; allow_remote_writes: true turns them on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,8 @@ class Settings:
     root: Path  # the data root
     config: MarketstoreConfig
     bounds: Bounds = field(default_factory=Bounds)
+    source: str = OFFICIAL_SOURCE  # the archive that feeders take history from
+    exchange: str | None = None  # one host for everything, such as a stand-in's
 
 
 def catalogue(
@@ -75,6 +84,7 @@ class Marketstore:
             read_only=_REMOTE if remote and not config.allow_remote_writes else "",
         )
         self.dispatcher = service.dispatcher()
+        self._feeding: asyncio.Task[None] | None = None
         self._server = EndpointServer(
             self.dispatcher, self.hub, Guard(config.listen_host, config.allowed_hosts)
         )
@@ -97,9 +107,38 @@ class Marketstore:
                 next_step="name another listen_port, or 0 for a free one",
             ) from error
 
+    async def wait(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`; what ends a feeder against its will is raised."""
+        waiting = asyncio.create_task(stopping.wait())
+        self._feeding = asyncio.create_task(self._feed())
+        await asyncio.wait({waiting, self._feeding}, return_when=asyncio.FIRST_COMPLETED)
+        if self._feeding.done():
+            self._feeding.result()
+        await waiting
+
     async def stop(self) -> None:
-        """Close every connection."""
+        """End the feeders, close every connection."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.gather(self._feeding, return_exceptions=True)
         await self._server.stop()
+
+    async def _feed(self) -> None:
+        """Run every feeder that is turned on."""
+        settings = self._settings
+        places = Places(settings.root, settings.source)
+        wanted = [
+            one for one in settings.config.feeders if one.backfill.enabled or one.realtime.enabled
+        ]
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(create_aiohttp_session(_TIMEOUT))
+            # entered after the session: its tasks end first
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            for one in wanted:
+                bases = Bases.at(settings.exchange) if settings.exchange else Bases.default()
+                bases = TESTNET if one.testnet and not settings.exchange else bases
+                client = RestClient(session, bases)
+                group.create_task(Feeder(one, places, client).run())
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str], object]) -> None:
@@ -108,6 +147,6 @@ async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str
     await service.start()
     try:
         told(service.url)
-        await stopping.wait()
+        await service.wait(stopping)
     finally:
         await service.stop()
