@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
@@ -40,6 +41,12 @@ _PAUSE = 0.2  # seconds before another of these; doubles
 T = TypeVar("T")
 
 
+@lru_cache(8)
+def open_store(url: str, root: Path) -> ObjectStore:
+    """The store of a URL, one for all of this process; raises `UsageError`, `StoreError`."""
+    return ObjectStore(url, root)
+
+
 def is_store_url(text: str) -> bool:
     """Whether a data root is named that lies in an object store."""
     return text.split("://", 1)[0] in SCHEMES and "://" in text
@@ -57,6 +64,8 @@ class ObjectStore:
         self.root = root
         self._raw = _open(self.url)
         self._seen: dict[str, FileStat] | None = None  # see `as_listed`
+        self.fence: Callable[[], None] = _open_gate
+        """Called before everything is written; raises where that is not allowed any more."""
 
     def __hash__(self) -> int:
         return hash((self.url, self.root))
@@ -139,6 +148,7 @@ class ObjectStore:
             obstore.put(self._raw, self.key(path), data, chunk_size=PART)
 
         self._seen = None
+        self.fence()
         try:
             self._patient(path, put)
         except FileNotFoundError as error:
@@ -206,6 +216,7 @@ class ObjectStore:
         import obstore
 
         self._seen = None
+        self.fence()
         with contextlib.suppress(FileNotFoundError):
             self._patient(path, lambda: obstore.delete(self._raw, self.key(path)))
 
@@ -318,6 +329,10 @@ def conditional_puts(store: ObjectStore) -> bool:
     finally:
         with contextlib.suppress(StoreError):
             store.delete(path)
+
+
+def _open_gate() -> None:
+    """No fence."""
 
 
 def _open(url: str) -> RawStore:

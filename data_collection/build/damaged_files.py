@@ -21,6 +21,8 @@ STATE = ("run*.json", "update.json", "final_dataset*.json", "integrity*.json")
 
 def adopt_once(layout: Layout) -> None:
     """Keep digests of what an older release left without, once for each market of a data root."""
+    if layout.store is not LOCAL:
+        return  # no older release wrote into an object store
     name = "integrity.json" if layout.market is Market.UM else f"integrity-{layout.market}.json"
     marker = layout.temp / name
     if read_json(marker) is None:

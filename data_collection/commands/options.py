@@ -88,7 +88,7 @@ def switch(name: str, text: str, **more: Any) -> Option:
 
 
 DATA_ROOT = option(
-    "--data-root", "where everything is kept", values.path, default=DEFAULT_ROOT, metavar="D",
+    "--data-root", "where everything is kept", values.data_root, default=DEFAULT_ROOT, metavar="D",
     hidden=("--root",),
 )  # fmt: skip
 MARKET = option(
@@ -149,6 +149,14 @@ SCHEDULER = option(
 SCRATCH = option(
     "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
     metavar="DIR", group="cluster",
+)  # fmt: skip
+KEEP_ZIPS = switch(
+    "--keep-zips", "of a data root in an object store: put verified ZIPs into its cache",
+    group="cluster",
+)  # fmt: skip
+NO_LEASE = switch(
+    "--no-lease", "of a data root in an object store: work on it without holding it (nobody else "
+    "may work on it meanwhile)", group="cluster",
 )  # fmt: skip
 CLUSTER = (EXECUTOR, SCHEDULER, SCRATCH)
 """Where the tasks of a run are done."""
@@ -244,5 +252,13 @@ DAYS = (START, END)
 ANY_DAYS = (START.but(required=False), END.but(required=False))
 FROM_SOURCE = (SOURCE, LISTING)
 FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
+TEMP_DIR = option(
+    "--temp-dir",
+    "download cache: a directory named _tmp means its binance_vision/ "
+    "(default: that of the last run, else _tmp/binance_vision in the data root)",
+    values.path,
+    metavar="DIR",
+)
+
 RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
 """Everything that makes up the settings of a run."""

@@ -78,11 +78,16 @@ class WorkSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 when the whole queue is done or absent without problems, 128 + signal, else 1."""
+        """0 when the whole queue is done or absent, 3 where that leaves out unusable archive files.
+
+        128 + signal where one ended it, else 1.
+        """
         if self.signal:
             return 128 + self.signal
         settled = self.left.get(TaskState.DONE, 0) + self.left.get(TaskState.ABSENT, 0)
-        return 0 if settled == sum(self.left.values()) and not self.problems else 1
+        if settled != sum(self.left.values()):
+            return 1
+        return 3 if self.problems else 0
 
 
 def work(

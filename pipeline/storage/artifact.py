@@ -124,11 +124,11 @@ class Artifact:
         batch.add(sidecar_path(self.path)).write_bytes(sealed_json(told, indent=True))
 
 
-def layer_inputs(paths: Iterable[tuple[str, Path]]) -> tuple[Input, ...]:
+def layer_inputs(paths: Iterable[tuple[str, Path]], store: FileStore = LOCAL) -> tuple[Input, ...]:
     """Inputs that are layer files: each is known by the digest of its own fingerprint."""
     inputs = []
     for key, path in paths:
-        seen = examine(path)
+        seen = examine(path, store)
         if seen.record is None or seen.proof is Proof.DAMAGED:
             raise LayerError(
                 path,

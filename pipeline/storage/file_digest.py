@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import xxhash
@@ -96,25 +96,30 @@ def told_digest(data: bytes) -> str:
 def proof_of_file(path: Path) -> tuple[Proof, str]:
     """`proof_of` and `told_digest` of a parquet of any size, piece by piece; raises `OSError`."""
     with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL))
-        tail = stream.read()
-        length = int.from_bytes(tail[:4], "little") + _TAIL
-        if tail[4:] != _MAGIC or length > size:
-            return Proof.DAMAGED, ""
-        stream.seek(size - length)
-        footer = stream.read()
-        match = _PLACE.search(footer)
-        if match is None:
-            return (Proof.DAMAGED if _HINT.search(footer) else Proof.UNSEALED), ""
-        stream.seek(0)
-        found, left = xxhash.xxh3_128(), size - length
-        while left and (piece := stream.read(min(left, _PIECE))):
-            found.update(piece)
-            left -= len(piece)
-        found.update(footer[: match.start(1)] + _ZEROS + footer[match.end(1) :])
-        told = match[1].decode()
-        return (Proof.WHOLE if found.hexdigest() == told else Proof.DAMAGED), told
+        return proof_of_stream(stream)
+
+
+def proof_of_stream(stream: BinaryIO) -> tuple[Proof, str]:
+    """The same of an open file."""
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - _TAIL))
+    tail = stream.read()
+    length = int.from_bytes(tail[:4], "little") + _TAIL
+    if tail[4:] != _MAGIC or length > size:
+        return Proof.DAMAGED, ""
+    stream.seek(size - length)
+    footer = stream.read()
+    match = _PLACE.search(footer)
+    if match is None:
+        return (Proof.DAMAGED if _HINT.search(footer) else Proof.UNSEALED), ""
+    stream.seek(0)
+    found, left = xxhash.xxh3_128(), size - length
+    while left and (piece := stream.read(min(left, _PIECE))):
+        found.update(piece)
+        left -= len(piece)
+    found.update(footer[: match.start(1)] + _ZEROS + footer[match.end(1) :])
+    told = match[1].decode()
+    return (Proof.WHOLE if found.hexdigest() == told else Proof.DAMAGED), told
 
 
 def sealed_json(told: Mapping[str, Any], *, indent: bool = False) -> bytes:

@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import DamagedFile, LayerError, layer_error
 from alphaqcm.pipeline.storage.adopted_digests import kept_digests
-from alphaqcm.pipeline.storage.checksum import xxh3_of, xxh3_of_bytes
+from alphaqcm.pipeline.storage.checksum import xxh3_of, xxh3_of_bytes, xxh3_of_stream
 from alphaqcm.pipeline.storage.file_digest import (
     Proof,
     open_json,
     proof_of,
-    proof_of_file,
+    proof_of_stream,
     told_digest,
 )
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
@@ -97,12 +97,13 @@ def _examine_parquet(path: Path, store: FileStore) -> Examined:
         return _NOTHING
     try:
         if stat.size > _IN_MEMORY:
-            own, told = proof_of_file(path)
-            proof = _with_kept(path, own, lambda: xxh3_of(path))
-            return _read(proof, lambda: record_in(pq.read_metadata(path)), told)
+            with store.open(path) as stream:
+                own, told = proof_of_stream(stream)
+                proof = _with_kept(path, own, lambda: _xxh3_of(path, store), store)
+                return _read(proof, lambda: record_in(pq.read_metadata(stream)), told)
         data = store.read(path) or b""
         own = proof_of(data)
-        proof = _with_kept(path, own, lambda: xxh3_of_bytes(data))
+        proof = _with_kept(path, own, lambda: xxh3_of_bytes(data), store)
         return _read(proof, lambda: _record_of(data), told_digest(data))
     except OSError as error:
         raise layer_error(path, error) from error
@@ -158,35 +159,46 @@ def _examine_csv(path: Path, store: FileStore) -> Examined:
         record = Record(Fingerprint.from_dict(told["fingerprint"]), told)
     except (KeyError, TypeError, ValueError):
         return _DAMAGED
-    proof = prove_csv(path, told.get(CSV_DIGEST))
+    proof = prove_csv(path, told.get(CSV_DIGEST), store)
     return _DAMAGED if proof is Proof.DAMAGED else Examined(proof, record)
 
 
 _KINDS: dict[str, Callable[[Path, FileStore], Examined]] = {".csv": _examine_csv}
 
 
-def prove(path: Path, data: bytes) -> Proof:
+def prove(path: Path, data: bytes, store: FileStore = LOCAL) -> Proof:
     """Whether the file at `path`, whose bytes are `data`, is as it was written."""
-    return _with_kept(path, proof_of(data), lambda: xxh3_of_bytes(data))
+    return _with_kept(path, proof_of(data), lambda: xxh3_of_bytes(data), store)
 
 
-def prove_csv(path: Path, digest: str | None) -> Proof:
+def prove_csv(path: Path, digest: str | None, store: FileStore = LOCAL) -> Proof:
     """Whether a CSV has this digest, or that which was kept of it; raises `LayerError`."""
     try:
         if digest is None:
-            return _with_kept(path, Proof.UNSEALED, lambda: xxh3_of(path))
-        return Proof.WHOLE if xxh3_of(path) == digest else Proof.DAMAGED
+            return _with_kept(path, Proof.UNSEALED, lambda: _xxh3_of(path, store), store)
+        return Proof.WHOLE if _xxh3_of(path, store) == digest else Proof.DAMAGED
     except FileNotFoundError:
         return Proof.DAMAGED
     except OSError as error:
         raise layer_error(path, error) from error
 
 
-def _with_kept(path: Path, proof: Proof, digest: Callable[[], str]) -> Proof:
+def _xxh3_of(path: Path, store: FileStore) -> str:
+    if store is LOCAL:
+        return xxh3_of(path)  # without a buffer between
+    if store.stat(path) is None:
+        raise FileNotFoundError(path)
+    with store.open(path) as stream:
+        return xxh3_of_stream(stream)
+
+
+def _with_kept(
+    path: Path, proof: Proof, digest: Callable[[], str], store: FileStore = LOCAL
+) -> Proof:
     """The proof, by the digest that was kept of the file where it carries none itself."""
     if proof is not Proof.UNSEALED:
         return proof
-    kept = kept_digests(path.parent)
+    kept = kept_digests(path.parent, store)
     if kept is None:
         return Proof.UNSEALED  # nothing here was adopted yet
     return Proof.WHOLE if kept.get(path.name) == digest() else Proof.DAMAGED
@@ -202,7 +214,7 @@ def read_proven(path: Path, store: FileStore = LOCAL) -> bytes:
             found="none",
             next_step="run the same command again: it is made anew",
         )
-    if prove(path, data) is Proof.DAMAGED:
+    if prove(path, data, store) is Proof.DAMAGED:
         raise damaged(path)
     return data
 
@@ -254,9 +266,9 @@ def record_in(metadata: pq.FileMetaData) -> Record | None:
     return _record((metadata.metadata or {}).get(FOOTER_KEY.encode(), b""))
 
 
-def read_fingerprint(path: Path) -> Fingerprint | None:
+def read_fingerprint(path: Path, store: FileStore = LOCAL) -> Fingerprint | None:
     """What the file at `path` says that it was made of, None when it says nothing."""
-    record = read_record(path)
+    record = read_record(path, store)
     return None if record is None else record.fingerprint
 
 
@@ -271,6 +283,6 @@ def read_json(path: Path, store: FileStore = LOCAL) -> dict[str, Any] | None:
         data = store.read(path)
     except LayerError:
         return None
-    if data is None or prove(path, data) is Proof.DAMAGED:
+    if data is None or prove(path, data, store) is Proof.DAMAGED:
         return None
     return open_json(data)

@@ -38,16 +38,16 @@ def write_final_csvs(
     """
     table, folder = layout.final_table(variant), layout.final_dir(variant)
     marker = layout.temp / f"{folder.name}.json"
-    held = held_symbols(table)
-    made_of = read_fingerprint(table)
-    digest = "" if made_of is None else made_of.digest
     store = layout.store
+    held = held_symbols(table, store)
+    made_of = read_fingerprint(table, store)
+    digest = "" if made_of is None else made_of.digest
     if _current(store, marker, digest, folder):
         return False
     store.delete(marker)
     sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
-    for symbol, frame in read_table(table):
+    for symbol, frame in read_table(table, store=store):
         name = f"{symbol}{SUFFIX}"
         rows = csv_form(frame.drop("symbol"))
         sizes[name], digests[name] = _write(store, rows, folder / name)
@@ -85,7 +85,7 @@ def _current(store: FileStore, marker: Path, digest: str, folder: Path) -> bool:
     found = {name: store.stat(folder / name) for name in sizes}
     same = {name: stat.size for name, stat in found.items() if stat is not None} == sizes
     return same and all(
-        prove_csv(folder / name, digests.get(name)) is not Proof.DAMAGED for name in sizes
+        prove_csv(folder / name, digests.get(name), store) is not Proof.DAMAGED for name in sizes
     )
 
 

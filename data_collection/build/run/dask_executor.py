@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from alphaqcm.data_collection.archive.ledger import FileRecord
 from alphaqcm.data_collection.build.run.dask_cluster import (
     CPU,
     DOWNLOAD,
@@ -58,6 +59,8 @@ class DaskExecutor:
     options: ClusterOptions
     say: Callable[[str], None]
     retried_errors: Counter[str] = field(default_factory=Counter)
+    learn: Callable[[Sequence[FileRecord]], None] = lambda _: None
+    """Gets what the workers learned of archive files, where the ledger is this process's."""
     _cancelled: bool = False
 
     def run(
@@ -65,7 +68,8 @@ class DaskExecutor:
     ) -> Iterator[Finished[Planned, Outcome]]:
         """See `Executor`. Raises `UsageError`, `ClusterError`."""
         with open_cluster(self.options, self.say) as cluster:
-            yield from self._run(cluster, tasks, RemoteTask(perform))
+            remote = RemoteTask(perform, self.options.scratch, cluster.workers)
+            yield from self._run(cluster, tasks, remote)
 
     def cancel(self) -> None:
         """Hand over no more tasks; those at work end with the cluster."""
@@ -84,6 +88,7 @@ class DaskExecutor:
                     break
                 for task, done in flight.landed():
                     self.retried_errors.update(done.retried_errors)
+                    self.learn(done.records)
                     if done.stop:
                         raise _stopped(task, done.stop)
                     yield Finished(task, done.outcome, done.failure)

@@ -84,7 +84,8 @@ class TaskRunner:
         if task.stage is Stage.MONTH:
             if task.series_type.type is DataType.AGGTRADES:
                 _ = self._kernel
-            return make_months(self._months(task), self.archive, commit)
+            with self._passing() as used:
+                return make_months(self._months(task), self.archive, commit, used)
         outcome = self.current(task)
         if outcome is not None:
             with commit(outcome):
@@ -92,6 +93,22 @@ class TaskRunner:
         if task.stage is Stage.HOURLY:
             return self._build_hourly(task, commit)
         return self._build_factors(task, commit)
+
+    @contextmanager
+    def _passing(self) -> Iterator[set[Path]]:
+        """Archive files that a task used; where the data root is no disk they are not kept on one.
+
+        With `keep_zips` they are put into its cache before.
+        """
+        used: set[Path] = set()
+        try:
+            yield used
+        finally:
+            store = self.settings.layout.store
+            for path in used if self.settings.store else ():
+                if self.settings.keep_zips and path.exists():
+                    store.upload(path, path)
+                path.unlink(missing_ok=True)
 
     def perform_by_id(self, name: str, commit: CommitContext) -> Outcome:
         """Do the task of this id, as the queue knows it; raises `PipelineError`."""
@@ -107,7 +124,9 @@ class TaskRunner:
 
     def is_damaged(self, task: Task) -> bool:
         """Whether a month file of a MONTH task lies there and is not what was written."""
-        return any(examine(one.path).proof is Proof.DAMAGED for one in self._months(task))
+        return any(
+            examine(one.path, one.store).proof is Proof.DAMAGED for one in self._months(task)
+        )
 
     def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
         """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
@@ -139,6 +158,7 @@ class TaskRunner:
                 month=month,
                 span=settings.span,
                 path=settings.layout.month_file(one.type, one.interval, task.symbol, month),
+                store=settings.layout.store,
             )
             for month in task.months(settings.span)
         ]
@@ -149,7 +169,7 @@ class TaskRunner:
         found = []
         for month in months_between(span.start, span.end):
             path = layout.month_file(one.type, one.interval, symbol, month)
-            if path.exists():
+            if layout.store.stat(path) is not None:
                 found.append((f"{one}/{symbol}/{month.stamp}", path))
         return found
 
@@ -159,7 +179,7 @@ class TaskRunner:
         fingerprint = Fingerprint(
             f"hourly/{task.type}",
             hourly.VERSION,
-            layer_inputs(self.month_files(task.series_type, task.symbol)),
+            layer_inputs(self.month_files(task.series_type, task.symbol), layout.store),
             (("start", span.start.isoformat()), ("end", span.end.isoformat())),
         )
         path = layout.hourly_file(task.series_type.type, task.symbol)
@@ -178,7 +198,10 @@ class TaskRunner:
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         artifact = self._hourly(task)
-        months = [read_frame(file) for _, file in self.month_files(task.series_type, task.symbol)]
+        months = [
+            read_frame(file, store=settings.layout.store)
+            for _, file in self.month_files(task.series_type, task.symbol)
+        ]
         frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
         notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
         output = str(artifact.path)
@@ -227,7 +250,8 @@ class TaskRunner:
 
 def _was_damaged(settings: RunSettings, symbol: Symbol, fingerprint: Fingerprint) -> bool:
     """Whether a symbol's table is built again for its bytes or its stages' and nothing else."""
-    artifact = Artifact(settings.layout.symbol_table(symbol), fingerprint)
+    layout = settings.layout
+    artifact = Artifact(layout.symbol_table(symbol), fingerprint, layout.store)
     return artifact.is_damaged() or artifact.is_current()
 
 
@@ -237,10 +261,11 @@ def open_task_runner(
     *,
     listing_age: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
+    looks_only: bool = False,
 ) -> Iterator[TaskRunner]:
     """The task runner of one process; a listing kept less than `listing_age` seconds ago will do.
 
-    `say` hears what takes long.
+    `say` hears what takes long. `looks_only`: it tells what is current and fetches nothing itself.
     """
     with ExitStack() as stack:
 
@@ -250,6 +275,7 @@ def open_task_runner(
                 cache=settings.layout.cache,
                 listing=settings.listing,
                 ledger_dir=settings.layout.ledger_dir,
+                files_may_be_gone=looks_only and bool(settings.store),
                 options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
             )
             return stack.enter_context(archive)

@@ -15,14 +15,17 @@ from alphaqcm.data_collection.commands.options import (
     FETCHING,
     FROM_SOURCE,
     JSON,
+    KEEP_ZIPS,
     LISTING,
     MARKET,
     NAME,
+    NO_LEASE,
     RUN,
     SKIP_EXISTING,
     SOURCE,
     SYMBOLS,
     SYMBOLS_FILE,
+    TEMP_DIR,
     TYPES,
     WORKERS,
     Option,
@@ -53,9 +56,7 @@ WORKER_PLACES = (
            values.path, metavar="DIR"),
     option("--output-dir", "hourly CSVs of aggTrades (default: in the data root)", values.path,
            metavar="DIR"),
-    option("--temp-dir",
-           "download cache: a directory named _tmp means its binance_vision/ "
-           "(default: _tmp/binance_vision in the data root)", values.path, metavar="DIR"),
+    TEMP_DIR,
 )  # fmt: skip
 MAX_SYMBOLS = option(
     "--max-symbols", "only the first N symbols", values.whole(1, 1_000_000), metavar="N"
@@ -82,6 +83,7 @@ Can be stopped at any point; the same command goes on from there. What is curren
 downloaded nor built again. Spot and coin-margined markets end at the hourly layers.""",
     (
         *RUN,
+        TEMP_DIR,
         WORKERS,
         switch(
             "--dry-run",
@@ -92,6 +94,8 @@ downloaded nor built again. Spot and coin-margined markets end at the hourly lay
         NAME,
         ACCEPT_CORRUPT,
         *CLUSTER,
+        KEEP_ZIPS,
+        NO_LEASE,
         *FETCHING,
         JSON,
     ),

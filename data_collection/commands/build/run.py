@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
+from alphaqcm.data_collection.build.object_root import hold_object_root
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -30,20 +31,31 @@ def run(arguments: argparse.Namespace) -> Answer:
     settings = replace(
         run_settings(arguments),
         fetch=fetch_settings(arguments),
+        store=arguments.store,
+        keep_zips=arguments.keep_zips,
     )
     check_complete(settings, arguments.complete, arguments.name)
     cluster = chosen_cluster(arguments)
     if arguments.dry_run:
         return _forecast(settings, arguments.workers)
     with (
+        hold_object_root(settings, lease=not arguments.no_lease) as stored,
         hold_root(settings.layout.temp, exclusive=True) as lock,
-        open_task_runner(settings) as runner,
+        open_task_runner(settings, looks_only=True) as runner,
     ):
+        if stored is not None and cluster is not None:
+            cluster.learn = stored.note
         adopt_cache(settings.layout, tell, held=True)
         tell("listing the source")
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
-        progress = execute(runner, arguments.workers, lock, cluster=cluster)
+        progress = execute(
+            runner,
+            arguments.workers,
+            lock,
+            cluster=cluster,
+            each=stored.now_and_then if stored else lambda: None,
+        )
         tables = publish(settings, progress, arguments.complete, arguments.name)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)

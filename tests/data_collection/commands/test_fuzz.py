@@ -37,7 +37,7 @@ EVERYTHING = dict(COMMANDS.items()) | {
 REQUIRED = {
     "start": "2024-02-28", "end": "2024-02-29", "id": "A", "dest": "archive", "directory": ".",
     "file": "BTCUSDT-aggTrades-2024-02.zip", "query": "SELECT 1", "what": "final", "shell": "bash",
-    "reference": "archive-1h",
+    "reference": "archive-1h", "base_dir": ".",
 }  # fmt: skip
 SERVES = ("mirror", "workers")  # do not end by themselves, or start what does not
 
