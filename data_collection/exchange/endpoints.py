@@ -205,13 +205,6 @@ class Bases:
         return {Market.SPOT: self.spot, Market.UM: self.um, Market.CM: self.cm}[market]
 
 
-TESTNET = Bases(
-    spot="https://testnet.binance.vision",
-    um="https://testnet.binancefuture.com",
-    cm="https://testnet.binancefuture.com",
-)
-"""The exchange's test networks: made-up money, prices of their own."""
-
 PUBLIC_DATA_HOST = "https://data-api.binance.vision"
 """Spot market data only; may answer where the other hosts refuse a region."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
+
+import polars as pl
 
 from alphaqcm.data_collection.build.candles.fetch import (
     FetchJob,
@@ -32,7 +34,9 @@ from alphaqcm.data_collection.exchange.endpoints import TRADE_TYPE_OF_MARKET
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher, final_end
 from alphaqcm.data_collection.exchange.pages import plan_pages
 from alphaqcm.data_collection.marketstore.config import FeederConfig
+from alphaqcm.data_collection.marketstore.feeder.recent import Values
 from alphaqcm.data_collection.process.root_lock import RootPart, hold_root
+from alphaqcm.pipeline.candles.schema import PRICES, QUANTITIES
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
@@ -44,7 +48,7 @@ from alphaqcm.pipeline.storage.layout import Layout
 MINUTE_MS: Final = 60_000
 _TYPES: Final = ("klines:1m",)
 
-Say = Callable[[str], object]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Backfill:
         self._layout = Layout(places.root, config.market)
         self._store = CandleStore(places.root, TRADE_TYPE_OF_MARKET[config.market], "1m")
         self._stopping = threading.Event()
+        self._one_fetch = asyncio.Lock()
 
     async def run(self) -> None:
         """Everything of the configured range; raises `PipelineError`, and goes on when called."""
@@ -87,11 +92,15 @@ class Backfill:
         end = newest if own.end_ms is None else min(newest, own.end_ms)
         return own.start_ms, max(own.start_ms, -(-end // MINUTE_MS) * MINUTE_MS)
 
-    async def fetch_missing(self, symbols: Iterable[str], span: Stretch) -> None:
+    async def fetch_missing(self, symbols: Sequence[str], span: Stretch) -> None:
         """Ask REST for what neither the archive's months nor the store have of the range.
 
         A symbol is written after each `batch_size` candles. Raises `ExchangeError`, `RootBusy`.
         """
+        async with self._one_fetch:
+            await self._fetch_missing(symbols, span)
+
+    async def _fetch_missing(self, symbols: Sequence[str], span: Stretch) -> None:
         listed = {one.symbol: one.onboardDate for one in await self._fetcher.symbols()}
         unknown = [symbol for symbol in symbols if symbol not in listed]
         if unknown:
@@ -116,6 +125,16 @@ class Backfill:
                         group.create_task(self._work(waiting))
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from errors
+
+    def stored(self, symbol: str, end_ms: int) -> dict[int, Values]:
+        """The store's minutes that begin before `end_ms`: values by begin in microseconds."""
+        held = self._store.read(symbol)
+        if held is None:
+            return {}
+        begin = pl.col("candle_begin_time").dt.epoch("us")
+        rows = held.candles.filter(begin < end_ms * 1000)
+        values = rows.select(begin, *PRICES, *QUANTITIES).iter_rows()
+        return {row[0]: row[1:] for row in values}
 
     async def _work(self, waiting: Iterable[tuple[str, list[Stretch]]]) -> None:
         step = self._config.backfill.batch_size * MINUTE_MS

@@ -14,6 +14,8 @@ from alphaqcm.pipeline.domain.registry import Market
 VALUES: Final = tuple(name for name in MINUTE_TYPES if name != TIME)
 """Order of a minute's values: open, high, low, close, volume, and the archive's others."""
 
+_KEPT_US: Final = 4 * 3_600_000_000
+
 Values = tuple[float | int, ...]
 
 
@@ -32,6 +34,7 @@ class Recent:
 
     def __init__(self) -> None:
         self._minutes: dict[tuple[Market, str], dict[int, Values]] = {}
+        self._confirmed: dict[tuple[Market, str], int] = {}
 
     def add(self, minute: Minute) -> bool:
         """Take in a minute; whether it is new. Of one that comes twice the first stays."""
@@ -40,10 +43,6 @@ class Recent:
             return False
         own[minute.begin_us] = minute.values
         return True
-
-    def last_us(self, market: Market, symbol: str) -> int | None:
-        """Begin of the newest minute, None where there is none."""
-        return max(list(self._minutes.get((market, symbol), ())), default=None)
 
     def symbols(self, market: Market) -> set[str]:
         """Symbols with minutes."""
@@ -72,7 +71,16 @@ class Recent:
     def confirm(
         self, market: Market, symbol: str, until_us: int, told: Mapping[int, Values]
     ) -> int:
-        """Forget the minutes before `until_us`, which REST tells now; how many differ from its."""
+        """REST has told the minutes before `until_us`: how many differ from those held.
+
+        They are forgotten, but the last hours, of which longer candles are made.
+        """
         held = self._minutes.get((market, symbol), {})
+        done = self._confirmed.get((market, symbol), 0)
         known = [begin for begin in list(held) if begin < until_us]
-        return sum(held.pop(begin) != told.get(begin) for begin in known)
+        differ = sum(held[begin] != told.get(begin) for begin in known if begin >= done)
+        for begin in known:
+            if begin < until_us - _KEPT_US:
+                del held[begin]
+        self._confirmed[market, symbol] = until_us
+        return differ
