@@ -122,6 +122,7 @@ class ControlKind(StrEnum):
     STATUS = "status"  # the symbol's trading status changed; `detail` has status
     GAP = "gap"  # the exchange has no bar at `time_us`
     REVISION = "revision"  # a bar's values changed after it was told; `detail` has old and new
+    TRADED = "traded"  # every trade before `time_us` was told; `detail` has exact
     EXPIRED = "expired"  # run time `time_us` is over; `detail` has late
 
 
