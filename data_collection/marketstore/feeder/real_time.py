@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -223,7 +223,7 @@ class RealTime:
         if not out.hub.wants(key):
             return
         epoch, nanos = divmod(int(tick[0]), 1000 * _MILLI)
-        data = {EPOCH: epoch, **dict(zip(VALUES[kind], tick[1:], strict=True))}
+        data: dict[str, Any] = {EPOCH: epoch, **dict(zip(VALUES[kind], tick[1:], strict=True))}
         if kind is TickKind.TRADE:
             data |= {"Exchange": EXCHANGE, "Tape": _tape(self._market)}
         out.hub.publish(key, data | {NANOS: nanos})
