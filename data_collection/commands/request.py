@@ -146,6 +146,7 @@ def open_source(
         listing=listing,
         options=options,
         ledger_dir=layout.ledger_dir,
+        files_may_be_gone=bool(arguments.store),
     )
 
 
