@@ -252,5 +252,13 @@ DAYS = (START, END)
 ANY_DAYS = (START.but(required=False), END.but(required=False))
 FROM_SOURCE = (SOURCE, LISTING)
 FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
+TEMP_DIR = option(
+    "--temp-dir",
+    "download cache: a directory named _tmp means its binance_vision/ "
+    "(default: that of the last run, else _tmp/binance_vision in the data root)",
+    values.path,
+    metavar="DIR",
+)
+
 RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
 """Everything that makes up the settings of a run."""

@@ -122,6 +122,7 @@ class ControlKind(StrEnum):
     STATUS = "status"  # the symbol's trading status changed; `detail` has status
     GAP = "gap"  # the exchange has no bar at `time_us`
     REVISION = "revision"  # a bar's values changed after it was told; `detail` has old and new
+    TRADED = "traded"  # every trade before `time_us` was told; `detail` has exact
     EXPIRED = "expired"  # run time `time_us` is over; `detail` has late
 
 
@@ -136,7 +137,29 @@ class Control:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = ClosedBar | LiveTrade | MarkPrice | Liquidation | Control
+@dataclass(frozen=True, slots=True)
+class FactorRow:
+    """Factors of one symbol for one window, such as the wide table's live columns of an hour."""
+
+    market: Market
+    symbol: str
+    interval: str
+    start_us: int  # of the window
+    values: Mapping[str, float | int | bool | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FactorHour:
+    """All rows of a window were told; `late` symbols are not among them."""
+
+    market: Market
+    interval: str
+    start_us: int
+    symbols: int
+    late: tuple[str, ...]
+
+
+Event = ClosedBar | LiveTrade | MarkPrice | Liquidation | Control | FactorRow | FactorHour
 Subscriber = Callable[[Event], None]
 
 

@@ -24,6 +24,7 @@ from alphaqcm.data_collection.live.bars.repair import Fetch, Repairer
 from alphaqcm.data_collection.live.bars.universe import Universe
 from alphaqcm.data_collection.live.config import LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
+from alphaqcm.data_collection.live.extra.streams import ExtraStreams
 from alphaqcm.data_collection.live.files.info_files import InfoFiles
 from alphaqcm.data_collection.live.files.layout import LiveLayout
 from alphaqcm.data_collection.live.files.notes import Notes
@@ -89,6 +90,8 @@ class LiveClient:
             info = await self.client.exchange_info(self.market)
             self._assemble()
             self._follow(info.symbols)
+            self.extra = ExtraStreams(self)
+            self.extra.start()
         except BaseException:
             await self._close()
             raise

@@ -26,6 +26,7 @@ from alphaqcm.data_collection.commands.options import (
     SOURCE,
     SYMBOLS,
     SYMBOLS_FILE,
+    TEMP_DIR,
     TYPES,
     WORKERS,
     Option,
@@ -56,9 +57,7 @@ WORKER_PLACES = (
            values.path, metavar="DIR"),
     option("--output-dir", "hourly CSVs of aggTrades (default: in the data root)", values.path,
            metavar="DIR"),
-    option("--temp-dir",
-           "download cache: a directory named _tmp means its binance_vision/ "
-           "(default: _tmp/binance_vision in the data root)", values.path, metavar="DIR"),
+    TEMP_DIR,
 )  # fmt: skip
 MAX_SYMBOLS = option(
     "--max-symbols", "only the first N symbols", values.whole(1, 1_000_000), metavar="N"
@@ -85,6 +84,7 @@ Can be stopped at any point; the same command goes on from there. What is curren
 downloaded nor built again. Spot and coin-margined markets end at the hourly layers.""",
     (
         *RUN,
+        TEMP_DIR,
         WORKERS,
         switch(
             "--dry-run",

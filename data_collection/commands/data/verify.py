@@ -10,6 +10,7 @@ from alphaqcm.data_collection.archive.cache_audit import AuditFinding, Problem, 
 from alphaqcm.data_collection.build.repair import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
+from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
@@ -18,7 +19,7 @@ from alphaqcm.pipeline.storage.layout import Layout
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Verify; 0 when nothing is wrong, or all of it was mended."""
-    layout = Layout(arguments.data_root)
+    layout = source_layout(arguments)
     if arguments.store and arguments.repair:
         raise UsageError(
             "--repair", expected="a data root on a disk", next_step="alphaqcm run mends this one"
