@@ -165,6 +165,11 @@ class Archive:
         self.close()
 
     @property
+    def brought(self) -> int:
+        """Bytes of archive files that have come over the network so far."""
+        return self.retry_policy.brought
+
+    @property
     def retried_errors(self) -> Counter[str]:
         """What went wrong in single attempts so far, by kind; all of it was mended or raised."""
         return self.retry_policy.retried_errors

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -97,13 +97,15 @@ def work(
     *,
     log: Log | None = None,
     beat_every: float = BEAT_EVERY,
+    brought: Callable[[], int] = lambda: 0,
 ) -> WorkSummary:
     """Work on `queue` as `worker` until it is over or a signal comes.
 
+    `brought` tells how many bytes have come from the source so far: the heartbeat tells of them.
     Waits while other live workers hold the rest. Raises `QueueError` where the state or the disk
     cannot be used; the task at work is handed back then.
     """
-    return _Worker(queue, worker, perform, log or Log(worker)).run(beat_every)
+    return _Worker(queue, worker, perform, log or Log(worker)).run(beat_every, brought)
 
 
 class _Worker:
@@ -117,8 +119,9 @@ class _Worker:
         self.summary = WorkSummary(worker)
         self.committed = False
 
-    def run(self, beat_every: float) -> WorkSummary:
-        life = WorkerLife(self.queue.lock_dir, self.worker, self.queue.options.host, beat_every)
+    def run(self, beat_every: float, brought: Callable[[], int]) -> WorkSummary:
+        host = self.queue.options.host
+        life = WorkerLife(self.queue.lock_dir, self.worker, host, beat_every, brought)
         began = time.monotonic()
         with self.signals, life:
             self.log.event("start", state=self.queue.path, host=self.queue.options.host)

@@ -87,7 +87,8 @@ def execute(
     executor = cluster or LocalExecutor(workers, lock, prefetch=many)
     held = 0 if offline else runner.archive.ledger.verified_bytes()
     by_id = {task.id: task for task in left}
-    with ProgressBar(weights(left, sizes), ahead.read) as bar:
+    under_way = executor.under_way if isinstance(executor, LocalExecutor) else None
+    with ProgressBar(weights(left, sizes), ahead.read, under_way) as bar:
         for finished in executor.run(planned(left, sizes, settings), PerformTask(settings)):
             each()
             task, outcome = by_id[finished.task.id], finished.outcome

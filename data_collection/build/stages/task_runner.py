@@ -67,6 +67,11 @@ class TaskRunner:
         """What went wrong in single attempts so far, by kind."""
         return dict(self.archive.retried_errors) if "archive" in self.__dict__ else {}
 
+    @property
+    def brought(self) -> int:
+        """Bytes that have come from the source so far, also of files that are not whole yet."""
+        return self.archive.brought if "archive" in self.__dict__ else 0
+
     @cached_property
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
