@@ -302,6 +302,7 @@ class MonthTask:
         if (
             Partition.DAILY not in spec_of(self.series.type).partitions
             or self._monthly in files.bad
+            or not empty
         ):
             return ()
         present = set(self.month.days()) - empty

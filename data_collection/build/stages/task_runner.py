@@ -27,6 +27,7 @@ from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
+from alphaqcm.pipeline.storage.layout import month_name
 from alphaqcm.pipeline.storage.proof import examine
 from alphaqcm.pipeline.storage.seal import Proof
 from alphaqcm.pipeline.tables import hourly
@@ -133,22 +134,20 @@ class TaskRunner:
 
     def _months(self, task: Task) -> list[MonthTask]:
         settings, one = self.settings, task.series_type
+        series = task.series(settings.market)
+        folder = settings.layout.months(one.type, one.interval) / task.symbol
         return [
-            MonthTask(
-                series=task.series(settings.market),
-                month=month,
-                span=settings.span,
-                path=settings.layout.month_file(one.type, one.interval, task.symbol, month),
-            )
+            MonthTask(series, month, settings.span, folder / month_name(month))
             for month in task.months(settings.span)
         ]
 
     def month_files(self, one: SeriesType, symbol: str) -> list[tuple[str, Path]]:
         """(input key, path) of the month files of the run that are there, in order."""
-        span, layout = self.settings.span, self.settings.layout
+        span = self.settings.span
+        folder = self.settings.layout.months(one.type, one.interval) / symbol
         found = []
         for month in months_between(span.start, span.end):
-            path = layout.month_file(one.type, one.interval, symbol, month)
+            path = folder / month_name(month)
             if path.exists():
                 found.append((f"{one}/{symbol}/{month.stamp}", path))
         return found

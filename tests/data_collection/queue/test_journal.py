@@ -1,4 +1,4 @@
-"""The journal of a large queue: cut, flipped, left behind or put back, it never tells a wrong state."""
+"""The journal of a large queue: cut, flipped, left behind, put back, it tells no wrong state."""
 
 from __future__ import annotations
 
