@@ -46,7 +46,8 @@ MAX_ROWS = 2_000_000
 
 _BLOCK = 1 << 20  # bytes
 _TOGETHER = 1 << 23  # bytes of CSV that are read at once
-_LONGEST_HEADER = 4096  # bytes; a longer line is none of the registry's
+LONGEST_HEADER = 4096
+"""Bytes; a longer line is none of the registry's."""
 
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
@@ -142,6 +143,12 @@ def read_together(wanted: Sequence[tuple[Path, ArchiveFile]]) -> list[ArchiveTab
     return tables if at == frame.height else None
 
 
+def only_header(data: bytes, file: ArchiveFile) -> bool:
+    """Whether a CSV has no row; raises `BadHeader`."""
+    spec = spec_of(file.series.type)
+    return _split_header(data, spec, file.series.market, file.key)[1] >= len(data)
+
+
 def known_delay(file: ArchiveFile) -> timedelta:
     """What to add to a metrics row's create_time to get the moment it became known."""
     return METRICS_CADENCE if _labels_start(file.series.market, file.period) else timedelta()
@@ -159,7 +166,7 @@ def _split_header(
     if not data or data[:2].removeprefix(b'"')[:1].isdigit():
         return columns, 0
     end = data.find(b"\n")
-    line = data[: _LONGEST_HEADER if end < 0 else min(end, _LONGEST_HEADER)]
+    line = data[: LONGEST_HEADER if end < 0 else min(end, LONGEST_HEADER)]
     line = _QUOTED.sub(rb"\1\2", line.rstrip(b"\r"))
     names = tuple(line.decode("utf-8", "replace").split(","))
     body = len(data) if end < 0 else end + 1

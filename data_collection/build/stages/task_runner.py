@@ -39,6 +39,9 @@ from alphaqcm.pipeline.tables.symbol_table import (
     write_symbol_table,
 )
 
+COMPILE_LOCK = "compile.lock"
+"""Below `_tmp`: who holds it compiles what reads the trades, and others wait."""
+
 
 class _NotCompiled(Exception):
     """Something would have to be compiled."""
@@ -75,7 +78,7 @@ class TaskRunner:
             load_kernels(_refuse)
         except _NotCompiled:
             # one at a time: the others then load what the first one compiled
-            with FileLock(self.settings.layout.temp / "compile.lock"):
+            with FileLock(self.settings.layout.temp / COMPILE_LOCK):
                 load_kernels(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.publish import check_complete, publish
+from alphaqcm.data_collection.build.run.compile_ahead import compiling_ahead, note_compiled
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         return _forecast(settings, arguments.workers)
     with (
         hold_root(settings.layout.temp, exclusive=True) as lock,
+        compiling_ahead(settings.layout.temp, tell),
         open_task_runner(settings) as runner,
     ):
         adopt_cache(settings.layout, tell, held=True)
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         save_settings(settings)
         progress = execute(runner, arguments.workers, lock)
         tables = publish(settings, progress, arguments.complete, arguments.name)
+        if tables:
+            note_compiled(progress.outcomes)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)
     written = bool(tables) or settings.market is not Market.UM
