@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo demo-candles test test-fast check dist lock bench soak venv clean
+.PHONY: demo demo-candles test test-fast check dist lock bench mutants soak venv clean
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
@@ -55,6 +55,10 @@ lock:
 
 soak: $(READY)
 	ALPHAQCM_SOAK=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# changes one place at a time and sees whether a test notices; hours on two cores with --count 2000
+mutants: $(READY)
+	$(BIN)/python scripts/mutants.py
 
 bench: $(READY)
 	@for bench in scripts/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -4,11 +4,14 @@
       UsageError       the command's words do not fit: unknown symbol, start after end, no such file
       RootBusy         another process holds the data root
       ProcessLost      a process of this command ended in the middle of its work
+      ClusterError     a cluster that cannot be used, or that went away
+      StoreError       an object store that refuses, does not answer, or lacks what is needed
       SourceError      the archive, a mirror or a directory does not give what it should
         Unreachable      no answer after every retry
         BadListing       a listing that is no S3 listing
         Refused          451, or an answer that will not change by asking again
         TransientError   one attempt went wrong; another may not (never leaves the transports)
+      CandlesLate      candles of a live directory that are not ready in time (a TimeoutError too)
       ExchangeError    the exchange does not give what it should
         NoAnswer         no answer after every try
         RegionRefused    451: this region is not served
@@ -44,6 +47,14 @@ class RootBusy(CollectionError):
 
 class ProcessLost(CollectionError):
     """A process of this command ended in the middle of its work."""
+
+
+class ClusterError(CollectionError):
+    """A cluster that cannot be used, or that went away."""
+
+
+class StoreError(CollectionError):
+    """An object store that refuses, does not answer, or lacks what is needed."""
 
 
 class SourceError(CollectionError):
@@ -91,6 +102,10 @@ class TransientError(SourceError):
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process boundary."""
         return (TransientError, (self.kind, self.subject, self.found, self.retry_after))
+
+
+class CandlesLate(CollectionError, TimeoutError):
+    """Candles of a live directory that are not ready in time."""
 
 
 class ExchangeError(CollectionError):

@@ -97,7 +97,13 @@ class Archive:
     """
 
     def __init__(
-        self, source: Source, cache: Path, options: FetchOptions, ledger_dir: Path | None = None
+        self,
+        source: Source,
+        cache: Path,
+        options: FetchOptions,
+        ledger_dir: Path | None = None,
+        *,
+        files_may_be_gone: bool = False,
     ) -> None:
         self.cache = cache
         self.options = options
@@ -117,6 +123,7 @@ class Archive:
         self._intake = Downloads(
             cache, self.ledger, self._downloader, self.retry_policy, f"{source.files}"
         )
+        self._intake.files_may_be_gone = files_may_be_gone
         self._fetching = threading.Lock()
         self._known: dict[Series, _Known] = {}  # before this process fetched any
         self._known_lock = threading.Lock()
@@ -131,12 +138,20 @@ class Archive:
         listing: str | None = None,
         options: FetchOptions | None = None,
         ledger_dir: Path | None = None,
+        files_may_be_gone: bool = False,
     ) -> Archive:
         """Open a source (URL or directory); the ledger lies in the cache unless told otherwise.
 
-        Raises `UsageError`, `CacheError`.
+        `files_may_be_gone`: what the ledger vouches for counts as there, to look at and not to
+        read: layers were made of it. Raises `UsageError`, `CacheError`.
         """
-        return cls(Source.parse(source, listing), cache, options or FetchOptions(), ledger_dir)
+        return cls(
+            Source.parse(source, listing),
+            cache,
+            options or FetchOptions(),
+            ledger_dir,
+            files_may_be_gone=files_may_be_gone,
+        )
 
     def close(self) -> None:
         """Let go of connections, helper processes and the ledger."""
@@ -149,6 +164,11 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def brought(self) -> int:
+        """Bytes of archive files that have come over the network so far."""
+        return self.retry_policy.brought
 
     @property
     def retried_errors(self) -> Counter[str]:

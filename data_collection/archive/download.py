@@ -91,6 +91,7 @@ class Downloads:
         self._downloader = downloader
         self._retry = retry_policy
         self.source = source
+        self.files_may_be_gone = False  # see `Archive.open`
 
     def target(self, file: ArchiveFile) -> Path:
         """Where a file lies in the cache."""
@@ -104,7 +105,8 @@ class Downloads:
         try:
             size = os.stat(path).st_size  # noqa: PTH116 - of every file of a run
         except FileNotFoundError:
-            return None
+            gone = self.files_may_be_gone and record.size is not None
+            return Fetched(Path(path), record.sha256, record.size or 0) if gone else None
         return Fetched(Path(path), record.sha256, size) if size == record.size else None
 
     def fetch(self, order: Order, budget: DiskBudget, *, wait: bool) -> Fetched | Missing | None:

@@ -10,17 +10,17 @@ from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError
-from alphaqcm.pipeline.storage.atomic_write import write_bytes
-from alphaqcm.pipeline.storage.proof import read_json
-from alphaqcm.pipeline.storage.seal import sealed_json
+from alphaqcm.pipeline.storage.file_digest import sealed_json
+from alphaqcm.pipeline.storage.verified_read import read_json
 
 
 def save_settings(settings: RunSettings) -> None:
     """Keep the settings of the run, for `build` and `update`."""
-    write_bytes(
-        _settings_path(settings.layout.temp, settings.market),
-        sealed_json(settings.to_dict(), indent=True),
-    )
+    layout, told = settings.layout, settings.to_dict()
+    if settings.store:
+        told["root"] = settings.store  # the passing folder is nobody else's
+    path = _settings_path(layout.temp, settings.market)
+    layout.store.replace(path, sealed_json(told, indent=True))
 
 
 def _settings_path(temp: Path, market: Market) -> Path:

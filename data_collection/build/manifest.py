@@ -24,11 +24,11 @@ from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint, read_json
-from alphaqcm.pipeline.storage.atomic_write import write_bytes
-from alphaqcm.pipeline.storage.checksum import sha256_of
+from alphaqcm.pipeline.storage.checksum import sha256_of, sha256_of_stream
+from alphaqcm.pipeline.storage.file_digest import Proof, sealed_json
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof, sealed_json
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.append_rows import table_inputs
 from alphaqcm.pipeline.tables.symbol_table import input_files, table_fingerprint
 from alphaqcm.pipeline.tables.table_file import held_symbols
@@ -101,17 +101,23 @@ def describe(
     settings: RunSettings, table: Path, created_at: str, sha256: str | None = None
 ) -> Manifest:
     """Tell everything about `table`; `created_at` is ISO 8601, `sha256` its checksum if known."""
-    made_of = table_inputs(table)
+    store = settings.layout.store
+    made_of = table_inputs(table, store)
     entries = {
         held.symbol: SymbolEntry(held.rows, held.first, held.last, made_of.get(held.symbol, ""))
-        for held in held_symbols(table)
+        for held in held_symbols(table, store)
     }
+    with store.open(table) as stream:
+        columns = tuple(pq.read_schema(stream).names)
+        stream.seek(0)
+        sha256 = sha256 or sha256_of_stream(stream)
+        size = stream.seek(0, 2)
     return Manifest(
         table=table.name,
-        sha256=sha256 or sha256_of(table),
-        bytes=table.stat().st_size,
+        sha256=sha256,
+        bytes=size,
         rows=sum(entry.rows for entry in entries.values()),
-        columns=tuple(pq.read_schema(table).names),
+        columns=columns,
         symbols=entries,
         start=settings.span.start.isoformat(),
         end=settings.span.end.isoformat(),
@@ -121,14 +127,14 @@ def describe(
         columns_version=COLUMNS_VERSION,
         libraries=library_versions(),
         created_at=created_at,
-        digest_of_table=examine(table).digest,
+        digest_of_table=examine(table, store).digest,
     )
 
 
-def write_manifest(table: Path, manifest: Manifest) -> Path:
+def write_manifest(table: Path, manifest: Manifest, store: FileStore = LOCAL) -> Path:
     """Write the manifest beside its table."""
     path = manifest_path(table)
-    write_bytes(path, sealed_json(asdict(manifest), indent=True))
+    store.replace(path, sealed_json(asdict(manifest), indent=True))
     return path
 
 
@@ -146,29 +152,30 @@ def read_manifest(table: Path) -> Manifest:
     return found
 
 
-def proven_manifest(table: Path) -> Manifest | None:
+def proven_manifest(table: Path, store: FileStore = LOCAL) -> Manifest | None:
     """The manifest beside `table`, None where there is none or it is damaged."""
-    told = read_json(manifest_path(table))
+    told = read_json(manifest_path(table), store)
     try:
         return None if told is None else Manifest.from_dict(told)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
-def is_described(table: Path) -> bool:
+def is_described(table: Path, store: FileStore = LOCAL) -> bool:
     """Whether a whole manifest lies beside `table` and describes this very file.
 
     A table that carries its own digest proves itself; of an older one the SHA-256 is taken.
     """
-    manifest = proven_manifest(table)
-    if manifest is None or manifest.bytes != table.stat().st_size:
+    manifest, stat = proven_manifest(table, store), store.stat(table)
+    if manifest is None or stat is None or manifest.bytes != stat.size:
         return False
-    seen = examine(table)
+    seen = examine(table, store)
     if seen.proof is Proof.DAMAGED:
         return False
     if seen.digest and manifest.digest_of_table:
         return seen.digest == manifest.digest_of_table
-    return manifest.sha256 == sha256_of(table)
+    with store.open(table) as stream:
+        return manifest.sha256 == sha256_of_stream(stream)
 
 
 def add_verdict(table: Path, sha256: str, verdict: Verdict) -> bool:

@@ -21,8 +21,9 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import COLUMNS
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.file_store import FileStore
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
 from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final
@@ -34,7 +35,7 @@ COMPLETE_NAME = "complete_metrics"
 class Table:
     """A table of the run, as the summary tells it."""
 
-    path: Path
+    path: Path | str  # as its user knows it
     rows: int
     symbols: int
     written: bool
@@ -67,23 +68,24 @@ def publish(
     layout = settings.layout
     if not built_symbols(settings, progress):
         return []
-    damaged = _is_damaged(layout.final_table())
-    tables = [_told(publish_full(settings, progress), damaged)]
+    damaged = _is_damaged(layout.final_table(), layout.store)
+    tables = [_told(settings, publish_full(settings, progress), damaged)]
     write_final_csvs(layout)
     if complete:
         variant = name or COMPLETE_NAME
-        damaged = _is_damaged(layout.final_table(variant))
+        damaged = _is_damaged(layout.final_table(variant), layout.store)
         table, left_out = build_complete(layout, settings.span, variant)
         _write_manifest(settings, table)
         write_final_csvs(layout, variant, left_out)
-        tables.append(_told(table, damaged, left_out))
+        tables.append(_told(settings, table, damaged, left_out))
     return tables
 
 
-def _is_damaged(table: Path) -> bool:
+def _is_damaged(table: Path, store: FileStore) -> bool:
     """Whether a table or its manifest lies there and is not what was written."""
-    torn_manifest = manifest_path(table).exists() and proven_manifest(table) is None
-    return torn_manifest or examine(table).proof is Proof.DAMAGED
+    there = store.stat(manifest_path(table)) is not None
+    torn_manifest = there and proven_manifest(table, store) is None
+    return torn_manifest or examine(table, store).proof is Proof.DAMAGED
 
 
 def built_symbols(settings: RunSettings, progress: RunProgress) -> list[Symbol]:
@@ -107,14 +109,17 @@ def _write_manifest(settings: RunSettings, table: WideTable) -> None:
 
     The table is proven by now: it was just written, or found current by its own digest.
     """
-    if table.built or not is_described(table.path):
+    store = settings.layout.store
+    if table.built or not is_described(table.path, store):
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_manifest(table.path, describe(settings, table.path, now))
+        write_manifest(table.path, describe(settings, table.path, now), store)
 
 
-def _told(table: WideTable, healed: bool, left_out: tuple[LeftOut, ...] = ()) -> Table:
+def _told(
+    settings: RunSettings, table: WideTable, healed: bool, left_out: tuple[LeftOut, ...] = ()
+) -> Table:
     return Table(
-        path=table.path,
+        path=settings.shown(table.path) if settings.store else table.path,
         rows=table.rows,
         symbols=len(table.symbols),
         written=table.built,

@@ -8,12 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from alphaqcm.data_collection.archive.object_store import open_store
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import (
     Market,
     parse_market,
 )
+from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.storage.layout import TEMP_NAME, Layout
 
 
@@ -30,15 +32,23 @@ class RunSettings:
     types: tuple[str, ...] = ()
     fetch: Mapping[str, Any] = field(default_factory=dict)  # FetchOptions by name
     directories: Mapping[str, Path] = field(default_factory=dict)  # Layout.overrides
+    store: str = ""  # URL of a data root in an object store; `root` is then a passing folder
+    keep_zips: bool = False  # put verified ZIPs into that store's cache
 
     @property
     def layout(self) -> Layout:
         """Where everything lies."""
-        return Layout(self.root, self.market, self.directories)
+        store = open_store(self.store, self.root) if self.store else LOCAL
+        return Layout(self.root, self.market, self.directories, store)
+
+    def shown(self, path: Path) -> str:
+        """A path of the data root as its user knows it."""
+        inside = bool(self.store) and path.is_relative_to(self.root)
+        return f"{self.store}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
+        told = {
             "market": self.market.value,
             "symbols": list(self.symbols),
             "start": self.span.start.isoformat(),
@@ -50,6 +60,7 @@ class RunSettings:
             "fetch": dict(self.fetch),
             "directories": {name: str(path) for name, path in self.directories.items()},
         }
+        return told | ({"store": self.store, "keep_zips": self.keep_zips} if self.store else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunSettings:
@@ -64,6 +75,8 @@ class RunSettings:
             types=tuple(data["types"]),
             fetch=dict(data["fetch"]),
             directories=_directories(data["directories"]),
+            store=data.get("store", ""),
+            keep_zips=bool(data.get("keep_zips", False)),
         )
 
 

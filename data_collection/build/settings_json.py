@@ -67,6 +67,7 @@ def _checked(data: object) -> Mapping[str, Any]:
         raise TypeError(f"{type(data).__name__} in place of settings")
     for name in ("market", "start", "end", "root", "source"):
         _must_be(data[name], str, name)
+    _must_be(data.get("store", ""), str, "store")
     for name in ("symbols", "types"):
         _must_be(data[name], list | tuple, name)
         for item in data[name]:

@@ -10,14 +10,17 @@ from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.data import candle_declarations as candles
 from alphaqcm.data_collection.commands.data import declarations as data
 from alphaqcm.data_collection.commands.lab import declarations as lab
+from alphaqcm.data_collection.commands.lab import marketstore_declarations as marketstore
+from alphaqcm.data_collection.commands.live import declarations as live
 from alphaqcm.data_collection.commands.options import JSON, Option
 from alphaqcm.data_collection.commands.use import declarations as use
 
 _ORDER = (
     "run", "build", "update", "symbols", "plan", "fetch", "candles fetch", "candles resample",
-    "candles compare", "candles holo", "ledger", "verify", "minutes", "worker", "workers",
+    "candles compare", "candles holo", "bmac start", "bmac status", "ledger",
+    "verify", "minutes", "worker", "workers",
     "monitor", "columns", "check", "info", "sql", "export", "training-set", "config",
-    "completion", "docs", "sample", "mirror", "exchange",
+    "completion", "docs", "marketstore start", "sample", "mirror", "exchange",
 )  # fmt: skip
 
 
@@ -34,7 +37,7 @@ def _configurable(commands: Iterable[Command]) -> tuple[Option, ...]:
 def _all() -> dict[str, Command]:
     declared = {
         command.name: command
-        for folder in (build, data, candles, use, lab)
+        for folder in (build, data, candles, live, use, lab, marketstore)
         for command in folder.COMMANDS
     }
     taken = _configurable(declared[name] for name in _ORDER)

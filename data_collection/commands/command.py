@@ -32,9 +32,10 @@ class Command:
 
     @property
     def all_options(self) -> Iterator[Option]:
-        """Its own options and those of every command."""
+        """Its own options and those of every command, but one whose name the command has taken."""
+        own = {one.name for one in self.options}
         yield from self.options
-        yield from COMMON
+        yield from (one for one in COMMON if one.name not in own)
 
     def load(self) -> ModuleType:
         """The module that does it."""

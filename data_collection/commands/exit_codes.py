@@ -22,8 +22,8 @@ MEANING = {
     ExitCode.DONE: "done; files absent at the source, missing rows and gaps are told, not failures",
     ExitCode.FAILED: "something failed, or problems were found; what was there is still there",
     ExitCode.USAGE: "the command's words or settings do not fit; nothing was done",
-    ExitCode.CORRUPT_SOURCE: "the table is written, without archive files that are corrupt at the "
-    "source and that --accept-corrupt does not name",
+    ExitCode.CORRUPT_SOURCE: "the table (or a worker's layers) is written, without archive "
+    "files that are corrupt at the source and that --accept-corrupt does not name",
     ExitCode.LIMITED: "stopped by the exchange's limits; the same command goes on later",
     ExitCode.HANGUP: "stopped by a closed terminal (SIGHUP)",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C (SIGINT)",

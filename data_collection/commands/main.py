@@ -17,6 +17,7 @@ from alphaqcm.data_collection._bootstrap import use_one_thread
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.object_roots import passing_folder
 from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
 from alphaqcm.data_collection.commands.parser import build_parser, parse
 from alphaqcm.data_collection.errors import Banned, UsageError
@@ -95,7 +96,8 @@ def run_command(command: Command, words: Sequence[str], prog: str, **more: Any) 
 def _run(
     command: Command, arguments: argparse.Namespace, sink: JsonSink, more: Mapping[str, Any]
 ) -> int:
-    result = command.load().run(arguments, **more)
+    with passing_folder(command, arguments):
+        result = command.load().run(arguments, **more)
     if isinstance(result, Answer):
         sink.write(result.document)
         return int(result.code)

@@ -88,7 +88,7 @@ def switch(name: str, text: str, **more: Any) -> Option:
 
 
 DATA_ROOT = option(
-    "--data-root", "where everything is kept", values.path, default=DEFAULT_ROOT, metavar="D",
+    "--data-root", "where everything is kept", values.data_root, default=DEFAULT_ROOT, metavar="D",
     hidden=("--root",),
 )  # fmt: skip
 MARKET = option(
@@ -135,6 +135,32 @@ LISTING = option(
 WORKERS = option(
     "--workers", "processes", values.whole(1, MOST_PROCESSES), default=2, metavar="N", in_root=True
 )
+EXECUTOR = option(
+    "--executor",
+    "who does the tasks: local processes on a queue, or dask",
+    default="local", choices=("local", "dask"), group="cluster",
+)  # fmt: skip
+SCHEDULER = option(
+    "--scheduler",
+    "with --executor dask: the address of a running scheduler, tcp://… or tls://… (default: a "
+    "cluster of --workers processes of this machine)",
+    metavar="ADDRESS", group="cluster",
+)  # fmt: skip
+SCRATCH = option(
+    "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
+    metavar="DIR", group="cluster",
+)  # fmt: skip
+KEEP_ZIPS = switch(
+    "--keep-zips", "of a data root in an object store: put verified ZIPs into its cache",
+    group="cluster",
+)  # fmt: skip
+NO_LEASE = switch(
+    "--no-lease", "of a data root in an object store: work on it without holding it (nobody else "
+    "may work on it meanwhile)", group="cluster",
+)  # fmt: skip
+CLUSTER = (EXECUTOR, SCHEDULER, SCRATCH)
+"""Where the tasks of a run are done."""
+
 COMPLETE = option(
     "--complete", "also the table of only those symbols that have metrics on the last day",
     choices=("metrics",),
@@ -226,5 +252,13 @@ DAYS = (START, END)
 ANY_DAYS = (START.but(required=False), END.but(required=False))
 FROM_SOURCE = (SOURCE, LISTING)
 FROM_SOURCE_OF_ROOT = (SOURCE_OF_ROOT, LISTING)
+TEMP_DIR = option(
+    "--temp-dir",
+    "download cache: a directory named _tmp means its binance_vision/ "
+    "(default: that of the last run, else _tmp/binance_vision in the data root)",
+    values.path,
+    metavar="DIR",
+)
+
 RUN = (*CHOSEN, *DAYS, MARKET, *FROM_SOURCE, DATA_ROOT)
 """Everything that makes up the settings of a run."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from alphaqcm.data_collection.build.last_run import has_settings, load_settings
 from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.storage.layout import CACHE_NAME, TEMP_NAME, Layout
@@ -50,6 +51,25 @@ def places_of(arguments: argparse.Namespace) -> Places:
     }
     state = arguments.state or layout.temp / STATE_NAME
     return Places(root, state.resolve(), directories)
+
+
+def source_layout(arguments: argparse.Namespace, root: Path | None = None) -> Layout:
+    """The layout of a data root with the download cache that `--temp-dir` names.
+
+    Without the option the cache is that of the data root's last run. `root` is another data root
+    than the one that the options name.
+    """
+    plain = Layout(root or arguments.data_root)
+    named = getattr(arguments, "temp_dir", None)
+    if named is not None:
+        cache: Path | None = cache_of(named).resolve()
+    elif has_settings(plain.temp, plain.market):
+        cache = load_settings(plain.temp).directories.get("cache")
+    else:
+        cache = None
+    if cache is None or cache == plain.cache.resolve() or not (named or cache.is_dir()):
+        return plain
+    return replace(plain, overrides={"cache": cache})
 
 
 def cache_of(temp_dir: Path) -> Path:

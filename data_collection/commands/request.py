@@ -19,6 +19,7 @@ from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.build.last_run import last_source
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.commands.output import tell
+from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange
@@ -63,6 +64,7 @@ def run_settings(arguments: argparse.Namespace) -> RunSettings:
         symbols=tuple(symbol.exchange for symbol in chosen_symbols(arguments, market)),
         span=parse_span(arguments.start, arguments.end),
         root=arguments.data_root.resolve(),
+        directories=dict(source_layout(arguments).overrides),
         source=source_word(arguments.source),
         listing=arguments.listing,
         types=types_of(market),
@@ -134,7 +136,7 @@ def open_source(
     `root` is another data root than the one that the options name. Says on stderr which source it
     is where the command's words do not. Raises `UsageError`, `CacheError`.
     """
-    layout = Layout(root or arguments.data_root)
+    layout = source_layout(arguments, root)
     source, listing = arguments.source, arguments.listing
     if source is None:
         source, known_listing, why = _source_of(layout)

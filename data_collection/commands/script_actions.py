@@ -86,7 +86,7 @@ def _monitor(name: str, about: str, title: str) -> Script:
         about,
         f"""{about}
 
-In a terminal the picture is renewed in place until Ctrl-C; elsewhere it is printed every
+In a terminal the screen is renewed in place until Ctrl-C; elsewhere it is printed every
 interval.""",
         MONITOR_COMMAND.options,
         ("--interval 15", "--once --json"),

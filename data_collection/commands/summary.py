@@ -38,7 +38,7 @@ def print_summary(
     _print_some("CORRUPT at the source, left out", corrupt_files(progress))
     _print_some("FAILED", _failures(progress))
     if progress.blocked:
-        print(f"  and {progress.blocked:,} steps that need these were not done")
+        print(f"  and {progress.blocked:,} tasks that need these were not done")
     print(
         f"\nbuilt {progress.built:,} files, downloaded {progress.downloaded / 1e6:,.1f} MB, "
         f"{seconds:,.1f} s"
@@ -117,7 +117,7 @@ def document(
         "symbols": list(settings.symbols),
         "start": settings.span.start,
         "end": settings.span.end,
-        "data_root": settings.root,
+        "data_root": settings.store or settings.root,
         "types": types,
         "absent": list(_absent(progress)),
         "notes": [
@@ -147,7 +147,7 @@ def document(
 
 def _why_none(settings: RunSettings, progress: RunProgress) -> str:
     if progress.failures:
-        return "steps failed. The same command goes on from here; an older table is unchanged."
+        return "tasks failed. The same command goes on from here; an older table is unchanged."
     if settings.market is not Market.UM:
         return f"{settings.market} ends at the 1-minute and hourly layers."
     return f"no symbol has a 1m kline in {settings.span.start}..{settings.span.end}."

@@ -152,6 +152,22 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+class StoreUrl(str):
+    """The URL of a data root in an object store."""
+
+    __slots__ = ()
+
+
+def data_root(text: str) -> Path | StoreUrl:
+    """A folder, or a URL of an object store."""
+    scheme, colon, rest = text.partition("://")
+    if not colon:
+        return path(text)
+    if scheme not in ("s3", "gs", "az") or not rest.strip("/") or "\0" in text:
+        raise ValueError("a folder, or s3://bucket/prefix, gs://… or az://…")
+    return StoreUrl(text)
+
+
 def answer(text: str) -> str:
     """Where an answer goes: `-`, or a file that can be there and is no data."""
     if text == "-":

@@ -75,15 +75,26 @@ class ExchangeClock:
     def told(self, server_ms: int, sent: float, received: float) -> None:
         """Take over what the exchange says: `sent` and `received` are monotonic seconds.
 
-        Of several answers the one with the shortest way counts, unless it is half a minute old.
+        Of several answers the one with the shortest way counts, unless it is half a minute old, or
+        the exchange's clock was set since.
         """
         doubt = (received - sent) / 2 * self.speed
         stale = received - self._anchor > _FRESH
-        if doubt > self.uncertainty and not stale:
+        was_set = abs(self.offset(server_ms, sent, received)) > doubt + self.uncertainty
+        if doubt > self.uncertainty and not stale and not was_set:
             return
         self._anchor = (sent + received) / 2
         self._base = server_ms / 1000
         self.uncertainty = doubt
+
+    def offset(self, server_ms: int, sent: float, received: float) -> float:
+        """Seconds by which the exchange is ahead of this clock, as an answer tells; see `told`."""
+        here = self._base + ((sent + received) / 2 - self._anchor) * self.speed
+        return server_ms / 1000 - here
+
+    def elapsed(self) -> float:
+        """Seconds of the exchange's pace since some moment; never set back or forth."""
+        return time.monotonic() * self.speed
 
     async def sleep(self, seconds: float) -> None:
         """Sleep so many seconds of the exchange's time."""

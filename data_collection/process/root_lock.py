@@ -1,8 +1,10 @@
-"""Who may use a data root: one `run` or `build` alone, or any number of workers and fetches.
+"""Who may use which part of a data root: one process alone, or any number side by side.
 
-An OS lock on `_tmp/root.lock` says so; it goes when its holders die, however they die. Processes
-that a holder starts inherit the lock's descriptor, so that a killed `run` does not free the root
-while its workers still live.
+Each part has a lock of its own, so that a recorder of live data, a fetch of candles and a run of
+the archive work on one data root at the same time. An OS lock on a file of the working folder
+says who holds a part; it goes when its holders die, however they die. Processes that a holder
+starts inherit the lock's descriptor, so that a killed `run` does not free its part while its
+workers still live.
 """
 
 from __future__ import annotations
@@ -13,12 +15,27 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.atomic_write import clean_temps
 
+
+class RootPart(StrEnum):
+    """Parts of a data root that are held apart; the value names the lock's file.
+
+    `ARCHIVE` is what a run makes: cache, ledger, layers, tables. It keeps the name that releases
+    before 0.2.0 lock, so that theirs and ours never work on one data root together.
+    """
+
+    ARCHIVE = "root"
+    CANDLES = "candles"  # candles over REST, and what is made of them
+    RECORDED = "recorded"  # what a live client records
+
+
+_FOLDERS = {RootPart.ARCHIVE: ".", RootPart.CANDLES: "candles", RootPart.RECORDED: "recorded"}
 _PATIENCE = 5.0  # seconds: workers of a killed run need a moment to notice and end
 
 
@@ -37,13 +54,13 @@ def require_folder(folder: Path, what: str = "a data root") -> None:
 
 
 @contextlib.contextmanager
-def hold_root(temp: Path, *, exclusive: bool) -> Iterator[int]:
-    """Hold the data root whose working folder is `temp`; yields the lock's descriptor.
+def hold_root(temp: Path, *, exclusive: bool, part: RootPart = RootPart.ARCHIVE) -> Iterator[int]:
+    """Hold a part of the data root whose working folder is `temp`; yields the lock's descriptor.
 
-    Exclusive holders clean the temp files that dead processes left. Raises `RootBusy` naming the
-    holder, and `LayerError` where the root cannot be written.
+    Who holds a part alone cleans the temp files that dead processes left in it. Raises `RootBusy`
+    naming the holder, and `LayerError` where the root cannot be written.
     """
-    path = temp / "root.lock"
+    path = temp / f"{part}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -54,7 +71,7 @@ def hold_root(temp: Path, *, exclusive: bool) -> Iterator[int]:
         if exclusive:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {' '.join(sys.argv)}\n".encode(), 0)
-            clean_temps(temp.parent)
+            clean_temps(temp.parent / _FOLDERS[part])
         yield descriptor
     finally:
         os.close(descriptor)

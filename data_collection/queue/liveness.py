@@ -20,7 +20,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,10 @@ def this_host() -> str:
     return name.rstrip("-")
 
 
+def _nothing() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """A worker's sign of life."""
@@ -64,6 +68,7 @@ class Heartbeat:
     beats: int = 0
     task: str = ""
     task_seconds: float = 0.0  # by the worker's monotonic clock
+    task_bytes: int = 0  # that have come from the source for the task
     ended: str = ""  # why it ended; empty while it lives
 
 
@@ -143,10 +148,18 @@ class LivenessChecker:
 class WorkerLife:
     """A worker's OS lock and heartbeat, held while the block runs.
 
+    `brought` tells how many bytes have come from the source so far, `every` is in seconds.
     Raises `UsageError` for a name that cannot be one and `QueueError` where another process has it.
     """
 
-    def __init__(self, lock_dir: Path, worker: str, host: str, every: float = BEAT_EVERY) -> None:
+    def __init__(
+        self,
+        lock_dir: Path,
+        worker: str,
+        host: str,
+        every: float = BEAT_EVERY,
+        brought: Callable[[], int] = _nothing,
+    ) -> None:
         if not _WORKER_ID.fullmatch(worker):
             raise UsageError(
                 f"worker id {worker!r}",
@@ -161,6 +174,7 @@ class WorkerLife:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._busy_since = 0.0
+        self._brought, self._brought_before = brought, 0
         self._descriptor = -1
         self._beat = Heartbeat(worker, host, os.getpid(), to_stamp(datetime.now(UTC)))
 
@@ -196,6 +210,7 @@ class WorkerLife:
     def _at(self, task: str) -> None:
         with self._guard:
             self._busy_since = time.monotonic()
+            self._brought_before = self._brought()
             self._beat = replace(self._beat, task=task)
 
     def _run(self) -> None:
@@ -210,6 +225,7 @@ class WorkerLife:
                 written=to_stamp(datetime.now(UTC)),
                 beats=self._beat.beats + 1,
                 task_seconds=round(busy, 3),
+                task_bytes=self._brought() - self._brought_before if self._beat.task else 0,
             )
             temp = self._path.with_name(f".{self._path.name}.next")
             temp.write_bytes(orjson.dumps(asdict(self._beat)))

@@ -31,7 +31,7 @@ from alphaqcm.data_collection.queue.journal import DamagedJournal, Journal, Plac
 from alphaqcm.data_collection.queue.json_types import LARGEST, check_fields, check_moment
 from alphaqcm.data_collection.queue.state import Graph, QueueState, TaskRecord, TaskState
 from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.seal import (
+from alphaqcm.pipeline.storage.file_digest import (
     DIGEST_KEY,
     UNSEALED,
     Proof,

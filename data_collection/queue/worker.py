@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -25,7 +25,14 @@ from alphaqcm.data_collection.queue.liveness import BEAT_EVERY, WorkerLife
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Lease, QueueState, TaskState
 from alphaqcm.data_collection.queue.task import Outcome, Perform, TaskResult
-from alphaqcm.pipeline.errors import BadName, DiskFull, PipelineError, RawError, TableError
+from alphaqcm.pipeline.errors import (
+    BadName,
+    DamagedFile,
+    DiskFull,
+    PipelineError,
+    RawError,
+    TableError,
+)
 
 TASK_ERRORS = (
     PipelineError,
@@ -40,7 +47,7 @@ TASK_ERRORS = (
 """What bad data or a poor machine can raise: the task failed. Anything else is a fault of the
 program: it is written down at the task as well, and ends the worker."""
 
-FINAL_ERRORS = (RawError, TableError, BadName, Refused)
+FINAL_ERRORS = (RawError, TableError, BadName, DamagedFile, Refused)
 """Errors that say the same next time: the task is not tried again by itself."""
 
 STOP_ERRORS = (DiskFull, QueueError)
@@ -71,11 +78,16 @@ class WorkSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 when the whole queue is done or absent without problems, 128 + signal, else 1."""
+        """0 when the whole queue is done or absent, 3 where that leaves out unusable archive files.
+
+        128 + signal where one ended it, else 1.
+        """
         if self.signal:
             return 128 + self.signal
         settled = self.left.get(TaskState.DONE, 0) + self.left.get(TaskState.ABSENT, 0)
-        return 0 if settled == sum(self.left.values()) and not self.problems else 1
+        if settled != sum(self.left.values()):
+            return 1
+        return 3 if self.problems else 0
 
 
 def work(
@@ -85,13 +97,15 @@ def work(
     *,
     log: Log | None = None,
     beat_every: float = BEAT_EVERY,
+    brought: Callable[[], int] = lambda: 0,
 ) -> WorkSummary:
     """Work on `queue` as `worker` until it is over or a signal comes.
 
+    `brought` tells how many bytes have come from the source so far: the heartbeat tells of them.
     Waits while other live workers hold the rest. Raises `QueueError` where the state or the disk
     cannot be used; the task at work is handed back then.
     """
-    return _Worker(queue, worker, perform, log or Log(worker)).run(beat_every)
+    return _Worker(queue, worker, perform, log or Log(worker)).run(beat_every, brought)
 
 
 class _Worker:
@@ -105,8 +119,9 @@ class _Worker:
         self.summary = WorkSummary(worker)
         self.committed = False
 
-    def run(self, beat_every: float) -> WorkSummary:
-        life = WorkerLife(self.queue.lock_dir, self.worker, self.queue.options.host, beat_every)
+    def run(self, beat_every: float, brought: Callable[[], int]) -> WorkSummary:
+        host = self.queue.options.host
+        life = WorkerLife(self.queue.lock_dir, self.worker, host, beat_every, brought)
         began = time.monotonic()
         with self.signals, life:
             self.log.event("start", state=self.queue.path, host=self.queue.options.host)

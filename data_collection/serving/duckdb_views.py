@@ -13,10 +13,10 @@ from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.serving.layer_files import LayerFiles, final_tables, layers
 from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.features.columns import REGISTRY, DType
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.layout import LAYERS, Layout
-from alphaqcm.pipeline.storage.proof import damaged
-from alphaqcm.pipeline.storage.seal import Proof
-from alphaqcm.pipeline.tables.audit import audit_layers
+from alphaqcm.pipeline.storage.verified_read import damaged
+from alphaqcm.pipeline.tables.layer_audit import audit_layers
 
 _LONGEST_HEADER = 1 << 16  # characters of a CSV's first line
 _SQL_TYPES = {DType.FLOAT: "DOUBLE", DType.BOOLEAN: "BOOLEAN", DType.TIME: "TIMESTAMPTZ"}

@@ -42,7 +42,7 @@ from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
 from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import require_whole
+from alphaqcm.pipeline.storage.verified_read import require_whole
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 COUNT: Final = "n_minutes"

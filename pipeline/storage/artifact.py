@@ -16,9 +16,10 @@ from alphaqcm.pipeline.errors import LayerError, layer_error
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.checksum import xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_digest import DIGEST_KEY, UNSEALED, Proof, seal, sealed_json
 from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 from alphaqcm.pipeline.storage.fingerprint import Fingerprint, Input
-from alphaqcm.pipeline.storage.proof import (
+from alphaqcm.pipeline.storage.verified_read import (
     CSV_DIGEST,
     FOOTER_KEY,
     Record,
@@ -30,7 +31,6 @@ from alphaqcm.pipeline.storage.proof import (
     record_in,
     sidecar_path,
 )
-from alphaqcm.pipeline.storage.seal import DIGEST_KEY, UNSEALED, Proof, seal, sealed_json
 
 __all__ = [
     "Artifact",
@@ -124,11 +124,11 @@ class Artifact:
         batch.add(sidecar_path(self.path)).write_bytes(sealed_json(told, indent=True))
 
 
-def layer_inputs(paths: Iterable[tuple[str, Path]]) -> tuple[Input, ...]:
+def layer_inputs(paths: Iterable[tuple[str, Path]], store: FileStore = LOCAL) -> tuple[Input, ...]:
     """Inputs that are layer files: each is known by the digest of its own fingerprint."""
     inputs = []
     for key, path in paths:
-        seen = examine(path)
+        seen = examine(path, store)
         if seen.record is None or seen.proof is Proof.DAMAGED:
             raise LayerError(
                 path,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
+from typing import IO, BinaryIO
 
 import xxhash
 
@@ -13,7 +15,12 @@ _PIECE = 1 << 20
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of_stream(stream)
+
+
+def sha256_of_stream(stream: BinaryIO) -> str:
+    """The same of what is left of an open file."""
+    return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def xxh3_of_bytes(data: bytes | memoryview) -> str:
@@ -23,9 +30,14 @@ def xxh3_of_bytes(data: bytes | memoryview) -> str:
 
 def xxh3_of(path: Path) -> str:
     """XXH3 (128 bits) of a file's bytes, in hexadecimal."""
+    with path.open("rb", buffering=0) as stream:
+        return xxh3_of_stream(stream)
+
+
+def xxh3_of_stream(stream: IO[bytes] | io.RawIOBase) -> str:
+    """The same of what is left of an open file."""
     found = xxhash.xxh3_128()
     held = memoryview(bytearray(_PIECE))
-    with path.open("rb", buffering=0) as stream:
-        while count := stream.readinto(held):
-            found.update(held[:count])
+    while count := stream.readinto(held):  # type: ignore[union-attr]
+        found.update(held[:count])
     return found.hexdigest()

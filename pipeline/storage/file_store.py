@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
@@ -83,6 +85,14 @@ class FileStore(Protocol):
         """Remove a file; one that is not there is no error."""
         ...
 
+    def upload(self, path: Path, local: Path) -> None:
+        """Write the whole file from a local one; a no-op where it is that very file."""
+        ...
+
+    def as_listed(self) -> AbstractContextManager[None]:
+        """For who looks at everything: what is asked in the block may be answered from one look."""
+        ...
+
     def put_if(self, path: Path, data: bytes, version: str | None) -> str:
         """Write the file if it still is `version`, None: if there is none; gives its new version.
 
@@ -142,6 +152,17 @@ class LocalStore:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise layer_error(path, error) from error
+
+    def upload(self, path: Path, local: Path) -> None:
+        """As in `FileStore`."""
+        if path != local:
+            with self.batch() as batch:
+                shutil.copyfile(local, batch.add(path))
+                batch.commit()
+
+    def as_listed(self) -> AbstractContextManager[None]:
+        """As in `FileStore`: a disk answers at once."""
+        return contextlib.nullcontext()
 
     def put_if(self, path: Path, data: bytes, version: str | None) -> str:
         """As in `FileStore`; a version is the content's digest. All writers must come this way."""

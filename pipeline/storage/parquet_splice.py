@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from alphaqcm.pipeline.storage.file_digest import digest_place
 from alphaqcm.pipeline.storage.parquet_footer import (
     COMPRESSED,
     DATA,
@@ -44,7 +45,6 @@ from alphaqcm.pipeline.storage.parquet_footer import (
     read_footer_of,
     varint,
 )
-from alphaqcm.pipeline.storage.seal import digest_place
 
 Make = Callable[[io.BytesIO, pa.Schema], pq.ParquetWriter]
 """Opens a writer with the options that all chunks are encoded with."""
@@ -191,7 +191,7 @@ class Splice:
     def finish(self, schema: pa.Schema, make: Make, metadata: Mapping[str, str]) -> None:
         """Write the footer: `schema` and `metadata` as a writer without rows tells them.
 
-        Where `metadata` has room for the digest of the whole file (see `seal`), it is set.
+        Where `metadata` has room for the digest of the whole file (see `file_digest`), it is set.
         """
         stream = io.BytesIO()
         with make(stream, schema) as writer:

@@ -2,18 +2,16 @@
 
 Files of one schema and row count, without compression, dictionary, nulls or statistics, differ in
 their values' bytes only. pyarrow encodes a template of them; in each file its values are replaced,
-and so is one SHA-256 in its metadata. Where the values do not lie in one piece (many rows), the
-library writes the file itself.
+and so are, in its metadata, the SHA-256 of its source and the digest of its own bytes (see
+`file_digest`). Where the values do not lie in one piece (many rows), the library encodes the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,27 +19,30 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
-from alphaqcm.pipeline.errors import layer_error
-from alphaqcm.pipeline.storage.proof import FOOTER_KEY
+from alphaqcm.pipeline.storage.file_digest import DIGEST_KEY, UNSEALED, digest_place, seal
+from alphaqcm.pipeline.storage.verified_read import FOOTER_KEY
 
 _MARK: Final = hashlib.sha256(b"stands for the checksum of a file's source").hexdigest()
-_TEMP: Final = ".tmp"
+_SOURCE, _DIGEST = -1, -2  # in place of a column's number
+_ZEROS: Final = b"0" * 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """The bytes around the columns' values, in file order, and which column each gap takes."""
+    """The bytes around the columns' values, in file order, and what each gap takes."""
 
-    pieces: tuple[bytes, ...]  # one more than columns, and one more for the checksum
-    order: tuple[int, ...]  # number of the column, -1 for the checksum
+    pieces: tuple[bytes, ...]  # one more than gaps
+    order: tuple[int, ...]  # number of the column, _SOURCE or _DIGEST
 
 
 class TemplateWriter:
-    """Writes files of one schema; all columns are 64-bit and without nulls.
+    """Encodes files of one schema; all columns are 64-bit and without nulls.
 
-    A file carries `{"fingerprint": …, "report": …}` as the other layers' files do; the fingerprint
-    is the same but for `input`, the SHA-256 of what the file was made from.
+    A file carries its digest and `{"fingerprint": …, "report": …}` as the other layers' files do;
+    the fingerprint is the same but for its one input, called `key`: the SHA-256 of what the file
+    was made from.
     """
 
     def __init__(self, schema: pa.Schema, fingerprint: Mapping[str, Any], key: str) -> None:
@@ -50,27 +51,22 @@ class TemplateWriter:
         self._key = key
         self._templates: dict[int, _Template | None] = {}
 
-    def write(self, path: Path, columns: list[npt.NDArray[Any]], input_sha256: str) -> None:
-        """Write a file to a temp name beside `path` and rename it; not synced: see `resample`.
+    def encode(self, columns: Sequence[npt.NDArray[Any]], input_sha256: str) -> list[Any]:
+        """A file's bytes as buffers to be written one after the other.
 
-        `columns` in the schema's order, equally long. Raises `LayerError`, `DiskFull`.
+        `columns` in the schema's order, of shape (rows,), int64 or float64 as the schema says.
+        They are not copied: they must not change until the buffers are written.
         """
         rows = len(columns[0])
         if rows not in self._templates:
             self._templates[rows] = self._make(rows) if rows else None
         template = self._templates[rows]
-        temp = path.with_name(f".{path.name}.{os.getpid()}{_TEMP}")
-        try:
-            if template is None:
-                temp.write_bytes(self._encode(columns, input_sha256))
-            else:
-                _write_spliced(temp, template, columns, input_sha256)
-            temp.replace(path)
-        except OSError as error:
-            temp.unlink(missing_ok=True)
-            raise layer_error(path, error) from error
+        if template is None:
+            return [seal(self._encode(columns, input_sha256))]
+        return _splice(template, columns, input_sha256)
 
-    def _encode(self, columns: list[npt.NDArray[Any]], input_sha256: str) -> bytes:
+    def _encode(self, columns: Sequence[npt.NDArray[Any]], input_sha256: str) -> bytes:
+        """The file without its digest, as the library writes it."""
         table = pa.Table.from_arrays(
             [
                 pa.array(values).cast(field.type)
@@ -79,6 +75,7 @@ class TemplateWriter:
             schema=self._schema,
         )
         footer = {
+            DIGEST_KEY: UNSEALED,
             "fingerprint": {**self._fingerprint, "inputs": [[self._key, input_sha256]]},
             "report": {},
         }
@@ -103,36 +100,39 @@ class TemplateWriter:
             for mark, field in zip(marks, self._schema, strict=True)
         ]
         data = self._encode(values, _MARK)
-        places = [(data.find(mark.tobytes()), number) for number, mark in enumerate(marks)]
-        places.append((data.find(_MARK.encode()), -1))
-        if any(at < 0 for at, _ in places) or data.count(_MARK.encode()) != 1:
+        end_of_values = max(data.find(mark.tobytes()) for mark in marks)
+        digest = digest_place(data[end_of_values:])
+        places = [
+            *((data.find(mark.tobytes()), rows * 8, number) for number, mark in enumerate(marks)),
+            (data.find(_MARK.encode()), len(_MARK), _SOURCE),
+            (-1 if digest is None else end_of_values + digest, len(_ZEROS), _DIGEST),
+        ]
+        if any(at < 0 for at, _, _ in places) or data.count(_MARK.encode()) != 1:
             return None
         pieces, order, done = [], [], 0
-        for at, number in sorted(places):
+        for at, size, number in sorted(places):
             pieces.append(data[done:at])
             order.append(number)
-            done = at + (len(_MARK) if number < 0 else rows * 8)
+            done = at + size
         return _Template((*pieces, data[done:]), tuple(order))
 
 
-def _write_spliced(
-    path: Path, template: _Template, columns: list[npt.NDArray[Any]], input_sha256: str
-) -> None:
+def _splice(
+    template: _Template, columns: Sequence[npt.NDArray[Any]], input_sha256: str
+) -> list[Any]:
+    """The template's pieces with the values between them, and the digest of it all."""
+    found = xxhash.xxh3_128(template.pieces[0])
     buffers: list[Any] = [template.pieces[0]]
+    place, gap = 0, memoryview(b"")
     for number, piece in zip(template.order, template.pieces[1:], strict=True):
-        if number < 0:
-            buffers.append(input_sha256.encode())
+        if number == _DIGEST:
+            place, gap = len(buffers), memoryview(_ZEROS)
+        elif number == _SOURCE:
+            gap = memoryview(input_sha256.encode())
         else:
-            buffers.append(np.ascontiguousarray(columns[number]).view(np.uint8))
-        buffers.append(piece)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        size = sum(memoryview(one).nbytes for one in buffers)
-        if os.writev(descriptor, buffers) != size:
-            # a full disk takes what it can: the next write tells
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            with os.fdopen(os.dup(descriptor), "wb") as stream:
-                stream.write(b"".join(bytes(one) for one in buffers))
-    finally:
-        os.close(descriptor)
+            gap = np.ascontiguousarray(columns[number]).data.cast("B")
+        found.update(gap)
+        found.update(piece)
+        buffers += (gap, piece)
+    buffers[place] = found.hexdigest().encode()
+    return buffers

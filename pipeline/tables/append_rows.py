@@ -39,10 +39,18 @@ from alphaqcm.pipeline.features.factors.rolling import (
     Lookback,
     with_volume_clean,
 )
-from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, Input, Record, read_record
+from alphaqcm.pipeline.storage.artifact import (
+    Artifact,
+    Fingerprint,
+    Input,
+    Record,
+    read_fingerprint,
+    read_record,
+)
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.parquet_splice import ChunkRef, EncodedFile, Make, Splice
-from alphaqcm.pipeline.storage.proof import examine
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.symbol_table import read_inputs
 from alphaqcm.pipeline.tables.table_file import (
     SymbolRows,
@@ -328,7 +336,7 @@ def changed_months(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
-def table_inputs(path: Path) -> dict[str, str]:
+def table_inputs(path: Path, store: FileStore = LOCAL) -> dict[str, str]:
     """The digests of the symbols' fingerprints that the table at `path` was made of."""
-    fingerprint = ExistingTable(path).fingerprint
+    fingerprint = read_fingerprint(path, store)
     return {} if fingerprint is None else {one.key: one.sha256 for one in fingerprint.inputs}

@@ -15,10 +15,10 @@ from alphaqcm.pipeline.features.columns.csv import csv_form, read_csv
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input, read_fingerprint, read_json
 from alphaqcm.pipeline.storage.checksum import sha256_of, xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
+from alphaqcm.pipeline.storage.file_digest import Proof, sealed_json
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import prove_csv
-from alphaqcm.pipeline.storage.seal import Proof, sealed_json
+from alphaqcm.pipeline.storage.verified_read import prove_csv
 from alphaqcm.pipeline.tables.table_file import SymbolRows, TableOptions, held_symbols, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 
@@ -38,16 +38,16 @@ def write_final_csvs(
     """
     table, folder = layout.final_table(variant), layout.final_dir(variant)
     marker = layout.temp / f"{folder.name}.json"
-    held = held_symbols(table)
-    made_of = read_fingerprint(table)
-    digest = "" if made_of is None else made_of.digest
     store = layout.store
+    held = held_symbols(table, store)
+    made_of = read_fingerprint(table, store)
+    digest = "" if made_of is None else made_of.digest
     if _current(store, marker, digest, folder):
         return False
     store.delete(marker)
     sizes: dict[str, int] = {}
     digests: dict[str, str] = {}
-    for symbol, frame in read_table(table):
+    for symbol, frame in read_table(table, store=store):
         name = f"{symbol}{SUFFIX}"
         rows = csv_form(frame.drop("symbol"))
         sizes[name], digests[name] = _write(store, rows, folder / name)
@@ -85,7 +85,7 @@ def _current(store: FileStore, marker: Path, digest: str, folder: Path) -> bool:
     found = {name: store.stat(folder / name) for name in sizes}
     same = {name: stat.size for name, stat in found.items() if stat is not None} == sizes
     return same and all(
-        prove_csv(folder / name, digests.get(name)) is not Proof.DAMAGED for name in sizes
+        prove_csv(folder / name, digests.get(name), store) is not Proof.DAMAGED for name in sizes
     )
 
 

@@ -22,8 +22,8 @@ from alphaqcm.pipeline.storage.artifact import (
     sidecar_path,
 )
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
+from alphaqcm.pipeline.storage.file_digest import sealed_json
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.seal import sealed_json
 
 STAGE = "crypto_1min"
 VERSION = 1

@@ -34,10 +34,10 @@ from alphaqcm.pipeline.storage.artifact import (
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.checksum import xxh3_of
 from alphaqcm.pipeline.storage.csv_file import write_csv
-from alphaqcm.pipeline.storage.file_store import Batch
+from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 from alphaqcm.pipeline.storage.layout import Layout, month_name
-from alphaqcm.pipeline.storage.proof import prove_csv
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import prove_csv
 
 LAYER = "symbol_table"
 
@@ -59,11 +59,12 @@ class MonthFiles:
 
     field: str
     paths: tuple[Path, ...]
+    store: FileStore = LOCAL
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Each month's rows; raises `LayerError`."""
         for path in self.paths:
-            yield _read(self.field, [path])
+            yield _read(self.field, [path], self.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,12 @@ def input_files(layout: Layout, symbol: Symbol, span: DateRange) -> dict[str, di
     for field, (kind, interval) in INPUT_TYPES.items():
         folder = layout.months(kind, interval) / symbol.exchange
         there = {path.name for path in layout.store.list(folder)}
-        found[field] = {stamp: folder / name for stamp, name in months if name in there}
+        # a listing may be older than the file: what it lacks is asked for by its name
+        found[field] = {
+            stamp: folder / name
+            for stamp, name in months
+            if name in there or layout.store.stat(folder / name) is not None
+        }
     return found
 
 
@@ -138,7 +144,11 @@ def table_fingerprint(
         tuple(
             one
             for key, path in paths
-            for one in ([Input(key, known[key])] if key in known else layer_inputs([(key, path)]))
+            for one in (
+                [Input(key, known[key])]
+                if key in known
+                else layer_inputs([(key, path)], layout.store)
+            )
         ),
         (
             ("end", span.end.isoformat()),
@@ -156,16 +166,17 @@ def read_inputs(
     Raises `LayerError` for a file that is no month file.
     """
     first = span.start if since is None else _look_back(since, span)
+    store = layout.store
     files = input_files(layout, symbol, DateRange(first, span.end))
     paths = {field: tuple(files[field].values()) for field in files}
     return Inputs(
-        klines=MonthFiles("klines", paths["klines"]),
-        aggtrades=MonthFiles("aggtrades", paths["aggtrades"]),
-        mark=_read("mark", paths["mark"]),
-        index=_read("index", paths["index"]),
-        premium=_read("premium", paths["premium"]),
-        funding=_read("funding", paths["funding"]),
-        metrics=_read("metrics", paths["metrics"]),
+        klines=MonthFiles("klines", paths["klines"], store),
+        aggtrades=MonthFiles("aggtrades", paths["aggtrades"], store),
+        mark=_read("mark", paths["mark"], store),
+        index=_read("index", paths["index"], store),
+        premium=_read("premium", paths["premium"], store),
+        funding=_read("funding", paths["funding"], store),
+        metrics=_read("metrics", paths["metrics"], store),
     )
 
 
@@ -187,12 +198,12 @@ def build_symbol_table(symbol: Symbol, inputs: Inputs, span: DateRange) -> Symbo
     return SymbolTable(with_volume_clean(frame), report)
 
 
-def _read(field: str, paths: Sequence[Path]) -> pl.DataFrame:
+def _read(field: str, paths: Sequence[Path], store: FileStore) -> pl.DataFrame:
     needed = NEEDED[field]
     parts = [pl.DataFrame(schema=needed)]
     for path in paths:
         try:
-            parts.append(read_frame(path, list(needed)).cast(pl.Schema(needed)))
+            parts.append(read_frame(path, list(needed), store).cast(pl.Schema(needed)))
         except pl.exceptions.PolarsError as error:
             raise LayerError(
                 path,
@@ -252,7 +263,7 @@ def current_table(layout: Layout, symbol: Symbol, span: DateRange) -> SymbolRepo
 
 def write_stages(layout: Layout, symbol: Symbol) -> list[Path]:
     """Write the stages' CSVs again from the symbol's table; raises `LayerError`."""
-    frame = read_symbol_table(layout.symbol_table(symbol), SYMBOL_COLUMNS)
+    frame = read_symbol_table(layout.symbol_table(symbol), SYMBOL_COLUMNS, layout.store)
     with layout.store.batch() as batch:
         temps = _add_stages(frame, layout, symbol, batch)
         batch.commit()
@@ -265,9 +276,9 @@ def read_stage(layout: Layout, stage: str, symbol: Symbol) -> pl.DataFrame:
     return read_csv(path, STAGE_COLUMNS[stage], "alphaqcm export stages")
 
 
-def read_symbol_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of a symbol's table on disk; raises `DamagedFile`, `LayerError`."""
-    return read_frame(path, columns)
+def read_symbol_table(path: Path, columns: Sequence[str], store: FileStore = LOCAL) -> pl.DataFrame:
+    """Columns of a symbol's table; raises `DamagedFile`, `LayerError`."""
+    return read_frame(path, columns, store)
 
 
 def _add_stages(
@@ -290,5 +301,6 @@ def _stages_whole(layout: Layout, symbol: Symbol, report: SymbolReport) -> bool:
     sizes = {stage: stat.size for stage, stat in found.items() if stat is not None}
     digests = report.stage_digests or {}
     return sizes == report.stage_bytes and all(
-        prove_csv(path, digests.get(stage)) is not Proof.DAMAGED for stage, path in paths.items()
+        prove_csv(path, digests.get(stage), layout.store) is not Proof.DAMAGED
+        for stage, path in paths.items()
     )

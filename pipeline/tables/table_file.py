@@ -22,9 +22,9 @@ from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
 from alphaqcm.pipeline.storage.artifact import Artifact, read_record
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
-from alphaqcm.pipeline.storage.file_store import LOCAL
-from alphaqcm.pipeline.storage.proof import require_whole
-from alphaqcm.pipeline.storage.seal import seal_file
+from alphaqcm.pipeline.storage.file_digest import seal_file
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
+from alphaqcm.pipeline.storage.verified_read import require_whole
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),
@@ -170,9 +170,9 @@ def _ahead(
                 yield item
 
 
-def table_report(path: Path) -> TableReport:
+def table_report(path: Path, store: FileStore = LOCAL) -> TableReport:
     """What the table at `path` tells of itself; raises `TableError` when it is none of ours."""
-    record = read_record(path)
+    record = read_record(path, store)
     try:
         if record is None:
             raise KeyError(path)
@@ -181,28 +181,28 @@ def table_report(path: Path) -> TableReport:
         raise TableError(
             path,
             expected="a final table with its footer",
-            found="none" if LOCAL.stat(path) is None else "a file without one",
+            found="none" if store.stat(path) is None else "a file without one",
             next_step="build it with: alphaqcm build",
         ) from error
 
 
-def held_symbols(path: Path) -> tuple[SymbolRows, ...]:
+def held_symbols(path: Path, store: FileStore = LOCAL) -> tuple[SymbolRows, ...]:
     """What the table at `path` says it holds; raises `TableError` when it is none of ours."""
-    return table_report(path).symbols
+    return table_report(path, store).symbols
 
 
 def read_table(
-    path: Path, columns: Sequence[str] | None = None
+    path: Path, columns: Sequence[str] | None = None, store: FileStore = LOCAL
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The table's symbols one after another, with these columns or all.
 
     Raises `DamagedFile` where its bytes are not those that were written, `LayerError` for a file
     that cannot be read, `TableError` when a row group holds rows of two symbols.
     """
-    require_whole(path)
+    require_whole(path, store)
     names = list(COLUMNS if columns is None else columns)
     try:
-        with pq.ParquetFile(path) as file:
+        with store.open(path) as stream, pq.ParquetFile(stream) as file:
             groups = [_symbol_of(path, file.metadata, i) for i in range(file.num_row_groups)]
             for symbol, run in groupby(range(len(groups)), key=lambda i: groups[i]):
                 frame = pl.from_arrow(file.read_row_groups(list(run), columns=names))

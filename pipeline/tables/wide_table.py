@@ -21,6 +21,7 @@ from alphaqcm.pipeline.errors import BadName, TableError
 from alphaqcm.pipeline.features.columns import COLUMNS, SYMBOL_COLUMNS, VERSION
 from alphaqcm.pipeline.features.cross_section import CrossSection, Part, cross_section
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_record
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.symbol_table import SymbolReport, read_symbol_table, require_wide
 from alphaqcm.pipeline.tables.table_file import (
@@ -42,10 +43,11 @@ class FilePart:
 
     symbol: str
     path: Path
+    store: FileStore = LOCAL
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """These own columns; raises `LayerError`."""
-        return read_symbol_table(self.path, columns)
+        return read_symbol_table(self.path, columns, self.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class LeftOut:
 
 def symbol_parts(layout: Layout, symbols: Sequence[Symbol]) -> list[FilePart]:
     """The symbol tables, in byte order of the table's names."""
-    parts = [FilePart(symbol.table, layout.symbol_table(symbol)) for symbol in symbols]
+    parts = [
+        FilePart(symbol.table, layout.symbol_table(symbol), layout.store) for symbol in symbols
+    ]
     return sorted(parts, key=lambda part: part.symbol.encode())
 
 
@@ -83,7 +87,9 @@ def final_fingerprint(
     return Fingerprint(
         LAYER,
         VERSION,
-        layer_inputs((part.symbol, part.path) for part in parts),
+        tuple(
+            one for part in parts for one in layer_inputs([(part.symbol, part.path)], part.store)
+        ),
         (
             *options.parameters,
             ("end", span.end.isoformat()),
@@ -129,7 +135,7 @@ def build_final(
 
 
 def _metrics_last(part: FilePart) -> str | None:
-    record = read_record(part.path)
+    record = read_record(part.path, part.store)
     return None if record is None else SymbolReport.from_dict(record.report).metrics_last
 
 
@@ -147,8 +153,8 @@ def build_complete(
     """
     if not re.fullmatch(r"\w+", name):
         raise BadName(f"table name {name!r}", expected="letters, digits and _ only")
-    full = layout.final_table()
-    report = table_report(full)
+    full, store = layout.final_table(), layout.store
+    report = table_report(full, store)
     held, last = report.symbols, report.metrics_last or {}
     left_out = tuple(
         LeftOut(rows.symbol, _why(last.get(rows.symbol), span))
@@ -165,14 +171,16 @@ def build_complete(
     missing = {item.symbol for item in left_out}
     path = layout.final_table(name)
     fingerprint = Fingerprint(
-        f"{LAYER}_{name}", VERSION, layer_inputs([("final", full)]), options.parameters
+        f"{LAYER}_{name}", VERSION, layer_inputs([("final", full)], store), options.parameters
     )
     artifact = Artifact(path, fingerprint, layout.store)
     current = artifact.current()
     if current is not None:
         rows = TableReport.from_dict(current.report).symbols
         return WideTable(path, rows, built=False), left_out
-    chosen = ((symbol, frame) for symbol, frame in read_table(full) if symbol not in missing)
+    chosen = (
+        (symbol, frame) for symbol, frame in read_table(full, store=store) if symbol not in missing
+    )
     return WideTable(path, write_table(chosen, artifact, options), built=True), left_out
 
 

@@ -18,6 +18,8 @@ from aiohttp import web
 from tests.conftest import PROJECT
 from tests.helpers.simulated_exchange import environment, exchange, truth
 
+pytestmark = pytest.mark.process
+
 py7zr = pytest.importorskip("py7zr")
 
 EXAMPLES = PROJECT / "scripts" / "examples"

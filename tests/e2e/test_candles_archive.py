@@ -27,6 +27,8 @@ from tests.helpers.simulated_exchange import (
     stored,
 )
 
+pytestmark = pytest.mark.process
+
 UM = "usdt_futures_5m"
 ONE = ("--market", "um", "--symbols", "BTCUSDT")
 TODAY = datetime.fromtimestamp(START_MS / 1000, UTC).date()

@@ -28,6 +28,8 @@ from tests.helpers.simulated_exchange import (
     stats,
 )
 
+pytestmark = pytest.mark.process
+
 _DAY = 86_400_000
 UM = "usdt_futures_5m"
 ONE = ("--market", "um", "--symbols", "BTCUSDT,ETHUSDT,BNBUSDT", "--days", "6")

@@ -372,6 +372,10 @@ def test_a_wrong_checksum_is_told_by_the_exit_code_and_keeps_the_rest(tmp_path: 
     for known in ("ETHUSDT-metrics-2024-02-28.zip", "*/ETHUSDT-metrics-2024-02-*"):
         assert alphaqcm(*words, "--accept-corrupt", f"other.zip,{known}").returncode == 0
     assert alphaqcm(*words, "--accept-corrupt", "BTCUSDT-*").returncode == 3
+    work = ["worker", "--id", "W1", "--types", "metrics", *words[1:-1]]
+    done = alphaqcm(*work, str(tmp_path / "of a worker"))
+    assert done.returncode == 3, done.stdout
+    assert "ETHUSDT-metrics-2024-02-28.zip" in done.stdout
 
 
 @pytest.mark.parametrize("bad", ["aggTrades", "klines/BTCUSDT/1m"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.damaged_files import adopt_once
 from alphaqcm.data_collection.build.last_run import load_settings, save_settings
 from alphaqcm.data_collection.build.publish import publish
 from alphaqcm.data_collection.build.run.progress import RunProgress
@@ -87,7 +88,10 @@ class FlippedRoots:
         data = bytearray(path.read_bytes())
         bit = rng.randrange(8 * len(data))
         data[bit // 8] ^= 1 << bit % 8
+        before = path.stat()
         path.write_bytes(data)
+        if rng.random() < 0.7:  # what a disk does to a file leaves its times alone
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         return f"seed {seed}: bit {bit} of {name}"
 
     def check(self, seed: int, root: Path) -> str:
@@ -109,13 +113,13 @@ def run(settings: RunSettings) -> date:
     """What `alphaqcm run` does, in this process."""
     with (
         hold_root(settings.layout.temp, exclusive=True),
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
         save_settings(settings)
         adopt_once(settings.layout)
-        progress, left = find_pending(steps)
+        progress, left = find_pending(runner)
         for task in left:
-            progress.outcomes[task] = steps.perform(task, no_gate)
+            progress.outcomes[task] = runner.perform(task, no_gate)
         publish(settings, progress)
     _require_no_problems(progress)
     return settings.span.end
@@ -137,11 +141,11 @@ def build(settings: RunSettings) -> date:
     settings = replace(settings, fetch={**settings.fetch, "listing_age": ANY_AGE})
     with (
         hold_root(settings.layout.temp, exclusive=True),
-        open_task_runner(settings) as steps,
+        open_task_runner(settings) as runner,
     ):
-        progress, left = find_pending(steps, offline=True)
+        progress, left = find_pending(runner, offline=True)
         for task in left:
-            progress.outcomes[task] = steps.perform(task, no_gate)
+            progress.outcomes[task] = runner.perform(task, no_gate)
         publish(settings, progress)
     _require_no_problems(progress)
     return settings.span.end

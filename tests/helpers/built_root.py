@@ -1,4 +1,4 @@
-"""A data root made in this process: the road's own steps, one after another."""
+"""A data root made in this process: the pipeline's own stages, one after another."""
 
 from __future__ import annotations
 

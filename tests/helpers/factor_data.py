@@ -14,8 +14,9 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import METRICS, Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.factors.assemble import NEEDED, Inputs
-from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES, SUMS
+from alphaqcm.pipeline.features.factors.orderflow import COUNTS, MINUTE_PRICES
 from alphaqcm.pipeline.features.factors.segments import TIME
+from alphaqcm.pipeline.reading.aggtrades.model import FLOW_SUMS
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 from alphaqcm.pipeline.storage.artifact import Fingerprint
 from alphaqcm.pipeline.storage.layout import Layout
@@ -106,7 +107,7 @@ def aggtrades(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     rows = bars.filter(traded, pl.col("minute").dt.hour() != 17)
     n = rows.height
     columns: dict[str, object] = {"minute": rows["minute"]}
-    for name in SUMS:
+    for name in FLOW_SUMS:
         values = noise.integers(0, 40, n) if name in COUNTS else noise.gamma(0.5, 900.0, n)
         values = np.where(noise.random(n) < 0.3, 0, values)
         columns[name] = values.astype(np.float64)
@@ -116,7 +117,7 @@ def aggtrades(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     for name in MINUTE_PRICES:
         columns[name] = np.round(100 + noise.standard_normal(n), 2)
     quiet = rows["minute"].dt.hour().to_numpy() == 4
-    for name in SUMS:
+    for name in FLOW_SUMS:
         columns[name] = np.where(quiet & (name != "trade_count"), 0.0, columns[name])
     columns["price_first"] = np.where(quiet, 100.25, columns["price_first"])
     columns["price_last"] = np.where(quiet, 100.25, columns["price_last"])

@@ -58,6 +58,7 @@ class RetryPolicy:
         self._throttles = 0  # in a row
         self._given_up = 0  # things given up in a row
         self._answered = False
+        self.brought = 0  # bytes of bodies so far
 
     def count(self, kind: ErrorKind) -> None:
         """Note an error for the summary."""
@@ -115,6 +116,8 @@ class RetryPolicy:
         """Wait until `count` more bytes are within the rate limit."""
         if self.stop.is_set():
             raise Stopped
+        with self._changed:
+            self.brought += count
         if self._limits is not None:
             self._limits.spend(count, self.stop)
 

@@ -3,58 +3,45 @@
     candles/{trade type}_{interval}_resample/{0m,5m,…}/{SYMBOL}.parquet
     candles/{trade type}_{interval}_resample_all/{0m,5m,…}.parquet      all symbols of an offset
 
-The files are made from the store and carry the checksum of what they were made from. They are
-renamed whole but not synced one by one: thousands of syncs would take longer than everything else,
-and after a power cut the same command makes them again.
+The files are made from the store and carry the checksum of what they were made from. The thousands
+of small ones appear a group of symbols at a time, each group synced by one call (`FileGroup`) while
+the next one is folded.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from alphaqcm.data_collection.build.candles.resampled_files import (
+    SCHEMA,
+    Commits,
+    LongFiles,
+    Made,
+)
 from alphaqcm.data_collection.build.candles.store import FOLDER, CandleStore
 from alphaqcm.data_collection.errors import UsageError
-from alphaqcm.pipeline.candles.fold import Values
-from alphaqcm.pipeline.candles.resample import WindowRule, Windows, resample
+from alphaqcm.pipeline.candles.fold import Ints, Values
+from alphaqcm.pipeline.candles.resample import WindowRule, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.errors import DamagedFile, layer_error
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
+from alphaqcm.pipeline.storage.file_group import FileGroup, sync_folders
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import read_proven
 
 VERSION = 1
 _THREADS = 2
 _GROUP = 64  # symbols of a row group in the long files: bounds the memory
 
-_TIME = pa.timestamp("us", tz="UTC")
-_FIELDS = [
-    pa.field(
-        name,
-        _TIME
-        if kind == pl.Datetime("us", "UTC")
-        else pa.int64()
-        if kind == pl.Int64
-        else pa.float64(),
-        nullable=False,
-    )
-    for name, kind in CANDLE_SCHEMA.items()
-]
-_SCHEMA = pa.schema(_FIELDS)
-_LONG_SCHEMA = pa.schema([pa.field("symbol", pa.string(), nullable=False), *_FIELDS])
+_READ = ["candle_begin_time", *PRICES, *QUANTITIES]
 
 
 class Source(Protocol):
@@ -71,7 +58,7 @@ class Source(Protocol):
     def symbols(self) -> list[str]:
         """Symbols in order."""
 
-    def load(self, symbol: str) -> tuple[npt.NDArray[np.int64], dict[str, Values], str]:
+    def load(self, symbol: str) -> tuple[Ints, dict[str, Values], str]:
         """(begins in microseconds, the other columns, SHA-256 of the rows)."""
 
 
@@ -95,15 +82,15 @@ class StoreSource:
         """The store's."""
         return self.store.symbols()
 
-    def load(self, symbol: str) -> tuple[npt.NDArray[np.int64], dict[str, Values], str]:
+    def load(self, symbol: str) -> tuple[Ints, dict[str, Values], str]:
         """The candles; raises `LayerError` for a damaged file."""
         path = self.store.path(symbol)
-        if examine(path).proof is Proof.DAMAGED:
-            raise _damaged(path, OSError("it was damaged on the disk"))
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(pa.BufferReader(read_proven(path))) as file:
                 record = record_in(file.metadata)
-                table = file.read(list(CANDLE_SCHEMA), use_threads=False)
+                table = file.read(_READ, use_threads=False)
+        except DamagedFile as error:
+            raise _damaged(path, OSError("it was damaged on the disk")) from error
         except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
         if record is None:
@@ -159,37 +146,46 @@ def resample_store(job: ResampleJob, progress: Callable[[str], object]) -> Resam
             found="none",
             next_step="fetch them first: alphaqcm candles fetch",
         )
-    writer = TemplateWriter(_SCHEMA, _fingerprint(job).to_dict(), "candles")
-    for offset in job.offsets:
-        (job.folder / offset_name(offset)).mkdir(parents=True, exist_ok=True)
+    writer = TemplateWriter(SCHEMA, _fingerprint(job).to_dict(), "candles")
+    folders = [job.folder / offset_name(offset) for offset in job.offsets]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     result = ResampleResult()
-    with _LongFiles(job) as long_files, ThreadPoolExecutor(_THREADS, "resample") as pool:
+    with (
+        LongFiles(job.long_folder, job.offsets, _fingerprint(job)) as long_files,
+        Commits() as commits,
+        ThreadPoolExecutor(_THREADS, "resample") as pool,
+    ):
         for begin in range(0, len(symbols), _GROUP):
-            group = symbols[begin : begin + _GROUP]
-            made = pool.map(lambda symbol: _make_symbol(job, writer, symbol), group)
-            found: list[Windows] = []
-            for symbol, windows in zip(group, made, strict=True):
-                count = windows.bounds[-1][1]
+            group = commits.group()
+            names = symbols[begin : begin + _GROUP]
+            made = pool.map(lambda symbol, to=group: _make_symbol(job, writer, to, symbol), names)
+            found: list[Made] = []
+            for symbol, one in zip(names, made, strict=True):
+                count = one.windows.bounds[-1][1]
                 result.symbols += 1
                 result.windows += count
-                result.files += len(windows.offsets)
+                result.files += len(one.windows.offsets)
                 if not count:
                     result.short.append(symbol)
-                found.append(windows)
+                found.append(one)
                 progress(symbol)
-            long_files.add(group, found)
+            commits.begin(group)
+            long_files.add(names, found)
+        commits.wait()
+        sync_folders(folders)
         long_files.commit()
     return result
 
 
-def _make_symbol(job: ResampleJob, writer: TemplateWriter, symbol: str) -> Windows:
+def _make_symbol(job: ResampleJob, writer: TemplateWriter, group: FileGroup, symbol: str) -> Made:
     begins, columns, checksum = job.source.load(symbol)
     windows = resample(begins, columns, job.grid, job.offsets, job.rule)
-    names = list(CANDLE_SCHEMA)
+    ordered = [windows.columns[name] for name in CANDLE_SCHEMA]
     for offset, (first, last) in zip(windows.offsets, windows.bounds, strict=True):
-        path = job.folder / offset_name(offset) / f"{symbol}.parquet"
-        writer.write(path, [windows.columns[name][first:last] for name in names], checksum)
-    return windows
+        path = f"{job.folder}/{offset_name(offset)}/{symbol}.parquet"
+        group.write(path, writer.encode([values[first:last] for values in ordered], checksum))
+    return Made(windows, checksum)
 
 
 def _fingerprint(job: ResampleJob) -> Fingerprint:
@@ -199,63 +195,6 @@ def _fingerprint(job: ResampleJob) -> Fingerprint:
         (),
         (("from", job.source.interval), ("holes", job.rule.value)),
     )
-
-
-class _LongFiles:
-    """One file an offset with all symbols, written a group of symbols at a time."""
-
-    def __init__(self, job: ResampleJob) -> None:
-        self._job = job
-        self._batch = AtomicBatch()
-        self._writers: list[pq.ParquetWriter] = []
-
-    def __enter__(self) -> _LongFiles:
-        self._batch.__enter__()
-        for offset in self._job.offsets:
-            path = self._job.long_folder / f"{offset_name(offset)}.parquet"
-            self._writers.append(
-                pq.ParquetWriter(
-                    self._batch.add(path),
-                    _LONG_SCHEMA,
-                    compression="none",
-                    use_dictionary=["symbol"],
-                    write_statistics=["symbol", "candle_begin_time"],
-                )
-            )
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
-        self._batch.__exit__(*error)
-
-    def add(self, symbols: Sequence[str], found: Sequence[Windows]) -> None:
-        """Append the windows of some symbols."""
-        for number, writer in enumerate(self._writers):
-            counts = [w.bounds[number][1] - w.bounds[number][0] for w in found]
-            index = np.repeat(np.arange(len(symbols), dtype=np.int32), counts)
-            names = pa.DictionaryArray.from_arrays(pa.array(index), pa.array(list(symbols)))
-            arrays = [
-                pa.array(
-                    np.concatenate([w.columns[name][slice(*w.bounds[number])] for w in found])
-                ).cast(kind.type)
-                for name, kind in zip(CANDLE_SCHEMA, _FIELDS, strict=True)
-            ]
-            table = pa.Table.from_arrays([names.cast(pa.string()), *arrays], schema=_LONG_SCHEMA)
-            try:
-                writer.write_table(table, row_group_size=max(1, table.num_rows))
-            except OSError as error:
-                raise layer_error(self._job.long_folder, error) from error
-
-    def commit(self) -> None:
-        """Put the files in their places."""
-        self._close()
-        self._batch.commit()
-
-    def _close(self) -> None:
-        for writer in self._writers:
-            writer.close()
-        self._writers = []
 
 
 def _damaged(path: Path, error: Exception) -> Exception:

@@ -1,4 +1,4 @@
-"""What a run would do, before it does it: steps, bytes to fetch and to read, time, free disk."""
+"""What a run would do, before it does it: tasks, bytes to fetch and to read, time, free disk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LEAST = 100_000  # weight of the smallest task, in bytes
 class Forecast:
     """What is left of a run. Sizes in bytes."""
 
-    steps: int
-    current: int  # steps that are current or absent
-    read: int  # of the archive files behind the steps that are left
+    tasks: int
+    current: int  # tasks that are current or absent
+    read: int  # of the archive files behind the tasks that are left
     fetch: int  # of those that are not at hand; 0 where nothing is downloaded
     free: int  # on the disk of the data root
     seconds: float  # of work with the processes that there are, besides the download
@@ -40,7 +40,7 @@ class Forecast:
     @property
     def lines(self) -> list[str]:
         """For people."""
-        told = [f"{self.steps:,} steps to do, {self.current:,} are current or absent"]
+        told = [f"{self.tasks:,} tasks to do, {self.current:,} are current or absent"]
         if self.read:
             told.append(
                 f"to fetch {size(self.fetch)} of the {size(self.read)} to read; "

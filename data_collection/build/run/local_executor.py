@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 
@@ -16,6 +17,7 @@ from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.perform import PerformTask
 from alphaqcm.data_collection.errors import CollectionError
 from alphaqcm.data_collection.process.child_process import ChildCommand, ChildProcess
+from alphaqcm.data_collection.queue.liveness import read_heartbeats
 from alphaqcm.data_collection.queue.options import DEFAULT_STATE
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import (
@@ -46,6 +48,7 @@ class LocalExecutor:
     prefetch: bool = False
     retried_errors: Counter[str] = field(default_factory=Counter)
     _children: list[ChildProcess] = field(default_factory=list)
+    _lock_dir: Path | None = None
 
     def run(
         self, tasks: Sequence[Planned], perform: PerformTask, /
@@ -56,6 +59,7 @@ class LocalExecutor:
         """
         settings = perform.settings
         queue = Queue.open(settings.layout.temp / DEFAULT_STATE)
+        self._lock_dir = queue.lock_dir
         queue.sync(tasks, settings.to_dict(), look_again=True)
         queue.retry_failed()
         by_id = {task.id: task for task in tasks}
@@ -67,6 +71,11 @@ class LocalExecutor:
         for entry in state.entries:
             if entry.id not in told:
                 yield Finished(by_id[entry.id], failure=entry.reason)
+
+    def under_way(self) -> int:
+        """Bytes that the workers have brought for the tasks that they are at."""
+        beats = read_heartbeats(self._lock_dir) if self._lock_dir else []
+        return sum(beat.task_bytes for beat in beats if not beat.ended)
 
     def cancel(self) -> None:
         """Close the workers' standard input: they hand back what they hold and end."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -32,17 +33,26 @@ class RunProgress:
         return files + [f"{task.id}: {reason}" for task, reason in self.failures.items()]
 
 
+_REFRESH = 1.0  # seconds between two looks at what is under way
+
+
 class ProgressBar:
     """A bar in a terminal, else a line each time another tenth of the work is done.
 
-    The work of a task is its `weight`, the bytes of archive files behind it: a bar of steps would
-    stand still over the trades, and race over the small types. `read` is the sum of these bytes.
+    The work of a task is its `weight`, the bytes of archive files behind it: a bar of tasks would
+    stand still over the trades, and race over the small types. `read` is the sum of these bytes;
+    `under_way` tells the bytes that have come for tasks which have not ended.
     """
 
-    def __init__(self, weights: Mapping[str, int], read: int) -> None:
+    def __init__(
+        self, weights: Mapping[str, int], read: int, under_way: Callable[[], int] | None = None
+    ) -> None:
         self._weights = weights
         self._total = max(1, sum(weights.values()))
         self._to_read = read
+        self._under_way = under_way
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, daemon=True)
         self._done = self._settled = self._shown = 0
         self._read = self._rows = self._downloaded = 0
         self._bar = tqdm(
@@ -54,10 +64,19 @@ class ProgressBar:
         )
 
     def __enter__(self) -> Self:
+        if self._under_way is not None and not self._bar.disable:
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
         self._bar.close()
+
+    def _refresh(self) -> None:
+        while not self._stop.wait(_REFRESH):
+            self._bar.set_postfix_str(self._told(), refresh=True)
 
     def add(self, task: str, outcome: Outcome | None) -> None:
         """One more task has ended, with this outcome, or failed."""
@@ -75,8 +94,9 @@ class ProgressBar:
             print(f"{self._done * 100 // self._total} %: {self._told()}", flush=True)
 
     def _told(self) -> str:
+        live = self._under_way() if self._under_way is not None else 0
         return (
-            f"{self._settled:,} of {len(self._weights):,} steps, "
-            f"{size(self._downloaded)} downloaded, "
+            f"{self._settled:,} of {len(self._weights):,} tasks, "
+            f"{size(self._downloaded + live)} downloaded, "
             f"{size(self._read)} of {size(self._to_read)} read, {self._rows:,} rows"
         )

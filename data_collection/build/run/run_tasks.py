@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.damaged_files import adopt_once
+from alphaqcm.data_collection.build.run.dask_executor import DaskExecutor
 from alphaqcm.data_collection.build.run.forecast import Forecast, look_ahead, weights
 from alphaqcm.data_collection.build.run.local_executor import LocalExecutor
 from alphaqcm.data_collection.build.run.progress import ProgressBar, RunProgress
@@ -17,11 +18,20 @@ from alphaqcm.data_collection.queue.task import TaskResult
 _MANY = 100  # month files to make from which on small files are brought ahead
 
 
+def nothing() -> None:
+    """Nothing is to be done."""
+
+
 def find_pending(runner: TaskRunner, *, offline: bool = False) -> tuple[RunProgress, list[Task]]:
     """What is current already, and the tasks that are left, with all that need one of these.
 
     `offline` leaves the month files as they are, but for damaged ones, and asks no source.
     """
+    with runner.settings.layout.store.as_listed():
+        return _find_pending(runner, offline=offline)
+
+
+def _find_pending(runner: TaskRunner, *, offline: bool) -> tuple[RunProgress, list[Task]]:
     progress = RunProgress()
     left: list[Task] = []
     pending: set[str] = set()
@@ -52,8 +62,13 @@ def execute(
     say: Callable[[str], None] = print,
     *,
     offline: bool = False,
+    cluster: DaskExecutor | None = None,
+    each: Callable[[], None] = nothing,
 ) -> RunProgress:
-    """Do what is left of a run with `workers` processes; `lock` is the root's descriptor."""
+    """Do what is left of a run with `workers` processes; `lock` is the root's descriptor.
+
+    With a `cluster` the tasks are done there. `each` is called after every task.
+    """
     settings = runner.settings
     adopt_once(settings.layout)
     progress, left = find_pending(runner, offline=offline)
@@ -68,11 +83,14 @@ def execute(
     for line in ahead.lines:
         say(line)
     many = sum(len(list(task.months(settings.span))) for task in months) >= _MANY
-    executor = LocalExecutor(workers, lock, prefetch=many)
+    many = many and not settings.store  # nothing is to gather in a passing folder
+    executor = cluster or LocalExecutor(workers, lock, prefetch=many)
     held = 0 if offline else runner.archive.ledger.verified_bytes()
     by_id = {task.id: task for task in left}
-    with ProgressBar(weights(left, sizes), ahead.read) as bar:
+    under_way = executor.under_way if isinstance(executor, LocalExecutor) else None
+    with ProgressBar(weights(left, sizes), ahead.read, under_way) as bar:
         for finished in executor.run(planned(left, sizes, settings), PerformTask(settings)):
+            each()
             task, outcome = by_id[finished.task.id], finished.outcome
             if outcome is not None:
                 progress.outcomes[task] = outcome

@@ -37,7 +37,9 @@ def main() -> int:
         settings = settings_of_queue(queue.snapshot().settings, state)
         with open_task_runner(settings, listing_age=LISTING_AGE, say=log.say) as runner:
             try:
-                return work(queue, name, runner.perform_by_id, log=log).exit_code
+                return work(
+                    queue, name, runner.perform_by_id, log=log, brought=lambda: runner.brought
+                ).exit_code
             finally:
                 tell_retried_errors(runner)
     except PipelineError as error:

@@ -51,8 +51,10 @@ class Session:
                 log.event("queue", text=self._make(queue, settings, runner))
             if self.retry_failed:
                 log.event("queue", text=f"{queue.retry_failed()} failed tasks brought back")
-            summary = work(queue, self.worker, runner.perform_by_id, log=log)
-        if summary.exit_code == 1:
+            summary = work(
+                queue, self.worker, runner.perform_by_id, log=log, brought=lambda: runner.brought
+            )
+        if summary.exit_code in (1, 3):
             _tell_failures(queue.snapshot(), log)
         return summary.exit_code
 

@@ -14,8 +14,9 @@ from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.month_file import month_version
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
+from alphaqcm.pipeline.storage.verified_read import examine
 
 Available = Mapping[Period, Any]
 Lookup = Callable[[Sequence[ArchiveFile]], Mapping[ArchiveFile, Fetched | Missing] | None]
@@ -76,9 +77,9 @@ class ExistingMonth:
     is_damaged: bool = False
 
     @classmethod
-    def of(cls, path: Path, series: Series) -> ExistingMonth:
+    def of(cls, path: Path, series: Series, store: FileStore = LOCAL) -> ExistingMonth:
         """Of the file of `series` at `path`."""
-        seen = examine(path)
+        seen = examine(path, store)
         if seen.proof is Proof.DAMAGED:
             return cls(None, MonthReport(), {}, is_damaged=True)
         record = seen.record

@@ -34,9 +34,9 @@ from alphaqcm.pipeline.reading.month_file import (
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.reading.month_sources import month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 from alphaqcm.pipeline.storage.checksum import sha256_of
-from alphaqcm.pipeline.storage.proof import damaged
+from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
+from alphaqcm.pipeline.storage.verified_read import damaged
 
 MADE_AGAIN = "was damaged on the disk: made again"
 
@@ -59,6 +59,7 @@ class MonthTask:
     month: Period
     span: DateRange
     path: Path
+    store: FileStore = LOCAL
 
     def current(self, old: ExistingMonth, available: Available, lookup: Lookup) -> Outcome | None:
         """The outcome where nothing is to be built; None where something is."""
@@ -72,7 +73,7 @@ class MonthTask:
             missing = [date.fromisoformat(day) for day in report.missing_days]
             if not files.take(self._patches(available, missing)):
                 return None
-        if not files.good and not files.skip and not self.path.exists():
+        if not files.good and not files.skip and self.store.stat(self.path) is None:
             return Outcome(TaskResult.ABSENT, absent=not files.bad, problems=files.problems)
         if self._fingerprint(files) != old.fingerprint:
             return None
@@ -89,7 +90,7 @@ class MonthTask:
 
     def existing(self) -> ExistingMonth:
         """The month file at hand."""
-        return ExistingMonth.of(self.path, self.series)
+        return ExistingMonth.of(self.path, self.series, self.store)
 
     def first_files(self, old: ExistingMonth, available: Available) -> list[ArchiveFile]:
         """What it begins with, as far as that can be told before a file is read."""
@@ -101,7 +102,7 @@ class MonthTask:
         old: ExistingMonth,
         available: Available,
         fetch: Fetch,
-        batch: AtomicBatch,
+        batch: Batch,
     ) -> Outcome:
         """Fetch and read what is not current, and write it into `batch`.
 
@@ -122,7 +123,7 @@ class MonthTask:
             TaskResult.ABSENT,
             absent=not files.bad,
             notes=("kept: what it was made of is gone at the source",)
-            if self.path.exists()
+            if self.store.stat(self.path) is not None
             else (),
             problems=files.problems,
         )
@@ -174,7 +175,7 @@ class MonthTask:
             files.unreadable.clear()
             return None
         try:
-            frame = read_frame(self.path)
+            frame = read_frame(self.path, store=self.store)
         except LayerError:
             return None  # damaged: it is made anew from its files
         made = append_days(frame, report, self.series, parts)
@@ -184,9 +185,7 @@ class MonthTask:
         rows = report.read + sum(part.rows for part in parts)
         return _Made(made, present, rows, [])
 
-    def _write(
-        self, available: Available, files: Files, made: _Made, batch: AtomicBatch
-    ) -> Outcome:
+    def _write(self, available: Available, files: Files, made: _Made, batch: Batch) -> Outcome:
         empty = set(missing_days(self.month, made.present))
         report = replace(
             made.month.report,
@@ -196,7 +195,7 @@ class MonthTask:
             unreadable=tuple(files.unreadable),
             problems=files.problems,
         )
-        artifact = Artifact(self.path, self._fingerprint(files))
+        artifact = Artifact(self.path, self._fingerprint(files), self.store)
         artifact.add_to(batch, made.month.frame, report.to_dict())
         return Outcome(
             TaskResult.DONE,

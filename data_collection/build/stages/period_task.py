@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.archive import Archive
+from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.build.stages.month_inputs import CachedLookup, Fetch
 from alphaqcm.data_collection.build.stages.month_task import MonthTask
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
-from alphaqcm.pipeline.storage.atomic_write import AtomicBatch
 
 
-def make_months(months: Sequence[MonthTask], archive: Archive, commit: CommitContext) -> Outcome:
+def make_months(
+    months: Sequence[MonthTask], archive: Archive, commit: CommitContext, used: set[Path]
+) -> Outcome:
     """Make the month files of one series that are not current, all or none of them.
 
     Their archive files are asked for at once, so that what was fetched stays whatever happens then.
-    Raises `PipelineError`, and what `commit` raises.
+    `used` gets the paths of the archive files. Raises `PipelineError`, and what `commit` raises.
     """
     available = archive.available(months[0].series)
     fetch = Fetch(archive)
     at_hand = [(month, month.existing()) for month in months]
     fetch([file for month, old in at_hand for file in month.first_files(old, available)])
-    with AtomicBatch() as batch:
-        with archive.notes.together():
-            outcomes = [
-                month.prepare(archive, old, available, fetch, batch) for month, old in at_hand
-            ]
-        outcome = combined(months, outcomes, fetch.downloaded)
-        batch.commit(lambda: commit(outcome))
+    try:
+        with months[0].store.batch() as batch:
+            with archive.notes.together():
+                outcomes = [
+                    month.prepare(archive, old, available, fetch, batch) for month, old in at_hand
+                ]
+            outcome = combined(months, outcomes, fetch.downloaded)
+            batch.commit(lambda: commit(outcome))
+    finally:
+        used.update(item.path for item in fetch.known.values() if isinstance(item, Fetched))
     _record_gaps(months, outcomes, archive)
     return outcome
 

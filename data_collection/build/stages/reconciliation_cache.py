@@ -13,8 +13,8 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, contract_usd
 from alphaqcm.pipeline.errors import DiskFull, LayerError
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_frame, read_json
+from alphaqcm.pipeline.storage.file_digest import sealed_json
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.seal import sealed_json
 
 
 def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | None:
@@ -24,19 +24,22 @@ def reconciled(layout: Layout, symbol: str, month: Period) -> dict[str, Any] | N
     """
     trades = layout.month_file(DataType.AGGTRADES, "", symbol, month)
     klines = layout.month_file(DataType.KLINES, "1m", symbol, month)
-    sides = [read_fingerprint(trades), read_fingerprint(klines)]
+    store = layout.store
+    sides = [read_fingerprint(trades, store), read_fingerprint(klines, store)]
     if any(side is None for side in sides):
         return None
     made_of = [side.digest for side in sides if side is not None] + [f"{VERSION}"]
     path = layout.reconciled_file(symbol, month)
-    kept = read_json(path)
+    kept = read_json(path, store)
     if kept is not None and kept.get("made_of") == made_of:
         return dict(kept["told"])
     told = reconcile_month(
-        read_frame(trades), read_frame(klines), contract_usd(layout.market, symbol)
+        read_frame(trades, store=store),
+        read_frame(klines, store=store),
+        contract_usd(layout.market, symbol),
     )
     try:
-        layout.store.replace(path, sealed_json({"made_of": made_of, "told": told}))
+        store.replace(path, sealed_json({"made_of": made_of, "told": told}))
     except DiskFull:
         raise
     except LayerError:

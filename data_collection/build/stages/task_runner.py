@@ -27,9 +27,9 @@ from alphaqcm.pipeline.errors import BadName
 from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.layout import month_name
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
     build_symbol_table,
@@ -71,6 +71,11 @@ class TaskRunner:
         """What went wrong in single attempts so far, by kind."""
         return dict(self.archive.retried_errors) if "archive" in self.__dict__ else {}
 
+    @property
+    def brought(self) -> int:
+        """Bytes that have come from the source so far, also of files that are not whole yet."""
+        return self.archive.brought if "archive" in self.__dict__ else 0
+
     @cached_property
     def _kernel(self) -> None:
         """The compiled reading of aggTrades, loaded."""
@@ -88,7 +93,8 @@ class TaskRunner:
         if task.stage is Stage.MONTH:
             if task.series_type.type is DataType.AGGTRADES:
                 _ = self._kernel
-            return make_months(self._months(task), self.archive, commit)
+            with self._passing() as used:
+                return make_months(self._months(task), self.archive, commit, used)
         outcome = self.current(task)
         if outcome is not None:
             with commit(outcome):
@@ -96,6 +102,22 @@ class TaskRunner:
         if task.stage is Stage.HOURLY:
             return self._build_hourly(task, commit)
         return self._build_factors(task, commit)
+
+    @contextmanager
+    def _passing(self) -> Iterator[set[Path]]:
+        """Archive files that a task used; where the data root is no disk they are not kept on one.
+
+        With `keep_zips` they are put into its cache before.
+        """
+        used: set[Path] = set()
+        try:
+            yield used
+        finally:
+            store = self.settings.layout.store
+            for path in used if self.settings.store else ():
+                if self.settings.keep_zips and path.exists():
+                    store.upload(path, path)
+                path.unlink(missing_ok=True)
 
     def perform_by_id(self, name: str, commit: CommitContext) -> Outcome:
         """Do the task of this id, as the queue knows it; raises `PipelineError`."""
@@ -111,7 +133,9 @@ class TaskRunner:
 
     def is_damaged(self, task: Task) -> bool:
         """Whether a month file of a MONTH task lies there and is not what was written."""
-        return any(examine(one.path).proof is Proof.DAMAGED for one in self._months(task))
+        return any(
+            examine(one.path, one.store).proof is Proof.DAMAGED for one in self._months(task)
+        )
 
     def sizes(self, tasks: Iterable[Task]) -> dict[str, int]:
         """Bytes of archive ZIPs behind MONTH tasks, by id; asks the listing."""
@@ -140,7 +164,9 @@ class TaskRunner:
         series = task.series(settings.market)
         folder = settings.layout.months(one.type, one.interval) / task.symbol
         return [
-            MonthTask(series, month, settings.span, folder / month_name(month))
+            MonthTask(
+                series, month, settings.span, folder / month_name(month), settings.layout.store
+            )
             for month in task.months(settings.span)
         ]
 
@@ -151,7 +177,7 @@ class TaskRunner:
         found = []
         for month in months_between(span.start, span.end):
             path = folder / month_name(month)
-            if path.exists():
+            if self.settings.layout.store.stat(path) is not None:
                 found.append((f"{one}/{symbol}/{month.stamp}", path))
         return found
 
@@ -161,7 +187,7 @@ class TaskRunner:
         fingerprint = Fingerprint(
             f"hourly/{task.type}",
             hourly.VERSION,
-            layer_inputs(self.month_files(task.series_type, task.symbol)),
+            layer_inputs(self.month_files(task.series_type, task.symbol), layout.store),
             (("start", span.start.isoformat()), ("end", span.end.isoformat())),
         )
         path = layout.hourly_file(task.series_type.type, task.symbol)
@@ -180,7 +206,10 @@ class TaskRunner:
     def _build_hourly(self, task: Task, commit: CommitContext) -> Outcome:
         settings = self.settings
         artifact = self._hourly(task)
-        months = [read_frame(file) for _, file in self.month_files(task.series_type, task.symbol)]
+        months = [
+            read_frame(file, store=settings.layout.store)
+            for _, file in self.month_files(task.series_type, task.symbol)
+        ]
         frame = hourly.hourly_frame(task.series_type.type, months, settings.span)
         notes = (MADE_AGAIN,) if artifact.is_damaged() else ()
         output = str(artifact.path)
@@ -229,7 +258,8 @@ class TaskRunner:
 
 def _was_damaged(settings: RunSettings, symbol: Symbol, fingerprint: Fingerprint) -> bool:
     """Whether a symbol's table is built again for its bytes or its stages' and nothing else."""
-    artifact = Artifact(settings.layout.symbol_table(symbol), fingerprint)
+    layout = settings.layout
+    artifact = Artifact(layout.symbol_table(symbol), fingerprint, layout.store)
     return artifact.is_damaged() or artifact.is_current()
 
 
@@ -239,10 +269,11 @@ def open_task_runner(
     *,
     listing_age: float = 0.0,
     say: Callable[[str], None] = lambda _: None,
+    looks_only: bool = False,
 ) -> Iterator[TaskRunner]:
     """The task runner of one process; a listing kept less than `listing_age` seconds ago will do.
 
-    `say` hears what takes long.
+    `say` hears what takes long. `looks_only`: it tells what is current and fetches nothing itself.
     """
     with ExitStack() as stack:
 
@@ -252,6 +283,7 @@ def open_task_runner(
                 cache=settings.layout.cache,
                 listing=settings.listing,
                 ledger_dir=settings.layout.ledger_dir,
+                files_may_be_gone=looks_only and bool(settings.store),
                 options=FetchOptions(**{"listing_age": listing_age, **settings.fetch}),
             )
             return stack.enter_context(archive)

@@ -23,8 +23,8 @@ from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.series_type import SeriesType
 from alphaqcm.pipeline.storage.artifact import read_fingerprint, read_json
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
+from alphaqcm.pipeline.storage.file_digest import sealed_json
 from alphaqcm.pipeline.storage.layout import month_name
-from alphaqcm.pipeline.storage.seal import sealed_json
 
 MonthStamp = list[Any]
 """[digest of the listing, the month file's mtime in ns, its size, digest of its fingerprint]"""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from alphaqcm.data_collection.build.integrity import adopt_once
+from alphaqcm.data_collection.build.damaged_files import adopt_once
 from alphaqcm.data_collection.build.manifest import (
     describe,
     is_described,
@@ -49,9 +49,9 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.features.columns import VERSION
 from alphaqcm.pipeline.storage.artifact import Fingerprint, read_fingerprint
+from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.proof import examine
-from alphaqcm.pipeline.storage.seal import Proof
+from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.append_rows import (
     ExistingTable,
     write_appended,

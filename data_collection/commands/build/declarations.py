@@ -8,20 +8,24 @@ from alphaqcm.data_collection.commands.options import (
     ACCEPT_CORRUPT,
     ANY_DAYS,
     CHOSEN,
+    CLUSTER,
     COMPLETE,
     DATA_ROOT,
     END,
     FETCHING,
     FROM_SOURCE,
     JSON,
+    KEEP_ZIPS,
     LISTING,
     MARKET,
     NAME,
+    NO_LEASE,
     RUN,
     SKIP_EXISTING,
     SOURCE,
     SYMBOLS,
     SYMBOLS_FILE,
+    TEMP_DIR,
     TYPES,
     WORKERS,
     Option,
@@ -52,18 +56,16 @@ WORKER_PLACES = (
            values.path, metavar="DIR"),
     option("--output-dir", "hourly CSVs of aggTrades (default: in the data root)", values.path,
            metavar="DIR"),
-    option("--temp-dir",
-           "download cache: a directory named _tmp means its binance_vision/ "
-           "(default: _tmp/binance_vision in the data root)", values.path, metavar="DIR"),
+    TEMP_DIR,
 )  # fmt: skip
 MAX_SYMBOLS = option(
     "--max-symbols", "only the first N symbols", values.whole(1, 1_000_000), metavar="N"
 )
 LISTED_BUT = "one symbol a line; also looked up by its name in symbols/, or read from a pipe"
 MONITOR = (
-    option("--interval", "seconds between two pictures", values.real(0, 86_400, open_below=True),
+    option("--interval", "seconds between two screens", values.real(0, 86_400, open_below=True),
            default=15.0, metavar="SEC"),
-    switch("--once", "one picture, then end"),
+    switch("--once", "one screen, then end"),
     JSON.but(help="as JSON, one line a picture, to FILE or to standard output"),
     STATE,
     option("--stall-warn-sec", "warn when no task was begun or finished for so long",
@@ -81,6 +83,7 @@ Can be stopped at any point; the same command goes on from there. What is curren
 downloaded nor built again. Spot and coin-margined markets end at the hourly layers.""",
     (
         *RUN,
+        TEMP_DIR,
         WORKERS,
         switch(
             "--dry-run",
@@ -90,6 +93,9 @@ downloaded nor built again. Spot and coin-margined markets end at the hourly lay
         COMPLETE,
         NAME,
         ACCEPT_CORRUPT,
+        *CLUSTER,
+        KEEP_ZIPS,
+        NO_LEASE,
         *FETCHING,
         JSON,
     ),

@@ -11,11 +11,13 @@ from tempfile import TemporaryDirectory
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
+from alphaqcm.data_collection.build.object_root import hold_object_root
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.compile_ahead import compiling_ahead, note_compiled
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
+from alphaqcm.data_collection.commands.cluster import chosen_cluster
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.request import fetch_settings, run_settings
@@ -30,20 +32,32 @@ def run(arguments: argparse.Namespace) -> Answer:
     settings = replace(
         run_settings(arguments),
         fetch=fetch_settings(arguments),
+        store=arguments.store,
+        keep_zips=arguments.keep_zips,
     )
     check_complete(settings, arguments.complete, arguments.name)
+    cluster = chosen_cluster(arguments)
     if arguments.dry_run:
         return _forecast(settings, arguments.workers)
     with (
+        hold_object_root(settings, lease=not arguments.no_lease) as stored,
         hold_root(settings.layout.temp, exclusive=True) as lock,
         compiling_ahead(settings.layout.temp, tell),
-        open_task_runner(settings) as runner,
+        open_task_runner(settings, looks_only=True) as runner,
     ):
+        if stored is not None and cluster is not None:
+            cluster.learn = stored.note
         adopt_cache(settings.layout, tell, held=True)
         tell("listing the source")
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
-        progress = execute(runner, arguments.workers, lock)
+        progress = execute(
+            runner,
+            arguments.workers,
+            lock,
+            cluster=cluster,
+            each=stored.now_and_then if stored else lambda: None,
+        )
         tables = publish(settings, progress, arguments.complete, arguments.name)
         if tables:
             note_compiled(progress.outcomes)
@@ -67,8 +81,8 @@ def _forecast(settings: RunSettings, workers: int) -> Answer:
         tell("listing the source")
         runner.find_files()
         ahead = forecast_run(runner, workers)
-    if not ahead.steps:
+    if not ahead.tasks:
         print("everything is current: nothing to download, nothing to build")
-    for line in ahead.lines if ahead.steps else ():
+    for line in ahead.lines if ahead.tasks else ():
         print(line)
     return Answer(ExitCode.DONE, {"exit_code": 0, "forecast": ahead.to_dict()})

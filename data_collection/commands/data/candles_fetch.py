@@ -18,7 +18,6 @@ from alphaqcm.data_collection.build.candles.markets import (
     prepare,
 )
 from alphaqcm.data_collection.build.candles.request import CandleRequest
-from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.data_collection.commands.data.candles_options import (
     archive_opener,
     read_bases,
@@ -27,7 +26,7 @@ from alphaqcm.data_collection.commands.data.candles_options import (
 from alphaqcm.data_collection.errors import Banned
 from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
 from alphaqcm.data_collection.exchange.endpoints import POOL_OF_MARKET
-from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.process.root_lock import RootPart, hold_root
 
 _TIMEOUT = 10.0  # seconds a request may take
 _NAMED = 20
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = read_request(arguments, arguments.interval)
     if arguments.dry_run:
         return asyncio.run(_fetch(arguments, request))
-    with hold_root(arguments.data_root / FOLDER / "_tmp", exclusive=True):
+    with hold_root(arguments.data_root / "_tmp", exclusive=True, part=RootPart.CANDLES):
         return asyncio.run(_fetch(arguments, request))
 
 

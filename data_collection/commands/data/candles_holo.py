@@ -7,7 +7,6 @@ import asyncio
 
 from alphaqcm.data_collection.build.candles.holo import INTERVAL, HoloResult, make_calendars
 from alphaqcm.data_collection.build.candles.markets import BanRecord
-from alphaqcm.data_collection.build.candles.store import FOLDER
 from alphaqcm.data_collection.commands.data.candles_fetch import Meter
 from alphaqcm.data_collection.commands.data.candles_options import (
     archive_opener,
@@ -16,14 +15,14 @@ from alphaqcm.data_collection.commands.data.candles_options import (
 )
 from alphaqcm.data_collection.errors import Banned
 from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
-from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.data_collection.process.root_lock import RootPart, hold_root
 
 _TIMEOUT = 10.0
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the calendars; 0 when all are there."""
-    with hold_root(arguments.data_root / FOLDER / "_tmp", exclusive=True):
+    with hold_root(arguments.data_root / "_tmp", exclusive=True, part=RootPart.CANDLES):
         results = asyncio.run(_make(arguments))
     for trade_type, one in results.items():
         share = 100 * one.filled / one.minutes if one.minutes else 0.0

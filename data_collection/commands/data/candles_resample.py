@@ -20,7 +20,7 @@ from alphaqcm.data_collection.build.candles.resample import (
 from alphaqcm.data_collection.build.candles.store import FOLDER, CandleStore
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.endpoints import TRADE_TYPE_OF_MARKET
-from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
+from alphaqcm.data_collection.process.root_lock import RootPart, hold_root, require_folder
 from alphaqcm.pipeline.candles.resample import WindowRule
 from alphaqcm.pipeline.candles.schema import parse_offsets
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             found="none",
             next_step=f"alphaqcm candles {'holo' if arguments.base == 'holo' else 'fetch'}",
         )
-    with hold_root(root / FOLDER / "_tmp", exclusive=True):
+    with hold_root(root / "_tmp", exclusive=True, part=RootPart.CANDLES):
         for source, make in there:
             bar = tqdm(total=len(source.symbols()), unit="symbol", disable=None)
             try:

@@ -13,6 +13,7 @@ from alphaqcm.data_collection.commands.options import (
     JSON,
     MARKET,
     REFRESH,
+    TEMP_DIR,
     TYPES,
     Option,
     switch,
@@ -28,7 +29,7 @@ FETCH_COMMAND = Command(
 
 What is there and unchanged at the source is not asked for again; a stopped download goes on where
 it stopped. Several fetches and workers may share a data root.""",
-    (*SELECTION, *FETCHING, JSON),
+    (*SELECTION, TEMP_DIR, *FETCHING, JSON),
     (
         "--symbols BTCUSDT --types klines:1m,metrics --start 2024-01-01 --end 2024-12-31",
         "--symbols-file top100_perp_symbols.txt --start -30d --end yesterday --rate-limit 20M",
@@ -109,6 +110,7 @@ which.""",
         (
             switch("--deep", "read all bytes and checksums again"),
             switch("--repair", "fetch what is wrong anew"),
+            TEMP_DIR,
             *FROM_SOURCE_OF_ROOT,
             DATA_ROOT,
             *FETCHING,

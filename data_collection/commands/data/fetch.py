@@ -11,16 +11,16 @@ from alphaqcm.data_collection.archive.fetching import fetch_with_progress
 from alphaqcm.data_collection.archive.selection import find_files
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
+from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source, read_selection
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
-from alphaqcm.pipeline.storage.layout import Layout
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Fetch; 0 when every listed file is there."""
     selection, options = read_selection(arguments), fetch_options(arguments)
-    layout = Layout(arguments.data_root)
+    layout = source_layout(arguments)
     adopt_cache(layout, tell)
     with (
         hold_root(layout.temp, exclusive=False),

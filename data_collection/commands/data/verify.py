@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
-from alphaqcm.data_collection.archive.audit import AuditFinding, Problem, audit, repair
-from alphaqcm.data_collection.build.heal import damaged_by_market, heal
+from alphaqcm.data_collection.archive.cache_audit import AuditFinding, Problem, audit, repair
+from alphaqcm.data_collection.build.repair import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
+from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.storage.layout import Layout
@@ -17,7 +18,7 @@ from alphaqcm.pipeline.storage.layout import Layout
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Verify; 0 when nothing is wrong, or all of it was mended."""
-    layout = Layout(arguments.data_root)
+    layout = source_layout(arguments)
     require_folder(layout.root)
     require_folder(layout.cache, "the archive files of a data root")
     adopt_cache(layout, tell)

@@ -131,8 +131,8 @@ def take_snapshot(
         totals=totals,
         blocked=sum(entry.id in unreachable for entry in entries),
         workers=workers,
-        speed_now=_speed(entries, until, NOW),
-        speed_hour=_speed(entries, until, HOUR),
+        speed_now=_speed(entries, views, until, NOW),
+        speed_hour=_speed(entries, views, until, HOUR),
         seconds_left=seconds / at_work if seconds is not None and at_work else None,
         left_is_least=least,
         newest=_newest(entries),
@@ -201,7 +201,8 @@ def _workers(state: QueueState, views: Sequence[WorkerView]) -> Iterable[Worker]
         if not view.alive and view.age > _FORGET and name not in held:
             continue
         task = held[name].id if name in held else ""
-        busy = view.beat.task_seconds + view.age if view.beat.task == task and task else 0.0
+        at_it = bool(task) and view.beat.task == task
+        busy = view.beat.task_seconds + view.age if at_it else 0.0
         shown.append(
             Worker(
                 name=name,
@@ -210,7 +211,7 @@ def _workers(state: QueueState, views: Sequence[WorkerView]) -> Iterable[Worker]
                 task=task,
                 seconds=busy if view.alive else view.age,
                 done=done[name],
-                bytes=size[name],
+                bytes=size[name] + (view.beat.task_bytes if at_it and view.alive else 0),
             )
         )
     seen = {worker.name for worker in shown}
@@ -231,9 +232,16 @@ def _status(view: WorkerView, task: str) -> str:
     return "working" if task else "waiting"
 
 
-def _speed(entries: Iterable[TaskRecord], now: datetime, window: float) -> Speed:
+def _speed(
+    entries: Iterable[TaskRecord], views: Iterable[WorkerView], now: datetime, window: float
+) -> Speed:
+    """What was done in the last `window` seconds; of tasks at work, what they have brought."""
     total_bytes = total_rows = 0.0
     first = now
+    for view in views:
+        if view.alive and (seconds := view.beat.task_seconds):
+            first = min(first, now - timedelta(seconds=seconds))
+            total_bytes += view.beat.task_bytes * min(window / seconds, 1.0)
     for entry in entries:
         if entry.state is not TaskState.DONE:
             continue

@@ -11,7 +11,7 @@ from alphaqcm.pipeline.checks.bars import examine
 from alphaqcm.pipeline.checks.bars.findings import idle_spans
 from alphaqcm.pipeline.checks.bars.gaps import Life
 from alphaqcm.pipeline.checks.finding import TimeRange
-from alphaqcm.pipeline.checks.silence import Presence, Trading, silent_gaps
+from alphaqcm.pipeline.checks.other_series import Presence, Trading, silent_gaps
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.series_type import parse_typed
 from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US

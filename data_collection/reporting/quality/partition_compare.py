@@ -30,7 +30,7 @@ def partition_findings(
     """
     with open_task_runner(
         settings
-    ) as steps:  # lists a series once, and only where something is fetched
+    ) as runner:  # lists a series once, and only where something is fetched
         for name, months in files.items():
             data_type, _ = parse_typed(name)
             if set(spec_of(data_type).partitions) != set(Partition):
@@ -39,11 +39,11 @@ def partition_findings(
                 continue
             series = series_of(settings.market, name, symbol)
             for month in months:
-                yield from _month(steps, symbol, name, series.file(month.month), month, deep=deep)
+                yield from _month(runner, symbol, name, series.file(month.month), month, deep=deep)
 
 
 def _month(
-    steps: TaskRunner,
+    runner: TaskRunner,
     symbol: str,
     name: str,
     monthly: ArchiveFile,
@@ -51,7 +51,7 @@ def _month(
     *,
     deep: bool,
 ) -> Iterator[Finding]:
-    path = steps.settings.layout.cache / monthly.key
+    path = runner.settings.layout.cache / monthly.key
     if monthly.key not in month.inputs or not path.exists():
         return
     days = [
@@ -60,7 +60,7 @@ def _month(
         if month.span.start <= day.start_us < month.span.end
     ]
     days = [day for day in days if day.key not in month.inputs]  # those filled holes of the month
-    found = _fetched(steps.archive, days) if deep else _at_hand(steps.settings, days)
+    found = _fetched(runner.archive, days) if deep else _at_hand(runner.settings, days)
     if not found:
         return
     try:

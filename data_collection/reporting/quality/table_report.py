@@ -15,7 +15,7 @@ from alphaqcm.data_collection.reporting.quality.model import ColumnRow, Distribu
 from alphaqcm.pipeline.checks.finding import Finding, utc
 from alphaqcm.pipeline.checks.table import TableFacts, table_findings
 from alphaqcm.pipeline.features.columns import REGISTRY, ColumnSpec, DType
-from alphaqcm.pipeline.storage.proof import require_whole
+from alphaqcm.pipeline.storage.verified_read import require_whole
 
 KEY_FACTORS = (
     "returns_1h",

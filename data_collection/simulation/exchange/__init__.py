@@ -12,6 +12,7 @@ no limit),
 """
 
 from alphaqcm.data_collection.simulation.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault, Scenario
 from alphaqcm.data_collection.simulation.exchange.faults import FAULTS, FaultKind
 from alphaqcm.data_collection.simulation.exchange.server import Exchange, serve_until
 from alphaqcm.data_collection.simulation.exchange.state import (
@@ -21,7 +22,6 @@ from alphaqcm.data_collection.simulation.exchange.state import (
 )
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
 from alphaqcm.data_collection.simulation.exchange.tape.universe import UniverseSize
-from alphaqcm.data_collection.simulation.exchange.weather import Fault, Scenario
 
 __all__ = [
     "FAULTS",

@@ -7,14 +7,14 @@ from aiohttp import web
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.exchange.facts import ApiError, Endpoint
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault
 from alphaqcm.data_collection.simulation.exchange.faults import FAULTS, FaultKind
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
 from alphaqcm.data_collection.simulation.exchange.rest.candles import truth
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState
 from alphaqcm.data_collection.simulation.exchange.stats import Stats
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Market
 from alphaqcm.data_collection.simulation.exchange.text import array, trade_rows
-from alphaqcm.data_collection.simulation.exchange.weather import Fault
 
 
 class AdminDesk:
@@ -29,14 +29,14 @@ class AdminDesk:
         try:
             match request.method, request.path:
                 case "GET", "/__clock__":
-                    return _json(state.clock.picture())
+                    return _json(state.clock.as_json())
                 case "POST", "/__clock__":
                     words = orjson.loads(await request.read())
                     state.clock.advance(float(words["advance_ms"]))
-                    return _json(state.clock.picture())
+                    return _json(state.clock.as_json())
                 case "GET", "/__stats__":
                     pages = request.query.get("pages") == "1"
-                    return _json(state.stats.picture(state.weights, pages=pages))
+                    return _json(state.stats.as_json(state.weights, pages=pages))
                 case "DELETE", "/__stats__":
                     state.stats = Stats(open_connections=state.stats.open_connections)
                     state.weights.used.clear()
@@ -48,11 +48,13 @@ class AdminDesk:
                 case "GET", "/__faults__":
                     return _json({kind: _fact(kind) for kind in FAULTS})
                 case "GET", "/__fault__":
-                    return _json({"seed": state.weather.seed, "faults": state.weather.picture()})
+                    return _json(
+                        {"seed": state.fault_plan.seed, "faults": state.fault_plan.as_json()}
+                    )
                 case "POST", "/__fault__":
                     return await self._plant(request)
                 case "DELETE", "/__fault__":
-                    state.weather.clear()
+                    state.fault_plan.clear()
                     return _json({})
                 case _:
                     return _json({"error": f"no such path: {request.path}"}, 404)
@@ -89,7 +91,7 @@ class AdminDesk:
         rows = words if isinstance(words, list) else [words]
         now_ms = self._state.clock.now_ms()
         numbers = [self._state.plant(Fault.parse(row, now_ms)) for row in rows]
-        return _json({"planted": numbers, "seed": self._state.weather.seed, "now": now_ms})
+        return _json({"planted": numbers, "seed": self._state.fault_plan.seed, "now": now_ms})
 
 
 def _fact(kind: FaultKind) -> dict[str, str]:

@@ -43,7 +43,7 @@ class ExchangeClock:
         """Move the clock forward at once, for those who would rather not wait."""
         self.start_ms += milliseconds
 
-    def picture(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         """What `GET /__clock__` answers."""
         now = self.true_now()
         moment = datetime.fromtimestamp(now / 1000, UTC)

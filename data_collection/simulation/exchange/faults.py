@@ -1,6 +1,6 @@
 """What can go wrong at the exchange, as data: every fault, what it does, what must hold under it.
 
-`GET /__faults__` gives this table; `weather` plants what it names.
+`GET /__faults__` gives this table; `fault_plan` plants what it names.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import Self
 from aiohttp import web
 
 from alphaqcm.data_collection.simulation.exchange.admin import AdminDesk
-from alphaqcm.data_collection.simulation.exchange.rest.desk import RestDesk
-from alphaqcm.data_collection.simulation.exchange.sockets.door import BASES, SocketDoor
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub
-from alphaqcm.data_collection.simulation.exchange.sockets.pump import Pump
+from alphaqcm.data_collection.simulation.exchange.rest.dispatch import RestDesk
+from alphaqcm.data_collection.simulation.exchange.sockets.accept import BASES, SocketDoor
+from alphaqcm.data_collection.simulation.exchange.sockets.playback import Pump
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeSpec, ExchangeState
 
 _PATIENCE_S = 0.5  # with requests that are still being answered when it stops

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.simulation.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault, FaultPlan, Scenario
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.stats import Stats
 from alphaqcm.data_collection.simulation.exchange.tape.generated import GeneratedTape
@@ -22,7 +23,6 @@ from alphaqcm.data_collection.simulation.exchange.tape.universe import (
     new_listing,
 )
 from alphaqcm.data_collection.simulation.exchange.venue import Gap, Halt, Venue
-from alphaqcm.data_collection.simulation.exchange.weather import Fault, Scenario, Weather
 from alphaqcm.data_collection.simulation.exchange.weights import WeightBook
 
 
@@ -66,7 +66,7 @@ class ExchangeState:
         self.clock = ExchangeClock(start_ms, spec.speed)
         self.venue = Venue(listings, tape, self.clock)
         self.weights = WeightBook(spec.patience)
-        self.weather = Weather(spec.scenario.seed)
+        self.fault_plan = FaultPlan(spec.scenario.seed)
         self.stats = Stats()
         for words in spec.scenario.faults:
             self.plant(Fault.parse(words, start_ms))
@@ -88,7 +88,7 @@ class ExchangeState:
                 self.clock.skew_ms = fault.value
             case _:
                 pass
-        return self.weather.plant(fault)
+        return self.fault_plan.plant(fault)
 
     def _listing(self, fault: Fault) -> Listing:
         found = self.venue.find(Market(fault.market or "um"), fault.symbol)

@@ -38,7 +38,7 @@ class Stats:
         if status == 200 and len(self.pages) < _MOST_PAGES:
             self.pages[key] += 1
 
-    def picture(self, weights: WeightBook, *, pages: bool) -> dict[str, object]:
+    def as_json(self, weights: WeightBook, *, pages: bool) -> dict[str, object]:
         """What `GET /__stats__` answers; with every page's count where `pages` is asked for."""
         windows = [
             {

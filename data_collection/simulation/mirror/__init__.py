@@ -1,4 +1,4 @@
-"""A mirror: serves an archive tree over HTTP as the archive does, in any weather asked for."""
+"""A mirror: serves an archive tree over HTTP as the archive does, with the faults asked for."""
 
 from alphaqcm.data_collection.simulation.mirror.faults import Fault, FaultKind, FaultPlan
 from alphaqcm.data_collection.simulation.mirror.server import Mirror, Served

@@ -50,4 +50,4 @@ class BoundedServer(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the weather: nothing to say."""
+        """Clients that hang up are expected: nothing to say."""

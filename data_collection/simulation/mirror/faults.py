@@ -1,7 +1,7 @@
-"""The weather a mirror can make: rules from a YAML file, decided by a seed and not by chance.
+"""The faults a mirror can have: rules from a YAML file, decided by a seed and not by chance.
 
 Whether a rule strikes a key depends on the seed, the rule and the key; how often, on how many
-requests that key has had. So the same file and the same tree give the same weather to any number
+requests that key has had. So the same file and the same tree give the same faults to any number
 of clients in any order (bursts count all requests of the mirror, whatever their order).
 """
 

@@ -15,16 +15,17 @@ from alphaqcm.pipeline.features.factors.funding import hourly_funding
 from alphaqcm.pipeline.features.factors.hour.hour_statistics import hour_statistics
 from alphaqcm.pipeline.features.factors.metrics import hourly_metrics
 from alphaqcm.pipeline.features.factors.minutes import read_minutes
-from alphaqcm.pipeline.features.factors.orderflow import MINUTE_PRICES, SUMS, hourly_orderflow
+from alphaqcm.pipeline.features.factors.orderflow import MINUTE_PRICES, hourly_orderflow
 from alphaqcm.pipeline.features.factors.rolling import Lookback, row_columns
 from alphaqcm.pipeline.features.factors.segments import TIME
+from alphaqcm.pipeline.reading.aggtrades.model import FLOW_SUMS
 
 _CLOSES: dict[str, pl.DataType] = {"open_time": TIME, "close": pl.Float64()}
 NEEDED: dict[str, dict[str, pl.DataType]] = {
     "klines": {"minute": TIME}
     | dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64()),
     "aggtrades": {"minute": TIME}
-    | dict.fromkeys(SUMS, pl.Float64())
+    | dict.fromkeys(FLOW_SUMS, pl.Float64())
     | dict.fromkeys(MINUTE_PRICES, pl.Float64()),
     "mark": _CLOSES,
     "index": _CLOSES,

@@ -8,6 +8,7 @@ import polars as pl
 from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 from alphaqcm.pipeline.features.factors.segments import (
     Floats,
+    Ints,
     floats,
     nullable,
     segment_extremes,
@@ -16,25 +17,9 @@ from alphaqcm.pipeline.features.factors.segments import (
     time_series,
     times_us,
 )
+from alphaqcm.pipeline.reading.aggtrades.model import FLOW_SUMS
 
 COUNTS = ("trade_count", "taker_buy_trade_count", "taker_sell_trade_count")
-SUMS = (
-    "trade_count",
-    "base_volume",
-    "quote_volume",
-    "taker_buy_qty",
-    "taker_sell_qty",
-    "taker_buy_quote",
-    "taker_sell_quote",
-    "taker_buy_quote_sq",
-    "taker_sell_quote_sq",
-    "taker_buy_trade_count",
-    "taker_sell_trade_count",
-    "whale_buy_quote",
-    "whale_sell_quote",
-    "retail_buy_quote",
-    "retail_sell_quote",
-)
 MINUTE_PRICES = ("price_first", "price_last", "price_high", "price_low")
 PRICES = ("price_open", "price_close", "price_high", "price_low")
 DERIVED = (
@@ -54,7 +39,7 @@ DERIVED = (
     "price_change",
     "cvd_per_abs_price_change",
 )
-ORDERFLOW = SUMS + PRICES + DERIVED
+ORDERFLOW = FLOW_SUMS + PRICES + DERIVED
 """Columns of the hourly order flow after its time column `minute`."""
 
 ALL_WEIGHTS = 1830.0
@@ -72,26 +57,34 @@ def hourly_orderflow(minutes: pl.DataFrame) -> pl.DataFrame:
     minute_us = times_us(rows["minute"])
     starts = starts_of(minute_us // HOUR_US)
     hours = minute_us[starts[:-1]] // HOUR_US * HOUR_US
+    columns = {name: floats(rows[name]) for name in (*FLOW_SUMS, *MINUTE_PRICES)}
+    return pl.DataFrame([time_series("minute", hours), *flow_series(columns, minute_us, starts)])
+
+
+def flow_series(columns: dict[str, Floats], minute_us: Ints, starts: Ints) -> list[pl.Series]:
+    """`ORDERFLOW` of each slice `starts[i]:starts[i+1]` of minutes: an hour of a symbol.
+
+    `columns` has `FLOW_SUMS` and `MINUTE_PRICES` of the minutes, in order of time within a slice;
+    `minute_us` is their start in microseconds since the epoch.
+    """
 
     def total(values: Floats) -> Floats:
         return np.asarray(segment_sums(values, starts))
 
-    column = {name: floats(rows[name]) for name in SUMS}
-    value = {name: total(column[name]) for name in SUMS}
-    value["price_open"] = floats(rows["price_first"])[starts[:-1]]
-    value["price_close"] = floats(rows["price_last"])[starts[1:] - 1]
-    value["price_high"] = segment_extremes(floats(rows["price_high"]), starts)[1]
-    value["price_low"] = segment_extremes(floats(rows["price_low"]), starts)[0]
+    value = {name: total(columns[name]) for name in FLOW_SUMS}
+    value["price_open"] = columns["price_first"][starts[:-1]]
+    value["price_close"] = columns["price_last"][starts[1:] - 1]
+    value["price_high"] = segment_extremes(columns["price_high"], starts)[1]
+    value["price_low"] = segment_extremes(columns["price_low"], starts)[0]
     weight = (minute_us % HOUR_US // MINUTE_US + 1).astype(np.float64)
-    flow = column["taker_buy_quote"] - column["taker_sell_quote"]
+    flow = columns["taker_buy_quote"] - columns["taker_sell_quote"]
     value["tw_cvd_quote_norm"] = total(weight * flow) / ALL_WEIGHTS
     value |= _derived(value)
-
-    frame = [time_series("minute", hours)]
+    found = []
     for name in ORDERFLOW:
         series = nullable(name, value[name])
-        frame.append(series.cast(pl.Int64) if name in COUNTS else series)
-    return pl.DataFrame(frame)
+        found.append(series.cast(pl.Int64) if name in COUNTS else series)
+    return found
 
 
 def _derived(value: dict[str, Floats]) -> dict[str, Floats]:

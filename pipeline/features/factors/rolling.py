@@ -72,6 +72,43 @@ class Lookback:
         return int(self.volume.size)
 
 
+@dataclass(frozen=True, slots=True)
+class RowWindows:
+    """What the columns over earlier rows are computed from: arrays of shape (rows,).
+
+    The rows are those of one symbol (a table), or one row each of many (live).
+    """
+
+    close: Floats
+    close_before: Floats  # of the row before
+    close_day: Floats  # 24 rows earlier
+    close_week: Floats  # 168 rows earlier
+    volume: Floats
+    volume_day: Floats  # mean over the last 24 rows
+    realized: Floats  # rv_std_sqrt60
+    realized_day: Floats
+    realized_week: Floats
+    true_range: Floats  # mean over the last 24 rows
+
+    def columns(self) -> dict[str, Floats]:
+        """The wide table's columns; what is undefined is no finite number."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return {
+                "rv_stability_24h": self.realized / (self.realized_day + EPS),
+                "turnover_ratio": ratio(self.volume, self.volume_day),
+                "price_efficiency": ratio(self.realized, ratio(self.true_range, self.close)),
+                "returns_1h": self.close / self.close_before - 1.0,
+                "returns_24h": self.close / self.close_day - 1.0,
+                "returns_168h": self.close / self.close_week - 1.0,
+                "vol_regime": ratio(self.realized, self.realized_week),
+            }
+
+    def spike(self) -> Bools:
+        """Whether the close moved by more than `MAX_LOG_CHANGE` since the row before."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray(np.abs(np.log(self.close / self.close_before)) > MAX_LOG_CHANGE)
+
+
 NOTHING_BEFORE = Lookback(pl.DataFrame(), np.empty(0))
 
 
@@ -94,22 +131,26 @@ def row_columns(frame: pl.DataFrame, before: Lookback = NOTHING_BEFORE) -> pl.Da
         oi_delta = _change(value["oi_open_interest"])
         oi_delta_usd = _change(value["oi_open_interest_usd"])
         traded = np.where(volume == 0.0, np.nan, volume)
-        atr = rolling_mean(true_ranges(value["high"], value["low"], close), DAY_ROWS)
-        columns = {
+        deltas = {
             "funding_delta": _change(value["funding_rate"]),
             "oi_delta": oi_delta,
             "oi_delta_over_volume": oi_delta / (traded + EPS),
             "oi_delta_usd": oi_delta_usd,
             "oi_delta_usd_over_quote_volume": oi_delta_usd / (close * traded + EPS),
-            "rv_stability_24h": realized / (rolling_mean(realized, DAY_ROWS) + EPS),
-            "turnover_ratio": ratio(volume, rolling_mean(volume, DAY_ROWS)),
-            "price_efficiency": ratio(realized, ratio(atr, close)),
-            "returns_1h": close / lag(close, 1) - 1.0,
-            "returns_24h": close / lag(close, DAY_ROWS) - 1.0,
-            "returns_168h": close / lag(close, WEEK_ROWS) - 1.0,
-            "vol_regime": ratio(realized, rolling_mean(realized, WEEK_ROWS)),
         }
-        spike = np.abs(np.log(close / lag(close, 1))) > MAX_LOG_CHANGE
+    windows = RowWindows(
+        close=close,
+        close_before=lag(close, 1),
+        close_day=lag(close, DAY_ROWS),
+        close_week=lag(close, WEEK_ROWS),
+        volume=volume,
+        volume_day=rolling_mean(volume, DAY_ROWS),
+        realized=realized,
+        realized_day=rolling_mean(realized, DAY_ROWS),
+        realized_week=rolling_mean(realized, WEEK_ROWS),
+        true_range=rolling_mean(true_ranges(value["high"], value["low"], close), DAY_ROWS),
+    )
+    columns = deltas | windows.columns()
     gap, resumed, cooling = gap_flags(time)
     columns["gap_seconds"] = gap
     columns["row_span_168h"] = row_span(time, WEEK_ROWS)
@@ -123,17 +164,15 @@ def row_columns(frame: pl.DataFrame, before: Lookback = NOTHING_BEFORE) -> pl.Da
         own_volume, running_quantile99(all_volume)[before.rows :]
     )
 
-    mature = np.arange(before.rows, before.rows + frame.height) >= MATURE_ROWS
-    flags = {
-        "under_maintenance": resumed[skip:],
-        "cooldown_no_trade": cooling[skip:],
-        "trade_allowed": ~cooling[skip:],
-        "is_stable": ~cooling[skip:],
-        "is_spike": spike[skip:],
-        "is_volume_spike": volume_spike[skip:],
-        "is_mature": mature,
-    }
-    flags["is_valid_for_training"] = _valid(flags, floats(frame["n_minutes_kept"]), own_volume)
+    flags = row_flags(
+        resumed=resumed[skip:],
+        cooling=cooling[skip:],
+        spike=windows.spike()[skip:],
+        volume_spike=volume_spike[skip:],
+        mature=np.arange(before.rows, before.rows + frame.height) >= MATURE_ROWS,
+        minutes_kept=floats(frame["n_minutes_kept"]),
+        volume=own_volume,
+    )
     return frame.with_columns(
         vwap.slice(skip),
         *(nullable(name, array) for name, array in columns.items()),
@@ -145,18 +184,29 @@ def _change(values: Floats) -> Floats:
     return values - lag(values, 1)
 
 
-def _valid(flags: dict[str, Bools], minutes_kept: Floats, volume: Floats) -> Bools:
-    stops = (
-        "cooldown_no_trade",
-        "under_maintenance",
-        "is_spike",
-        "is_volume_spike",
-    )
-    valid = flags["trade_allowed"] & flags["is_mature"] & (minutes_kept >= MIN_MINUTES)
-    valid &= volume > 0.0
-    for name in stops:
-        valid &= ~flags[name]
-    return np.asarray(valid)
+def row_flags(
+    *,
+    resumed: Bools,
+    cooling: Bools,
+    spike: Bools,
+    volume_spike: Bools,
+    mature: Bools,
+    minutes_kept: Floats,
+    volume: Floats,
+) -> dict[str, Bools]:
+    """The quality flags of each row from what is known of it."""
+    valid = ~cooling & mature & (minutes_kept >= MIN_MINUTES) & (volume > 0.0)
+    valid &= ~resumed & ~spike & ~volume_spike
+    return {
+        "under_maintenance": resumed,
+        "cooldown_no_trade": cooling,
+        "trade_allowed": ~cooling,
+        "is_stable": ~cooling,
+        "is_spike": spike,
+        "is_volume_spike": volume_spike,
+        "is_mature": mature,
+        "is_valid_for_training": np.asarray(valid),
+    }
 
 
 def with_volume_clean(table: pl.DataFrame) -> pl.DataFrame:

@@ -43,20 +43,28 @@ def rolling_mean(values: Floats, rows: int) -> Floats:
 
 
 @kernel
-def volume_spikes(volume: Floats) -> Bools:
+def volume_spike_at(volume: Floats, row: int) -> bool:
     """Whether a row's volume lies more than 5 standard deviations off its last 168 rows' mean."""
+    if row < SPIKE_MIN_ROWS - 1:
+        return False
+    first = max(0, row - SPIKE_ROWS + 1)
+    n = row + 1 - first
+    mean = square = 0.0
+    for j in range(first, row + 1):
+        mean += volume[j]
+    mean /= n
+    for j in range(first, row + 1):
+        square += (volume[j] - mean) * (volume[j] - mean)
+    std = math.sqrt(square / (n - 1))
+    return bool(abs((volume[row] - mean) / (std + SPIKE_EPS)) > SPIKE_SCORE)
+
+
+@kernel
+def volume_spikes(volume: Floats) -> Bools:
+    """`volume_spike_at` of each row."""
     out = np.zeros(volume.size, np.bool_)
-    for i in range(SPIKE_MIN_ROWS - 1, volume.size):
-        first = max(0, i - SPIKE_ROWS + 1)
-        n = i + 1 - first
-        mean = square = 0.0
-        for j in range(first, i + 1):
-            mean += volume[j]
-        mean /= n
-        for j in range(first, i + 1):
-            square += (volume[j] - mean) * (volume[j] - mean)
-        std = math.sqrt(square / (n - 1))
-        out[i] = abs((volume[i] - mean) / (std + SPIKE_EPS)) > SPIKE_SCORE
+    for i in range(volume.size):
+        out[i] = volume_spike_at(volume, i)
     return out
 
 
@@ -153,20 +161,49 @@ def _replace_top(heap: Floats, size: int, value: float) -> None:
     heap[at] = value
 
 
-@kernel
 def running_quantile99(values: Floats) -> Floats:
-    """`quantile99` of each row and all rows before it.
+    """`quantile99` of each row and all rows before it."""
+    return RunningQuantile().extend(values)
+
+
+class RunningQuantile:
+    """`quantile99` of all values so far.
 
     The values are split in two heaps: `upper` holds those above the place 0.99 * (n - 1), `lower`
     the others, negated, so that its top is the value at that place.
     """
-    lower = np.empty(values.size)
-    upper = np.empty(values.size)
-    low_size = high_size = 0
+
+    __slots__ = ("_lower", "_sizes", "_upper")
+
+    def __init__(self) -> None:
+        self._lower, self._upper = np.empty(0), np.empty(0)
+        self._sizes = np.zeros(2, np.int64)
+
+    def extend(self, values: Floats) -> Floats:
+        """Add the values; the quantile after each of them."""
+        size = int(self._sizes.sum()) + values.size
+        self._lower = _with_room(self._lower, size)
+        self._upper = _with_room(self._upper, size // 100 + 2)
+        return np.asarray(_quantiles(values, self._lower, self._upper, self._sizes))
+
+
+def _with_room(heap: Floats, size: int) -> Floats:
+    """The heap with room for `size` values, and where it has to grow for some more."""
+    if size <= heap.size:
+        return heap
+    grown = np.empty(size + size // 8)
+    grown[: heap.size] = heap
+    return grown
+
+
+@kernel
+def _quantiles(values: Floats, lower: Floats, upper: Floats, sizes: Ints) -> Floats:
+    low_size, high_size = sizes
     out = np.empty(values.size)
     for i in range(values.size):
         value = values[i]
-        place, part = 99 * i // 100, 99 * i % 100
+        before = low_size + high_size
+        place, part = 99 * before // 100, 99 * before % 100
         if low_size <= place:  # the lower side grows: it gets the smaller of value and upper's top
             if high_size > 0 and upper[0] < value:
                 value, smallest = upper[0], value
@@ -183,4 +220,5 @@ def running_quantile99(values: Floats) -> Floats:
         low = -lower[0]
         high = upper[0] if high_size > 0 else low
         out[i] = low + (high - low) * (part / 100.0)
+    sizes[0], sizes[1] = low_size, high_size
     return out

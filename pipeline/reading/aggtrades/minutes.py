@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.time import MINUTE_US
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import add_rows, scan
@@ -18,7 +17,22 @@ from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA, UTC_US, Amounts
 from alphaqcm.pipeline.reading.aggtrades.reader import SHORTEST_LINE, Disorder
 from alphaqcm.pipeline.reading.aggtrades.stream import PIECE, Bytes
 
+MOST_ROWS = PIECE // SHORTEST_LINE
+"""Rows that can be added at a time: as many as a piece of text can hold."""
+
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
+
+
+class Stretch(Protocol):
+    """Whole minutes from `start_us` to before `end_us`: a file's period, or less."""
+
+    @property
+    def start_us(self) -> int:
+        """Its first microsecond."""
+
+    @property
+    def end_us(self) -> int:
+        """The first microsecond after it."""
 
 
 class Workspace:
@@ -58,25 +72,27 @@ class Sums:
 
 
 class MinuteTable:
-    """The minutes of one period, growing as rows are added in order.
+    """The minutes of one stretch of time, growing as rows are added in order.
 
     With `strict`, rows that could be doubled or out of order raise `Disorder`.
     """
 
-    def __init__(self, period: Period, amounts: Amounts, *, strict: bool) -> None:
+    def __init__(
+        self, period: Stretch, amounts: Amounts, *, strict: bool, space: Workspace | None = None
+    ) -> None:
         lines = (period.end_us - period.start_us) // MINUTE_US
-        self.space = Workspace()
+        self.space = space or Workspace()
         self.state = np.zeros(k.STATE_SIZE, np.int64)
         self.state[[k.S_TIME, k.S_ID, k.S_KEPT_ID, k.S_MINUTE_END]] = k.BEFORE
         self.state[k.S_ROW] = -1
         self.limits = np.array([period.start_us, period.end_us, int(strict)], np.int64)
         self.amounts = np.array([amounts.whale, amounts.retail, amounts.contract])
         self.minutes = (np.zeros((lines, k.INTS), np.int64), np.zeros((lines, k.FLOATS)))
-        self.jumps = np.zeros((PIECE // SHORTEST_LINE if strict else 1, 2), np.int64)
+        self.jumps = np.zeros((MOST_ROWS if strict else 1, 2), np.int64)
         self._jumps: list[npt.NDArray[np.int64]] = []
 
     def add(self, columns: Columns, count: int) -> None:
-        """Add the first `count` rows of `columns`."""
+        """Add the first `count` rows of `columns`, with `strict` at most `MOST_ROWS`."""
         space = self.space
         status = add_rows(
             columns,
@@ -151,7 +167,7 @@ class MinuteTable:
 class MinuteSink:
     """A `Sink` that adds rows to their minutes as they are parsed; raises `Disorder`."""
 
-    def __init__(self, period: Period, amounts: Amounts) -> None:
+    def __init__(self, period: Stretch, amounts: Amounts) -> None:
         self.table = MinuteTable(period, amounts, strict=True)
         self.rows = 0
         self._single = new_columns(1)

@@ -46,6 +46,9 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 """Columns of the 1-minute aggTrades layer, in order."""
 
+FLOW_SUMS = tuple(SCHEMA)[1 : tuple(SCHEMA).index("first_ts")]
+"""Those that add up over minutes: counts, volumes and amounts, sides and sizes apart."""
+
 IdRanges = npt.NDArray[np.int64]
 """Shape (n, 2): ranges of ids, first and last included, sorted, apart by at least one id."""
 

@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.time import MINUTE_US
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.reading.aggtrades.compiled import buffers as k
 from alphaqcm.pipeline.reading.aggtrades.compiled.kernels import gather
 from alphaqcm.pipeline.reading.aggtrades.compiled.line_parser import Row
 from alphaqcm.pipeline.reading.aggtrades.minutes import (
+    Columns,
     MinuteTable,
+    Stretch,
     Sums,
     Workspace,
     new_columns,
@@ -62,7 +63,7 @@ class RowSink:
     folder). Close it.
     """
 
-    def __init__(self, period: Period, folder: Path | None, run_rows: int = RUN_ROWS) -> None:
+    def __init__(self, period: Stretch, folder: Path | None, run_rows: int = RUN_ROWS) -> None:
         self.rows = 0
         self.outside = 0
         self.out_of_order = 0
@@ -105,6 +106,16 @@ class RowSink:
         put_row(self._run, int(self._state[k.S_RUN_ROWS]), row)
         self._state[k.S_RUN_ROWS] += 1
         self.rows += 1
+
+    def take_columns(self, columns: Columns, count: int) -> None:
+        """Keep the first `count` rows of `columns`; the run needs room for them."""
+        at, room, size = int(self._state[k.S_RUN_ROWS]), len(self._run[2]), len(columns[2])
+        ints, floats, flags = self._run
+        ints.reshape(-1, room)[:, at : at + count] = columns[0].reshape(-1, size)[:, :count]
+        floats.reshape(-1, room)[:, at : at + count] = columns[1].reshape(-1, size)[:, :count]
+        flags[at : at + count] = columns[2][:count]
+        self._state[k.S_RUN_ROWS] += count
+        self.rows += count
 
     def stretches(self, rows: int = STRETCH_ROWS) -> Iterator[Rows]:
         """All rows kept, time after time, about `rows` at once and never a minute in two parts."""
@@ -187,7 +198,7 @@ class _Run:
 
 
 def sum_sorted(
-    sink: RowSink, period: Period, amounts: Amounts, stretch_rows: int = STRETCH_ROWS
+    sink: RowSink, period: Stretch, amounts: Amounts, stretch_rows: int = STRETCH_ROWS
 ) -> tuple[Sums, IdRanges, int]:
     """The minutes of the rows in `sink`, their ids, and how many rows were doubled."""
     table = MinuteTable(period, amounts, strict=False)

@@ -260,6 +260,7 @@ def listed_tree(keys: list[str]) -> KeyTree:
     return KeyTree(TreeEntry(key, 100, "e" * 32, datetime(2024, 1, 1, tzinfo=UTC)) for key in keys)
 
 
+@pytest.mark.slow
 def test_more_symbols_and_files_than_a_page_are_all_listed(tmp_path: Path) -> None:
     names = [f"A{n:04}USDT" for n in range(2345)]
     folders = [f"data/futures/um/daily/klines/{name}/1m/x" for name in names]

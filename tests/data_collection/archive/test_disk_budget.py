@@ -46,6 +46,7 @@ def test_what_failed_to_come_is_free_again(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.process
 def test_what_a_dead_process_set_aside_is_free_again(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys\n"

@@ -11,6 +11,7 @@ from alphaqcm.pipeline.errors import DiskFull
 from tests.data_collection.queue.test_state_file import fill, small_disk
 
 
+@pytest.mark.process
 def test_no_byte_left_is_a_full_disk_and_not_an_error_of_the_device(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

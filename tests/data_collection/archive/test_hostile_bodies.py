@@ -52,6 +52,7 @@ def fetch(server: RawServer, cache: Path, options: FetchOptions) -> str:
     return str(caught.value)
 
 
+@pytest.mark.process
 def test_a_body_without_a_length_ends_at_the_listed_size(
     tmp_path: Path, options: FetchOptions
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_body_without_a_length_ends_at_the_listed_size(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.process
 def test_a_chunked_body_ends_at_the_listed_size(tmp_path: Path, options: FetchOptions) -> None:
     def endless(_target: str) -> Iterator[bytes]:
         yield reply(b"", "Transfer-Encoding: chunked", length=False)
@@ -77,6 +79,7 @@ def test_a_chunked_body_ends_at_the_listed_size(tmp_path: Path, options: FetchOp
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.process
 def test_a_body_that_says_it_is_longer_than_listed_is_not_taken(
     tmp_path: Path, options: FetchOptions
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_body_that_comes_byte_by_byte_is_left(tmp_path: Path) -> None:
         assert "stalled" in fetch(server, tmp_path, options)
 
 
+@pytest.mark.slow
 def test_a_slow_source_above_the_least_rate_is_waited_for(tmp_path: Path) -> None:
     options = FetchOptions(connections=1, backoff=0.02, stall=0.5, retries=0)
     data = zip_bytes(FILE, 4000)

@@ -107,6 +107,7 @@ def test_a_marker_that_goes_back_is_a_bad_listing(tmp_path: Path) -> None:
         periods(back, tmp_path)
 
 
+@pytest.mark.process
 def test_a_listing_nested_a_million_deep_costs_little_memory() -> None:
     # a process of its own: its largest memory is the measure
     code = """

@@ -15,6 +15,7 @@ from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileS
 from alphaqcm.data_collection.errors import CacheError
 
 
+@pytest.mark.slow
 def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     crew = 6
     for turn in range(30):

@@ -1,4 +1,4 @@
-"""Downloads in every weather: each kind of fault alone, and all of them over hundreds of files."""
+"""Downloads under every fault: each kind of fault alone, and all of them over hundreds of files."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ def test_processes_on_one_cache_share_its_connections(tmp_path: Path) -> None:
     assert 1 < tree.most <= CONNECTIONS
 
 
+@pytest.mark.process
 def test_a_connection_is_free_again_when_its_holder_ends(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, time\n"

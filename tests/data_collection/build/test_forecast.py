@@ -44,7 +44,7 @@ def test_a_dry_run_tells_bytes_and_makes_nothing(
     assert dry_run(archive, tmp_path / "root", "--json") == 0
     told = json.loads(capsys.readouterr().out)["forecast"]
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
-    assert told["steps"] > 0
+    assert told["tasks"] > 0
     assert told["free"] > 0
     where = ["--source", str(archive), "--data-root", str(tmp_path / "other")]
     assert main(["plan", *DAYS, *where, "--json"]) == 0
@@ -67,11 +67,11 @@ def test_progress_without_a_terminal_is_told_in_bytes_and_rows(
 ) -> None:
     with ProgressBar({SMALL: MB, MONTH: 99 * MB}, 100 * MB) as bar:
         bar.add(SMALL, Outcome(TaskResult.DONE, rows=44_640, bytes=MB, downloaded=MB))
-        assert capsys.readouterr().out == ""  # one of two steps, but a hundredth of the work
+        assert capsys.readouterr().out == ""  # one of two tasks, but a hundredth of the work
         bar.add(MONTH, Outcome(TaskResult.DONE, rows=8_000_000, bytes=99 * MB, downloaded=0))
     told = capsys.readouterr().out
     assert told == (
-        "100 %: 2 of 2 steps, 1.0 MB downloaded, 100.0 MB of 100.0 MB read, 8,044,640 rows\n"
+        "100 %: 2 of 2 tasks, 1.0 MB downloaded, 100.0 MB of 100.0 MB read, 8,044,640 rows\n"
     )
 
 

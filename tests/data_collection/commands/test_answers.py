@@ -54,6 +54,7 @@ def asked(place: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Told]
     return run
 
 
+@pytest.mark.process
 def test_a_run_tells_files_tables_and_times(asked: Callable[..., Told]) -> None:
     code, told, text = asked("run", "--symbols", "BTCUSDT", *SPAN)
     assert (code, told["exit_code"], told["failed"], told["corrupt"]) == (0, 0, {}, [])
@@ -167,6 +168,7 @@ def test_log_lines_are_key_and_value_unless_asked_otherwise(log: Callable[[], li
     assert line.split(" ", 1)[1] == "worker=W1 event=done task='a b' rows=3"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("way", ["", "--no-color", "NO_COLOR", "ALPHAQCM_NO_COLOR"])
 def test_colours_of_a_terminal_can_be_turned_off(way: str, tmp_path: Path) -> None:
     state = tmp_path / "state.json"

@@ -332,6 +332,7 @@ def test_a_data_root_that_cannot_be_written_is_explained(
     assert "check the permissions" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["symbols"], ["plan", "--symbols", "ETHUSDC", "--types", "klines:1m", *SPAN]]
 )

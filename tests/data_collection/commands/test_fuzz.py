@@ -37,7 +37,7 @@ EVERYTHING = dict(COMMANDS.items()) | {
 REQUIRED = {
     "start": "2024-02-28", "end": "2024-02-29", "id": "A", "dest": "archive", "directory": ".",
     "file": "BTCUSDT-aggTrades-2024-02.zip", "query": "SELECT 1", "what": "final", "shell": "bash",
-    "reference": "archive-1h",
+    "reference": "archive-1h", "base_dir": ".",
 }  # fmt: skip
 SERVES = ("mirror", "workers")  # do not end by themselves, or start what does not
 
@@ -83,6 +83,7 @@ def cases(command: Command) -> Iterator[list[str]]:
                 yield [*needed(command, one), one.name, text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_option_with_every_nonsense_is_a_value_or_refused(name: str) -> None:
     """As a word, as a variable, as a line of a file."""
@@ -111,6 +112,7 @@ def test_words_are_values_or_refused_with_code_2(name: str) -> None:
             assert ended.code in (0, 2), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in SERVES])
 def test_commands_end_with_a_code_whatever_an_option_says(
     name: str,

@@ -35,6 +35,7 @@ except SystemExit as end:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [*COMMANDS, *SCRIPTS])
 def test_help_imports_no_library(name: str) -> None:
     kind = "script" if name in SCRIPTS else "command"

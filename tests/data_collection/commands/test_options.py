@@ -181,6 +181,7 @@ def test_what_is_required_may_come_from_the_environment() -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.process
 def test_a_symbols_file_is_read_from_a_process_substitution(elsewhere: Path) -> None:
     program = "import sys;from alphaqcm.data_collection.commands.universe import read_symbols\n"
     program += "from alphaqcm.pipeline.domain.registry import Market\n"
@@ -211,6 +212,7 @@ def test_config_shows_every_value_and_where_it_comes_from(
     assert "--workers" not in seen
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_completion_is_a_script_of_that_shell(
     shell: str, capsys: pytest.CaptureFixture[str], elsewhere: Path

@@ -98,6 +98,21 @@ def test_speed_of_a_job_that_has_just_begun_is_not_spread_over_the_whole_window(
     assert shown.speed_now.bytes == pytest.approx(10 * MB)
 
 
+def test_bytes_of_a_download_under_way_are_shown():
+    book = book_of(*months("2024-01"))
+    taken = claim(book, "A", "here", NOON - timedelta(seconds=200), LIMITS)
+    assert taken is not None
+    task = "month/aggTrades/BTCUSDT/2024-01"
+    at_work = sight("A", task=task, task_seconds=200.0, task_bytes=40 * MB)
+    shown = picture(taken[0], at_work)
+    assert [worker.bytes for worker in shown.workers] == [40 * MB]
+    assert shown.speed_now.bytes == pytest.approx(40 * MB / 200)
+    long = sight("A", task=task, task_seconds=3000.0, task_bytes=600 * MB)
+    assert picture(taken[0], long).speed_now.bytes == pytest.approx(0.2 * MB)
+    gone = sight("A", task=task, task_seconds=200.0, task_bytes=40 * MB, alive=False)
+    assert [worker.bytes for worker in picture(taken[0], gone).workers] == [0]
+
+
 def test_speeds_stay_as_they_were_when_the_last_task_ended():
     book = done(book_of(*months("2024-01")), NOON, 10)
     at_the_end, much_later = picture(book), picture(book, now=NOON + timedelta(hours=9))

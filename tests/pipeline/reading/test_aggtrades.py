@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM, DataType, Market, contract_usd
+from alphaqcm.pipeline.domain.registry import DataType, Market, contract_usd
 from alphaqcm.pipeline.errors import BadHeader, LayerError, OutsidePeriod, RawError
 from alphaqcm.pipeline.reading.aggtrades import (
     AggMinutes,
@@ -30,7 +30,6 @@ from alphaqcm.pipeline.reading.aggtrades import (
     aggregate_file,
     merge,
 )
-from alphaqcm.pipeline.reading.aggtrades.compiled import block_parser as parse
 from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
 from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA
 from alphaqcm.pipeline.reading.aggtrades.reader import read_rows
@@ -361,10 +360,6 @@ def test_every_market_unit_and_line_end(
     assert bare.counters.sorted_files == 0
     assert_frame_equal(bare.frame, headed.frame, check_exact=True)
     assert_frame_equal(bare.frame, unended.frame, check_exact=True)
-
-
-def test_the_compiled_code_tells_units_as_the_registry_does() -> None:
-    assert parse._MS_BELOW == EPOCH_US_FROM
 
 
 def test_units_are_told_row_by_row(tmp_path: Path) -> None:

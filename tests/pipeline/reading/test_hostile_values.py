@@ -80,6 +80,7 @@ def through(folder: Path, file: ArchiveFile, rows: list[list[str]]) -> None:
 SHAPES = [DataType(name) for name in ("klines", "aggTrades", "fundingRate", "metrics")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data_type", [*SHAPES, DataType("liquidationSnapshot")])
 def test_no_value_of_any_field_is_more_than_a_typed_error(
     tmp_path: Path, data_type: DataType
@@ -155,6 +156,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "told"),
     [

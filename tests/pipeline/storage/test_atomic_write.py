@@ -99,6 +99,7 @@ def test_cleaning_leaves_the_temp_files_of_living_writers(tmp_path: Path) -> Non
         assert temp.exists()
 
 
+@pytest.mark.process
 def test_cleaning_removes_the_temp_files_of_dead_writers(tmp_path: Path) -> None:
     process = os.fork()
     if process == 0:  # dies without any clean-up

@@ -141,6 +141,7 @@ def test_a_day_more_gives_the_bytes_of_a_full_build(tmp_path: Path, days: int) -
     grown_equals_built(tmp_path, old, new, dict.fromkeys(SYMBOLS, last_day(days)), days)
 
 
+@pytest.mark.slow
 def test_a_symbol_that_is_new_and_one_that_stands_still(tmp_path: Path) -> None:
     old = {SYMBOLS[0]: own_rows(SYMBOLS[0], 11), SYMBOLS[2]: own_rows(SYMBOLS[2], 11)}
     new = {

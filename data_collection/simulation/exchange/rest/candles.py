@@ -9,7 +9,7 @@ import numpy as np
 
 from alphaqcm.data_collection.simulation.exchange.facts import CM_KLINE_DAYS, ApiError
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
     DAY_MS,
     SECOND_MS,
@@ -102,10 +102,10 @@ def _traded(ask: Ask, listing: Listing, interval: str) -> bytes:
 
 def _bent(ask: Ask, listing: Listing, bars: Bars) -> Bars:
     """The bars, those closed in the last five seconds made wrong where a fault says so."""
-    if not ask.state.weather.has(FaultKind.WRONG_LAST):
+    if not ask.state.fault_plan.has(FaultKind.WRONG_LAST):
         return bars
     fresh = (bars.end <= ask.now_ms) & (bars.end > ask.now_ms - _WRONG_MS)
-    if not fresh.any() or not ask.state.weather.concerning(
+    if not fresh.any() or not ask.state.fault_plan.concerning(
         FaultKind.WRONG_LAST, listing, ask.now_ms
     ):
         return bars

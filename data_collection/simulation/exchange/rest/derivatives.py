@@ -11,7 +11,7 @@ from alphaqcm.data_collection.simulation.exchange.facts import (
     ApiError,
     bad_symbol,
 )
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
     DAY_MS,
     HOUR_MS,

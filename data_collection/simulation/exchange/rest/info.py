@@ -11,7 +11,7 @@ from alphaqcm.data_collection.simulation.exchange.facts import (
     bad_symbol,
     illegal,
 )
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.tape.listing import (
     ContractType,
     Listing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from alphaqcm.data_collection.simulation.exchange.facts import AGG_TRADE_HOURS, ApiError
-from alphaqcm.data_collection.simulation.exchange.rest.ask import Ask
+from alphaqcm.data_collection.simulation.exchange.rest.request import Ask
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Trades

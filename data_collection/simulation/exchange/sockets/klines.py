@@ -7,8 +7,8 @@ from itertools import count
 
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import Candle, kline
-from alphaqcm.data_collection.simulation.exchange.sockets.hub import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import Stream
+from alphaqcm.data_collection.simulation.exchange.sockets.topics import Hub, Topic
 from alphaqcm.data_collection.simulation.exchange.state import ExchangeState, KlinePush
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
     MINUTE_MS,
@@ -123,9 +123,9 @@ class KlineRunner:
         self._send(now_ms, closed=False)
 
     def _is_muted(self) -> bool:
-        weather = self._state.weather
-        return weather.has(FaultKind.MISSING_MINUTE) and bool(
-            weather.concerning(FaultKind.MISSING_MINUTE, self.listing, self.candle.start)
+        fault_plan = self._state.fault_plan
+        return fault_plan.has(FaultKind.MISSING_MINUTE) and bool(
+            fault_plan.concerning(FaultKind.MISSING_MINUTE, self.listing, self.candle.start)
         )
 
     def _close(self, now_ms: int) -> None:
@@ -134,13 +134,13 @@ class KlineRunner:
             for start, end in self._state.venue.quiet(self.listing)
         ):
             return
-        weather = self._state.weather
-        if weather.has(FaultKind.MISSING_CLOSE) and weather.concerning(
+        fault_plan = self._state.fault_plan
+        if fault_plan.has(FaultKind.MISSING_CLOSE) and fault_plan.concerning(
             FaultKind.MISSING_CLOSE, self.listing, now_ms
         ):
             return
-        if weather.has(FaultKind.LATE_CLOSE) and (
-            fault := weather.concerning(FaultKind.LATE_CLOSE, self.listing, now_ms)
+        if fault_plan.has(FaultKind.LATE_CLOSE) and (
+            fault := fault_plan.concerning(FaultKind.LATE_CLOSE, self.listing, now_ms)
         ):
             wait = 60.0 if fault.seconds_after is None else fault.seconds_after
             self._send(now_ms, closed=True, wait_ms=wait * 1000)

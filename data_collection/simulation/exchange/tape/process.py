@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import MINUTE_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
-from alphaqcm.data_collection.simulation.exchange.tape.protocol import Liquidation
-from alphaqcm.data_collection.simulation.exchange.tape.trades import Ints, Trades
-from alphaqcm.data_collection.simulation.exchange.tape.waves import (
+from alphaqcm.data_collection.simulation.exchange.tape.noise import (
     Hash,
     hashed,
     unit,
     wave,
     wave_of_blocks,
 )
+from alphaqcm.data_collection.simulation.exchange.tape.protocol import Liquidation
+from alphaqcm.data_collection.simulation.exchange.tape.trades import Ints, Trades
 
 _CHUNK = 20_000  # minutes made at once: bounds the memory of a long range
 _PREMIUM_MS = 15 * MINUTE_MS  # between the values that the premium passes through

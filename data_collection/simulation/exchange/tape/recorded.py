@@ -16,7 +16,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.archive import (
     Part,
     Tree,
 )
-from alphaqcm.data_collection.simulation.exchange.tape.census import listings_of
+from alphaqcm.data_collection.simulation.exchange.tape.archive_symbols import listings_of
 from alphaqcm.data_collection.simulation.exchange.tape.intervals import HOUR_MS, MINUTE_MS
 from alphaqcm.data_collection.simulation.exchange.tape.listing import (
     FOREVER_MS,

@@ -24,15 +24,20 @@ MOMENTUM = (*SEGMENTS, US_OPEN, *BUSIEST, *TRENDS)
 """Columns of the momentum stage, in order."""
 
 HEAD_MINUTES = 45
+US_OPEN_US = 59 * MINUTE_US
+"""From the first minute of New York's first hour to its last one."""
 
 
-def momentum(minutes: Minutes) -> dict[str, Floats]:
-    """`MOMENTUM` of each hour over all its usable minutes; NaN where undefined."""
+def momentum(minutes: Minutes, us_open: Floats | None = None) -> dict[str, Floats]:
+    """`MOMENTUM` of each hour over all its usable minutes; NaN where undefined.
+
+    `us_open` is `US_OPEN` of each hour where the minutes are those of several symbols.
+    """
     m = minutes
     out = dict(
         zip(SEGMENTS, _segments(m.starts, m.minute, m.open, m.close, EPS), strict=True)
     ) | dict(zip(BUSIEST, _busiest(m.starts, m.close, m.volume, m.log_close, EPS), strict=True))
-    out[US_OPEN] = _us_open(m)
+    out[US_OPEN] = _us_open(m) if us_open is None else us_open
     for price, y in (("close", m.log_close), ("high", logs(m.high)), ("low", logs(m.low))):
         beta, r2 = _trend(m.starts, y)
         out[f"qrs_beta_{price}_per_hour"] = beta
@@ -141,21 +146,31 @@ def _us_open(minutes: Minutes) -> Floats:
     out = np.full(minutes.hours.size, np.nan)
     if minutes.time.size == 0:
         return out
-    days = np.arange(minutes.time[0] // DAY_US, minutes.time[-1] // DAY_US + 1)
-    ends = times_us(
+    ends = us_open_ends(int(minutes.time[0]) // DAY_US, int(minutes.time[-1]) // DAY_US)
+    closes = _rows_at(minutes.time, ends)
+    opens = _rows_at(minutes.time, ends - US_OPEN_US)
+    both = (closes >= 0) & (opens >= 0)
+    hour = np.searchsorted(minutes.hours, ends[both] // HOUR_US * HOUR_US)
+    out[hour] = us_open_return(minutes.close[closes[both]], minutes.open[opens[both]])
+    return out
+
+
+def us_open_ends(first_day: int, last_day: int) -> Ints:
+    """Last minute of New York's first hour on each day (since the epoch), in microseconds UTC."""
+    days = pl.Series(np.arange(first_day, last_day + 1), dtype=pl.Int64)
+    return times_us(
         pl.select(
-            (pl.Series(days, dtype=pl.Int64) * DAY_US + (10 * 60 + 29) * MINUTE_US)
+            (days * DAY_US + (10 * 60 + 29) * MINUTE_US)
             .cast(pl.Datetime("us"))
             .dt.replace_time_zone("America/New_York")
             .dt.convert_time_zone("UTC")
         ).to_series()
     )
-    closes = _rows_at(minutes.time, ends)
-    opens = _rows_at(minutes.time, ends - 59 * MINUTE_US)
-    both = (closes >= 0) & (opens >= 0)
-    hour = np.searchsorted(minutes.hours, ends[both] // HOUR_US * HOUR_US)
-    out[hour] = _log_ratio(minutes.close[closes[both]], minutes.open[opens[both]], EPS)
-    return out
+
+
+def us_open_return(closes: Floats, opens: Floats) -> Floats:
+    """Log returns from the opens of the first minutes to the closes of the last ones."""
+    return np.asarray(_log_ratio(closes, opens, EPS))
 
 
 def _rows_at(time: Ints, wanted: Ints) -> Ints:

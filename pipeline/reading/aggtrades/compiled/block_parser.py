@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from alphaqcm.pipeline.domain.registry import EPOCH_US_FROM
 from alphaqcm.pipeline.reading.aggtrades.compiled.buffers import (
     BLOCK,
     C_FIRST,
@@ -73,7 +74,6 @@ _LOW_MASK = np.array([(_FULL << (64 - 8 * min(n, 8))) & _FULL for n in range(1, 
 _HIGH_MASK = np.array([(_FULL << (128 - 8 * max(n, 8))) & _FULL for n in range(1, 17)], np.uint64)
 _EXACT_MANTISSA = 2**53
 _POWERS = np.array([10.0**n for n in range(23)])  # exact doubles
-_MS_BELOW = 10**14
 
 
 @njit(nogil=True)
@@ -181,7 +181,7 @@ def parse_block(text, count, commas, width, words, wrong, ints, floats, flags):
         _parse_whole(count, words, 2 * field, wrong, ints, field)
     for row in range(count):
         time = get(ints, C_TIME * ROOM + row)
-        put(ints, C_TIME * ROOM + row, time if time >= _MS_BELOW else time * 1000)
+        put(ints, C_TIME * ROOM + row, time if time >= EPOCH_US_FROM else time * 1000)
         span = get(ints, C_LAST * ROOM + row) - get(ints, C_FIRST * ROOM + row)
         put(
             wrong,

@@ -175,6 +175,7 @@ def test_one_open_and_one_closing_frame_a_candle_where_closes_are_asked(start: S
     assert [event["k"]["x"] for event in of(frames, "kline")] == [True, False] * 3
 
 
+@pytest.mark.slow
 def test_candles_are_pushed_four_times_a_second_on_futures(client: Client) -> None:
     frames = frames_of(client, "/um-ws/market/ws/btcusdt@kline_1m", 20, 200)
     assert 70 <= len(frames) <= 90

@@ -114,6 +114,7 @@ def test_funding_has_a_pool_of_requests_in_five_minutes(client: Client) -> None:
     assert client.get("/fapi/v1/fundingInfo").status_code == 200
 
 
+@pytest.mark.slow
 def test_metrics_have_a_pool_of_their_own_and_no_weight(client: Client) -> None:
     asked = {"symbol": "BTCUSDT", "period": "5m", "limit": 1}
     statuses = {

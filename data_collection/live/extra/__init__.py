@@ -1,0 +1,1 @@
+"""Streams beside the candles: aggregated trades without gaps, mark prices, forced orders."""

@@ -1,0 +1,1 @@
+"""Streams of the exchange: routes, connections that are replaced before they break, watchdogs."""

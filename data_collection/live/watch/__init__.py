@@ -1,0 +1,1 @@
+"""How the client is doing: alerts, metrics, the status screen, the exchange's clock."""

@@ -1,0 +1,1 @@
+"""MarketStore's protocol over our own store: endpoint, feeder, clients, writer."""

@@ -1,0 +1,152 @@
+"""The stream `/ws`: clients name keys or globs, and get each bar, trade or book as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from alphaqcm.data_collection.marketstore.bucket_key import (
+    matches,
+    require_part,
+    spelled,
+    split_key,
+)
+from alphaqcm.pipeline.errors import BadName
+
+_LOG = logging.getLogger("alphaqcm.marketstore")
+_MOST_PATTERNS: Final = 5000
+_LONGEST: Final = 1 << 20  # bytes of a client's message
+_WAITING: Final = 20_000  # messages that a slow client may be behind
+_MOST_CLIENTS: Final = 1000
+_REMEMBERED: Final = 50_000  # keys of which is remembered whether a client wants them
+_HEARTBEAT: Final = 30.0  # seconds between two pings
+
+
+class Subscription(msgspec.Struct):
+    """What a client wants."""
+
+    streams: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_MOST_PATTERNS)]
+
+
+_DECODER = msgspec.msgpack.Decoder(Subscription)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+Glob = tuple[str, str, str]
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """One connection: what it wants, and what it has not been sent yet."""
+
+    socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
+    waiting: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(_WAITING))
+    keys: frozenset[str] = frozenset()
+    globs: tuple[Glob, ...] = ()
+    known: dict[str, bool] = field(default_factory=dict)
+
+    def wants(self, key: str) -> bool:
+        found = self.known.get(key)
+        if found is None:
+            if len(self.known) > _REMEMBERED:
+                self.known.clear()
+            parts = key.split("/")
+            found = key in self.keys or any(all(map(matches, glob, parts)) for glob in self.globs)
+            self.known[key] = found
+        return found
+
+
+class StreamHub:
+    """The connections of `/ws`; `publish` is called on their event loop."""
+
+    def __init__(self) -> None:
+        self._clients: set[_Client] = set()
+
+    def wants(self, key: str) -> bool:
+        """Whether some client has subscribed to a key."""
+        return any(client.wants(key) for client in self._clients)
+
+    def publish(self, key: str, data: Mapping[str, Any]) -> None:
+        """Send one message to every client that wants the key; a client too slow is let go."""
+        message: bytes | None = None
+        for client in list(self._clients):
+            if not client.wants(key):
+                continue
+            if message is None:
+                message = _ENCODER.encode({"key": key, "data": data})
+            try:
+                client.waiting.put_nowait(message)
+            except asyncio.QueueFull:
+                _LOG.warning("a stream client is %d messages behind: let go", _WAITING)
+                self._clients.discard(client)
+                if client.transport is not None:
+                    client.transport.abort()
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one client until it leaves."""
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=_LONGEST)
+        await socket.prepare(request)
+        if len(self._clients) >= _MOST_CLIENTS:
+            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too many clients")
+            return socket
+        client = _Client(socket, request.transport)
+        self._clients.add(client)
+        sending = asyncio.create_task(_send(client))
+        try:
+            async for message in socket:
+                if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                    break
+                told = _subscribe(client, message.data)
+                if told:
+                    await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=told.encode())
+                    break
+                await client.waiting.put(message.data)  # the echo says that it is subscribed
+        finally:
+            self._clients.discard(client)
+            sending.cancel()
+        return socket
+
+    async def close(self) -> None:
+        """Say goodbye to every client."""
+        for client in list(self._clients):
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(client.socket.close(code=WSCloseCode.GOING_AWAY), 1.0)
+        self._clients.clear()
+
+
+def _subscribe(client: _Client, data: bytes | str) -> str:
+    """Take over what the client wants; why not, where that cannot be."""
+    if isinstance(data, str):
+        return "expected a binary message of msgpack"
+    try:
+        wanted = [_glob(text) for text in _DECODER.decode(data).streams]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return "expected {streams: [keys or globs]}"
+    except BadName:
+        return "expected keys such as BTCUSDT/1Min/OHLCV or */1Min/OHLCV"
+    client.keys = frozenset("/".join(one) for one in wanted if "*" not in "".join(one))
+    client.globs = tuple(one for one in wanted if "*" in "".join(one))
+    client.known.clear()
+    return ""
+
+
+def _glob(text: str) -> Glob:
+    """The parts of a key or glob; raises `BadName`."""
+    symbol, timeframe, group = split_key(text)
+    for part in (symbol, timeframe, group):
+        require_part(part.replace("*", "x"))
+    return symbol, timeframe if "*" in timeframe else spelled(timeframe), group
+
+
+async def _send(client: _Client) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await client.socket.send_bytes(await client.waiting.get())

@@ -1,0 +1,1 @@
+"""The feeder: backfill from archive and exchange, then real time over WebSockets."""
