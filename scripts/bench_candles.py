@@ -1,14 +1,16 @@
-"""Speed of candles: a fetch at real clock speed against its floor, resample against polars.
+"""Speed of candles: fetch at real clock speed against its floor, resample against polars, memory.
 
-usage: bench_candles.py [fetch|resample|memory …]      (all without a word)
+usage: bench_candles.py [memory|resample|fetch …]      (all without a word)
 
 The fetch's floor is what the weight limit alone would take: with W the weight, u what was used of
 this minute, L 95 % of the limit and K = ceil((W + u) / L) windows, the time to the next minute and
-K - 2 whole minutes. It runs against the simulated exchange in a process of its own.
+K - 2 whole minutes. It runs against the simulated exchange in a process of its own, then once more
+with whole days from an archive of the same candles, which has to beat the floor.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import resource
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,10 +34,14 @@ from alphaqcm.data_collection.build.candles.store import CandleStore, Covered
 from alphaqcm.pipeline.candles.resample import WindowRule
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, QUANTITIES, parse_offsets
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
+from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
+from alphaqcm.pipeline.domain.period import Period
+from alphaqcm.pipeline.domain.registry import DataType, Market
 
 SYMBOLS, ROWS = 300, 4_340
 BEGIN_MS = 1_772_000_100_000 // 300_000 * 300_000
 SPOT, UM = 375, 298
+START = "2026-03-10T12:03:20Z"
 
 
 def start_exchange(folder: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -48,27 +55,76 @@ def start_exchange(folder: Path, *words: str) -> tuple[subprocess.Popen[bytes], 
     return process, found[0]
 
 
-def bench_fetch(folder: Path) -> None:
-    """15 days of two markets at real clock speed, and again from the floor's second run."""
-    process, url = start_exchange(
-        folder, "--spot", str(SPOT), "--um", str(UM), "--trades-per-minute", "1"
-    )
+def run_measured(folder: Path, words: list[str], url: str) -> tuple[str, float, float]:
+    """What a command printed, its seconds, and the most memory that it had (MB)."""
+    told = folder / "told.txt"
     environment = {**os.environ, "ALPHAQCM_TEST_CLOCK": url}
-    words = [sys.executable, "-m", "alphaqcm", "candles", "fetch", "--exchange", url]
+    began = time.perf_counter()
+    with told.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alphaqcm", *words], env=environment, stdout=stream,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)}: {told.read_text()}")
+    return told.read_text(), time.perf_counter() - began, usage.ru_maxrss / 1024
+
+
+def bench_fetch(folder: Path) -> None:
+    """15 days of two markets at real clock speed: over REST, then with an archive before it."""
+    process, url = start_exchange(
+        folder, "--spot", str(SPOT), "--um", str(UM), "--trades-per-minute", "1",
+        "--speed", "1", "--start", START,
+    )  # fmt: skip
+    words = ["candles", "fetch", "--exchange", url, "--days", "15", "--data-root"]
     try:
-        for run in ("first", "second"):  # the second finds the exchange's candles made
-            began = time.perf_counter()
-            done = subprocess.run(
-                [*words, "--days", "15", "--data-root", str(folder / run)],
-                env=environment, capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            took = time.perf_counter() - began
-            floors = [float(one) for one in re.findall(r"at least (\d+) s", done.stdout)]
-            print(f"fetch, {run} run: {took:6.1f} s, floor {max(floors):6.1f} s")
-            print("   " + "\n   ".join(done.stdout.splitlines()))
+        told, took, memory = run_measured(folder, [*words, str(folder / "rest")], url)
+        floor = max(float(one) for one in re.findall(r"at least (\d+) s", told))
+        print(
+            f"fetch: {took:6.1f} s, floor {floor:6.1f} s ({took - floor:+.1f} s), {memory:.0f} MB"
+        )
+        print("   " + "\n   ".join(told.splitlines()))
+        tree = archive_of(folder / "rest", folder / "archive")
+        words += [str(folder / "seeded"), "--seed-from-archive", "--source", str(tree)]
+        told, took, memory = run_measured(folder, words, url)
+        print(f"fetch --seed-from-archive: {took:6.1f} s, {took / floor:.2f} of REST's floor, "
+              f"{memory:.0f} MB")  # fmt: skip
+        print("   " + "\n   ".join(told.splitlines()))
     finally:
         process.terminate()
         process.wait()
+
+
+def archive_of(root: Path, tree: Path) -> Path:
+    """Daily files of what was fetched, as the archive has them; the local tree it lies in."""
+    names = ["open_time", *CANDLE_SCHEMA]
+    for market, trade_type in ((Market.SPOT, "spot"), (Market.UM, "usdt_futures")):
+        store = CandleStore(root, trade_type, "5m")
+        for symbol in store.symbols():
+            rows = pl.read_parquet(store.path(symbol)).with_columns(
+                open_time=pl.col("candle_begin_time").dt.epoch("ms"),
+                day=pl.col("candle_begin_time").dt.date(),
+            )
+            for (day,), part in rows.partition_by("day", as_dict=True).items():
+                if part.height == 288:
+                    file = Series(market, DataType.KLINES, symbol, "5m").file(Period.day(day))
+                    write_daily(tree, file, part.select(names))
+    return tree
+
+
+def write_daily(tree: Path, file: ArchiveFile, rows: pl.DataFrame) -> None:
+    lines = "".join(
+        f"{row[0]},{','.join(map(repr, row[3:8]))},{row[0] + 299_999},{row[8]!r},{row[9]},"
+        f"{row[10]!r},{row[11]!r},0\n"
+        for row in rows.iter_rows()
+    )
+    path = tree / file.key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(file.name.replace(".zip", ".csv"), lines)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tree / file.checksum_key).write_text(f"{digest}  {file.name}\n")
 
 
 def candle_rows(rng: np.random.Generator) -> pl.DataFrame:
@@ -159,8 +215,21 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def bench_memory(folder: Path) -> None:
-    """The most memory of a resample, by number of symbols."""
-    for symbols in (50, 300):
+    """The most memory of a fetch and of a resample, by number of symbols."""
+    for symbols in (100, 700):
+        process, url = start_exchange(
+            folder, "--spot", "1", "--um", str(symbols), "--trades-per-minute", "1",
+            "--speed", "60", "--start", START,
+        )  # fmt: skip
+        words = ["candles", "fetch", "--exchange", url, "--days", "4", "--market", "um"]
+        try:
+            target = str(folder / f"fetched{symbols}")
+            _, took, memory = run_measured(folder, [*words, "--data-root", target], url)
+            print(f"fetch of {symbols} symbols: {memory:.0f} MB ({took:.0f} s)", flush=True)
+        finally:
+            process.terminate()
+            process.wait()
+    for symbols in (100, 700):
         store = fill_store(folder / f"memory{symbols}", symbols)
         pid = os.fork()
         if pid == 0:
@@ -168,7 +237,7 @@ def bench_memory(folder: Path) -> None:
             resample_store(job_of(store, folder / f"made{symbols}"), lambda _: None)
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             told = f"{after / 1024:.0f} MB, {(after - before) / 1024:.0f} of it by resample"
-            print(f"{symbols} symbols: {told}", flush=True)
+            print(f"resample of {symbols} symbols: {told}", flush=True)
             os._exit(0)
         os.waitpid(pid, 0)
 

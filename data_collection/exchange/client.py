@@ -1,7 +1,8 @@
 """REST client of the exchange: one governed, retried, decoded request after another.
 
-Every request passes the governor; what an answer means is `signals`' table. A page is asked for
-until it is answered once: throttled requests wait and go again, they are never dropped.
+Every request on the wire passes the governor, none is sent again or elsewhere behind its back; what
+an answer means is `signals`' table. A page is asked for until it is answered once: throttled
+requests wait and go again, they are never dropped.
 """
 
 from __future__ import annotations
@@ -168,9 +169,12 @@ class RestClient:
     async def server_time(self, market: Market) -> tuple[int, int]:
         """(server time in ms, weight used in its minute); sets the clock."""
         request = _Request.of(self.bases, market, Endpoint.TIME, {})
+        pool = request.route.pool
         fruitless: Counter[Signal] = Counter()
         while True:
-            answer = await self._send(request)
+            async with self.governor.spend(pool, request.weight, Priority.LIVE):
+                answer = await self._send(request)
+            self.tally.weight += request.weight
             verdict = answer.verdict
             if verdict.signal is Signal.FINE:
                 try:
@@ -179,11 +183,10 @@ class RestClient:
                     verdict = Verdict(Signal.TRANSIENT, f"an answer that cannot be read: {error}")
                 else:
                     self.clock.told(told, answer.sent, answer.received)
-                    self.governor.observe(request.route.pool, answer.used or 0)
+                    self.governor.observe(pool, answer.used or 0)
                     self._synced.add(self.bases.of(market))
                     return told, answer.used or 0
             await self._handle(request, verdict, fruitless)
-            await self.clock.sleep(self.governor.frozen_for(request.route.pool))
 
     async def exchange_info(self, market: Market) -> ExchangeInfo:
         """The market's symbols and limits; the governor takes over the limit that it tells."""
@@ -203,7 +206,9 @@ class RestClient:
     async def _send(self, request: _Request) -> _Answer:
         sent = time.monotonic()
         try:
-            async with self.session.get(request.url) as response:
+            async with self.session.get(
+                request.url, allow_redirects=False, middlewares=(_send_once(),)
+            ) as response:
                 body = await response.read()
                 received = time.monotonic()
                 used = response.headers.get(USED_WEIGHT_HEADER, "")
@@ -237,6 +242,26 @@ class RestClient:
             await self.clock.sleep(backoff(fruitless[verdict.signal] - 1))
         else:
             raise _final_error(request, verdict)
+
+
+def _send_once() -> aiohttp.ClientMiddlewareType:
+    """Stands before the connection and lets one request pass.
+
+    A session sends a GET again by itself where a kept connection was closed meanwhile. The exchange
+    may have counted the first one, and nothing was reserved for the second.
+    """
+    sent = False
+
+    async def send(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ClientConnectionError("the connection was closed before an answer")
+        sent = True
+        return await handler(request)
+
+    return send
 
 
 def _final_error(request: _Request, verdict: Verdict) -> ExchangeError:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -140,6 +141,17 @@ def test_a_row_too_many_and_a_doubled_one_are_found(
 def test_a_file_of_the_same_candles_is_equal(server: Exchange, root: Path) -> None:
     path = root / "candles" / f"{HOURS}_all" / "5m.parquet"
     assert compare(server, root, "--reference", path)[0] == 0
+
+
+def test_sums_may_lie_as_far_apart_as_is_asked_for(
+    server: Exchange, root: Path, tmp_path: Path
+) -> None:
+    long = pl.read_parquet(root / "candles" / f"{HOURS}_all" / "5m.parquet")
+    volume = np.nextafter(long["volume"].to_numpy(), np.inf)
+    rewrite(tmp_path / "near.parquet", long.with_columns(pl.Series("volume", volume)))
+    words = ("--reference", tmp_path / "near.parquet", "--max-ulp")
+    assert compare(server, root, *words, 1)[0] == 0
+    assert compare(server, root, *words, 0)[0] == 1
 
 
 @pytest.mark.parametrize(

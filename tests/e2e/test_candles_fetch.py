@@ -157,20 +157,3 @@ def test_coin_margined_contracts_are_paged_within_200_days(tmp_path: Path) -> No
         assert rows.equals(
             truth(server, "cm", "BTCUSD_PERP", first, end, "1d").select(rows.columns)
         )
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(900)
-def test_fifteen_days_of_two_whole_markets_equal_the_truth(tmp_path: Path) -> None:
-    with exchange(spot=375, um=298, speed=20.0) as server:
-        done = candles(server, tmp_path, "fetch", "--days", 15, seconds=600)
-        assert done.returncode == 0, done.stderr
-        found = stats(server)
-        assert repeated_kline_pages(server) == {}
-        assert found["refused"] == 0
-        assert all(window["used"] <= window["limit"] for window in found["windows"])
-        assert len(symbols(tmp_path, SPOT)) == 380
-        assert len(symbols(tmp_path, UM)) == 300
-        for folder, market in ((UM, "um"), (SPOT, "spot")):
-            for symbol in symbols(tmp_path, folder):
-                assert_stored_equals_truth(server, tmp_path, folder, market, symbol)

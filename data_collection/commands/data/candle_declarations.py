@@ -100,7 +100,7 @@ prices and counts are equal and sums lie within --max-ulp.""",
             _OFFSETS.but(help="of quantclass: all, or some such as 0m,5m"),
             Option("--report", "write the findings", values.path, metavar="OUT.json"),
             Option("--max-ulp", "how far sums may lie apart (default: 4, or half the candles of a "
-                   "window)", values.whole(1, 10**9), metavar="N"),
+                   "window)", values.whole(0, 10**9), metavar="N"),
             _EXCHANGE,
             SOURCE,
             DATA_ROOT,

@@ -70,7 +70,7 @@ async def _compare(
         hours = Hours(job)
         if len(markets) > 1 and not job.folder.is_dir():
             continue
-        most = arguments.max_ulp or default_max_ulp(job.grid.k)
+        most = default_max_ulp(job.grid.k) if arguments.max_ulp is None else arguments.max_ulp
         total = Comparison()
         async for ours, theirs in _pairs(arguments, reference, hours, market):
             total.add(compare_candles(ours, theirs))

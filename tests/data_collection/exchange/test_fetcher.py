@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
+from aiohttp import web
 
 from alphaqcm.data_collection.errors import BadSymbol, RequestRefused
 from alphaqcm.data_collection.exchange import clock as clocks
-from alphaqcm.data_collection.exchange.endpoints import Endpoint
+from alphaqcm.data_collection.exchange.endpoints import Bases, Endpoint, Pool
 from alphaqcm.data_collection.exchange.fetcher import (
     DEFAULT_TZ,
     BinanceFetcher,
@@ -169,6 +170,61 @@ def test_a_throttled_request_waits_and_is_answered(monkeypatch: pytest.MonkeyPat
         found = stats(server)
     assert len(frame) == 5
     assert found["statuses"]["429"] == 2
+
+
+def test_every_request_on_the_wire_was_reserved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the exchange closes kept connections without an answer: the library would ask again by itself
+    async def many(fetcher: BinanceFetcher) -> tuple[int, int]:
+        for _ in range(12):
+            await fetcher.get_candle("BTCUSDT", "5m", limit=99)
+        return fetcher.client.tally.weight, fetcher.client.tally.answers
+
+    with exchange() as server:
+        plant(server, "drop", count=4, share=0.5, path="klines")
+        weight, answers = use(server, monkeypatch, many)
+        asked = stats(server)["paths"]
+    assert answers == 12
+    assert asked == {"/fapi/v1/time": 1, "/fapi/v1/klines": 16}
+    assert weight == 1 + 16
+
+
+def test_nothing_is_sent_while_a_pool_is_frozen_not_even_for_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask(fetcher: BinanceFetcher) -> bool:
+        await fetcher.get_time_and_weight()
+        fetcher.client.governor.freeze(Pool.FUTURES, fetcher.client.clock.now() + 86_400)
+        asking = asyncio.create_task(fetcher.get_time_and_weight())
+        done, _ = await asyncio.wait({asking}, timeout=0.5)
+        asking.cancel()
+        return bool(done)
+
+    with exchange() as server:
+        assert not use(server, monkeypatch, ask)
+        assert stats(server)["paths"] == {"/fapi/v1/time": 1}
+
+
+def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(request.path)
+        raise web.HTTPFound(f"{server.url}{request.path_qs}")
+
+    async def ask(fetcher: BinanceFetcher) -> None:
+        runner = web.ServerRunner(web.Server(answer))
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            fetcher.client.bases = Bases.at(f"http://127.0.0.1:{runner.addresses[0][1]}")
+            with pytest.raises(RequestRefused, match="302"):
+                await fetcher.get_candle("BTCUSDT", "5m")
+        finally:
+            await runner.cleanup()
+
+    seen: list[str] = []
+    with exchange() as server:
+        use(server, monkeypatch, ask)
+        assert stats(server)["paths"] == {}
+    assert len(seen) == 1
 
 
 def test_helpers_follow_the_exchanges_clock(monkeypatch: pytest.MonkeyPatch) -> None:

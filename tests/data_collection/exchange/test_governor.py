@@ -57,6 +57,41 @@ def test_what_the_header_tells_of_other_processes_counts() -> None:
     run(body)
 
 
+def test_an_answer_that_overtook_a_later_one_does_not_lower_what_is_used() -> None:
+    async def body() -> None:
+        one = governor(speed=0.001)
+        one.observe(Pool.SPOT, 90)
+        one.observe(Pool.SPOT, 30)
+        assert one.used(Pool.SPOT) == 90
+
+    run(body)
+
+
+def test_what_is_on_its_way_comes_on_top_of_what_the_header_tells() -> None:
+    async def body() -> None:
+        one = governor(speed=0.001)
+        one.observe(Pool.SPOT, 50)
+        async with one.spend(Pool.SPOT, 40):
+            assert one.used(Pool.SPOT) == 90
+            late = asyncio.create_task(one.spend(Pool.SPOT, 10).__aenter__())
+            await asyncio.sleep(0.05)
+            assert not late.done()
+        late.cancel()
+
+    run(body)
+
+
+def test_a_header_that_does_not_tell_the_pools_weight_is_not_taken_over() -> None:
+    async def body() -> None:
+        clock = ExchangeClock(NOON + 10, 0.001)
+        clock.uncertainty = 0.0
+        one = Governor(clock, {Pool.FUNDING: PoolLimit(100, 300, told_by_header=False)})
+        one.observe(Pool.FUNDING, 90)
+        assert one.used(Pool.FUNDING) == 0
+
+    run(body)
+
+
 def test_a_header_read_around_the_windows_edge_is_not_taken_for_the_new_window() -> None:
     async def body() -> None:
         one = governor(at=NOON + 59.9, speed=0.001)
@@ -94,6 +129,18 @@ def test_a_frozen_pool_waits_and_the_other_goes_on() -> None:
     run(body)
 
 
+def test_a_shorter_freeze_does_not_end_a_longer_one() -> None:
+    async def body() -> None:
+        one = governor()
+        until = one.clock.now() + 90
+        one.freeze(Pool.SPOT, until)
+        one.freeze(Pool.SPOT, until - 60)
+        async with one.spend(Pool.SPOT, 1):
+            assert one.clock.now() >= until
+
+    run(body)
+
+
 def test_repair_goes_before_backfill_that_waits_already() -> None:
     async def body() -> None:
         one = governor()
@@ -108,6 +155,27 @@ def test_repair_goes_before_backfill_that_waits_already() -> None:
         tasks.append(asyncio.create_task(spend("repair", Priority.REPAIR)))
         await asyncio.gather(*tasks)
         assert order[:2] == ["backfill0", "repair"]
+
+    run(body)
+
+
+def test_repair_goes_first_whatever_its_pool() -> None:
+    async def body() -> None:
+        one = governor(in_flight=1)
+        order: list[str] = []
+
+        async def spend(pool: Pool, priority: Priority) -> None:
+            async with one.spend(pool, 1, priority):
+                order.append(priority.name)
+
+        async with one.spend(Pool.SPOT, 1):
+            tasks = [
+                asyncio.create_task(spend(Pool.SPOT, Priority.BACKFILL)),
+                asyncio.create_task(spend(Pool.FUTURES, Priority.REPAIR)),
+            ]
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert order == ["REPAIR", "BACKFILL"]
 
     run(body)
 
@@ -161,6 +229,22 @@ def test_a_waiter_that_is_cancelled_takes_nothing_with_it() -> None:
             async with one.spend(Pool.SPOT, 1):
                 pass
         assert one.used(Pool.SPOT) == 4
+
+    run(body)
+
+
+def test_a_waiter_that_is_cancelled_as_its_turn_comes_gives_it_back() -> None:
+    async def body() -> None:
+        one = governor(in_flight=1)
+        first = one.spend(Pool.SPOT, 1)
+        await first.__aenter__()
+        waiting = asyncio.create_task(one.spend(Pool.SPOT, 1).__aenter__())
+        await asyncio.sleep(0)
+        await first.__aexit__(None, None, None)  # it is the other's turn, who has not run yet
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async with asyncio.timeout(5), one.spend(Pool.SPOT, 1):
+            pass
 
     run(body)
 

@@ -1,0 +1,188 @@
+"""What the client does at each signal: when it asks again, what it takes over, when it gives up.
+
+A server on a real socket answers as its script says; the clock runs 600 times faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from alphaqcm.data_collection.errors import Banned, NoAnswer, RegionRefused
+from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
+from alphaqcm.data_collection.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.exchange.endpoints import Bases, Endpoint, Pool
+from alphaqcm.pipeline.domain.registry import Market
+
+NOON = 1_772_020_800.0  # a whole minute
+ANY = msgspec.json.Decoder()
+USED = "X-MBX-USED-WEIGHT-1M"
+
+
+@dataclass(slots=True)
+class Script:
+    """Answers to klines, one after the other, the last one for ever; and when each was asked."""
+
+    answers: list[web.Response]
+    asked: list[float] = field(default_factory=list)
+    times: int = 0  # requests for the time
+
+
+def answer(status: int = 200, body: bytes = b"[]", **headers: str) -> web.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(status=status, body=body, headers=named)
+
+
+def play(script: Script, body: Callable[[RestClient], Awaitable[None]]) -> None:
+    """Run `body` with a client of a server that answers so."""
+
+    async def main() -> None:
+        clock = ExchangeClock(NOON + 5, speed=600.0)
+        clock.uncertainty = 0.0
+
+        async def serve(request: web.BaseRequest) -> web.Response:
+            if request.path.endswith("/time"):
+                script.times += 1
+                return web.json_response({"serverTime": clock.now_ms()}, headers={USED: "1"})
+            found = script.answers[min(len(script.asked), len(script.answers) - 1)]
+            script.asked.append(clock.now())
+            return web.Response(status=found.status, body=found.body, headers=found.headers)
+
+        runner = web.ServerRunner(web.Server(serve))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        bases = Bases.at(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        try:
+            async with asyncio.timeout(60), create_aiohttp_session(timeout_sec=20) as session:
+                await body(RestClient(session, bases, clock, notify=lambda _: None))
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(main())
+
+
+async def ask(client: RestClient, market: Market = Market.UM) -> None:
+    await client.ask(market, Endpoint.KLINES, ANY, {"limit": 99})
+
+
+def test_a_429_freezes_for_as_long_as_it_says() -> None:
+    script = Script([answer(429, Retry_After="40"), answer()])
+    play(script, ask)
+    first, second = script.asked
+    assert second - first >= 40
+
+
+def test_a_429_without_a_time_freezes_to_the_next_minute() -> None:
+    script = Script([answer(429), answer()])
+    play(script, ask)
+    first, second = script.asked
+    assert second >= (first // 60 + 1) * 60 + 1
+
+
+def test_a_429_freezes_the_pool_for_every_task_and_each_is_answered() -> None:
+    async def many(client: RestClient) -> None:
+        await ask(client)
+        await asyncio.gather(*(ask(client) for _ in range(5)))
+        assert client.tally.answers == 6
+
+    script = Script([answer(429, Retry_After="40"), answer()])
+    play(script, many)
+    assert all(moment - script.asked[0] >= 40 for moment in script.asked[1:])
+
+
+def test_after_a_429_the_time_is_asked_again() -> None:
+    async def twice(client: RestClient) -> None:
+        await ask(client)
+        await ask(client)
+
+    script = Script([answer(429, Retry_After="2"), answer()])
+    play(script, twice)
+    assert script.times == 2
+
+
+@pytest.mark.parametrize(
+    ("banned", "seconds"),
+    [
+        (answer(418, Retry_After="500"), 500.0),
+        (answer(418), 120.0),
+        (answer(418, b'{"code":-1003,"msg":"banned until %d."}' % ((NOON + 7200) * 1000)), None),
+    ],
+)
+def test_a_ban_is_raised_with_its_end_and_freezes(
+    banned: web.Response, seconds: float | None
+) -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(Banned) as told:
+            await ask(client)
+        if seconds is None:
+            assert told.value.until == NOON + 7200
+        else:
+            assert told.value.until >= script.asked[0] + seconds
+        left = told.value.until - client.clock.now()
+        assert client.governor.frozen_for(Pool.FUTURES) == pytest.approx(left, abs=60)
+
+    script = Script([banned])
+    play(script, body)
+    assert len(script.asked) == 1
+
+
+def test_the_firewall_is_left_alone_for_five_minutes_and_given_up_the_third_time() -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(NoAnswer, match="403"):
+            await ask(client)
+
+    script = Script([answer(403, b"<html>")])
+    play(script, body)
+    first, second, third = script.asked
+    assert second - first >= 300
+    assert third - second >= 300
+
+
+def test_a_refused_region_is_asked_once() -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(RegionRefused):
+            await ask(client)
+
+    script = Script([answer(451)])
+    play(script, body)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "bad", [answer(500), answer(503), answer(200, b'[["1'), answer(400, b'{"code":-1001}')]
+)
+def test_six_tries_with_growing_pauses(bad: web.Response) -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(NoAnswer):
+            await ask(client)
+
+    script = Script([bad])
+    play(script, body)
+    assert len(script.asked) == 6
+
+
+def test_the_header_of_an_answer_counts() -> None:
+    async def twice(client: RestClient) -> None:
+        await ask(client)
+        await ask(client)
+
+    script = Script([answer(X_MBX_USED_WEIGHT_1M="2280"), answer()])
+    play(script, twice)
+    first, second = script.asked
+    assert second // 60 > first // 60
+
+
+def test_limits_that_the_exchange_tells_are_taken_over() -> None:
+    weight = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
+    told = {"symbols": [], "rateLimits": [{**weight, "limit": 1234}]}
+
+    async def body(client: RestClient) -> None:
+        await client.exchange_info(Market.UM)
+        assert client.governor.limit(Pool.FUTURES) == 1234
+
+    play(Script([answer(200, msgspec.json.encode(told))]), body)
