@@ -115,4 +115,4 @@ def test_commands_killed_at_random_leave_nothing_wrong(truth: Truth, tmp_path: P
     assert {path.name: path.read_bytes() for path in (root / EXPORT).glob("*.csv")} == truth.csv
     assert alphaqcm("verify", "--deep", *place).returncode == 0
     assert alphaqcm("info", *place).returncode == 0
-    assert not [path for path in root.rglob(".*.tmp")]
+    assert not list(root.rglob(".*.tmp"))
