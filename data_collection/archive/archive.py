@@ -12,11 +12,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Self
 
 from alphaqcm.data_collection.archive.disk_budget import DiskBudget
@@ -27,6 +26,8 @@ from alphaqcm.data_collection.archive.download import (
     MissingState,
     Order,
 )
+from alphaqcm.data_collection.archive.fetch_options import FetchOptions
+from alphaqcm.data_collection.archive.fetch_pool import bring_all
 from alphaqcm.data_collection.archive.file_notes import FileNotes
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
@@ -39,10 +40,8 @@ from alphaqcm.data_collection.archive.transport.http import HttpDownloader
 from alphaqcm.data_collection.archive.transport.retry_policy import (
     RetryPolicy,
     RetrySettings,
-    Stopped,
 )
 from alphaqcm.data_collection.archive.transport.shared_limits import LIMITS_FOLDER, SharedLimits
-from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
@@ -56,35 +55,6 @@ __all__ = [
     "MissingState",
     "RemoteFile",
 ]
-
-
-DOWNLOADERS = ("requests", "aria2")
-
-
-@dataclass(frozen=True, slots=True)
-class FetchOptions:
-    """How to download. The limits hold for all processes on one cache together."""
-
-    connections: int = 16  # requests at once
-    rate_limit: int | None = None  # bytes a second
-    max_disk: int | None = None  # bytes the cache may hold
-    recheck: float = 24.0  # hours after which a listed file that was a 404 is asked for again
-    downloader: str = "requests"  # or aria2
-    stall: float = 30.0  # seconds without a byte
-    retries: int = 8  # fruitless attempts after the first
-    backoff: float = 0.5  # seconds before the second attempt; doubles, with jitter
-    listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
-
-    def __post_init__(self) -> None:
-        if self.connections < 1 or self.stall <= 0 or self.retries < 0:
-            raise UsageError(
-                f"--connections {self.connections} --stall {self.stall} --retries {self.retries}",
-                expected="at least one connection, a stall above 0 s, no fewer than 0 retries",
-            )
-        if self.downloader not in DOWNLOADERS:
-            raise UsageError(
-                f"--downloader {self.downloader}", expected="one of " + ", ".join(DOWNLOADERS)
-            )
 
 
 Progress = Callable[[ArchiveFile, Fetched | Missing], None]
@@ -269,6 +239,19 @@ class Archive:
             self._bring(orders, results, progress)
         return {file: results[file] for file in files}
 
+    def _bring(
+        self,
+        orders: Sequence[Order],
+        results: dict[ArchiveFile, Fetched | Missing],
+        progress: Progress,
+    ) -> None:
+        def done(file: ArchiveFile, result: Fetched | Missing) -> None:
+            results[file] = result
+            progress(file, result)
+
+        budget = DiskBudget(self.options.max_disk, self._limits, self.ledger.verified_bytes)
+        bring_all(orders, self._intake, self.retry_policy, budget, done)
+
     def lookup(
         self, files: Sequence[ArchiveFile]
     ) -> Mapping[ArchiveFile, Fetched | Missing] | None:
@@ -323,63 +306,6 @@ class Archive:
         )
         return Missing(MissingState.ABSENT, reason), known
 
-    def _bring(
-        self,
-        orders: Sequence[Order],
-        results: dict[ArchiveFile, Fetched | Missing],
-        progress: Progress,
-    ) -> None:
-        """Work off the orders with as many threads as connections."""
-        budget = DiskBudget(self.options.max_disk, self._limits, self.ledger.verified_bytes)
-        pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
-        for order in orders:
-            pending.put((order, False))
-        failed: list[Unreachable] = []
-        told = threading.Lock()
-
-        def work() -> None:
-            while not self.retry_policy.stop.is_set():
-                try:
-                    order, waiting = pending.get_nowait()
-                except Empty:
-                    return
-                try:
-                    result = self._intake.fetch(order, budget, wait=waiting)
-                except Unreachable as error:
-                    failed.append(error)
-                    if self.retry_policy.circuit_open:
-                        self.retry_policy.stop.set()
-                    continue
-                except Stopped:
-                    return
-                if result is None:
-                    pending.put((order, True))  # another process is at it: the others first
-                    continue
-                with told:
-                    results[order.file] = result
-                    progress(order.file, result)
-
-        count = min(self.options.connections, len(orders))
-        try:
-            with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
-                self._watch([pool.submit(work) for _ in range(count)])
-        finally:
-            self.retry_policy.stop.clear()
-        if failed:
-            raise _failures(failed, len(orders))
-
-    def _watch(self, threads: list[Future[None]]) -> None:
-        """Wait for the threads; the first error, or Ctrl-C, stops them all."""
-        running = set(threads)
-        try:
-            while running:
-                done, running = wait(running, return_when="FIRST_COMPLETED")
-                for thread in done:
-                    thread.result()
-        except BaseException:
-            self.retry_policy.stop.set()
-            raise
-
     def checksum_text(self, key: str) -> str | None:
         """The published .CHECKSUM of a file's key, None where there is none."""
         name = f"{key}.CHECKSUM"
@@ -426,14 +352,3 @@ def _lister(
 
 def _nothing() -> None:
     """A directory holds nothing open."""
-
-
-def _failures(failed: Sequence[Unreachable], orders: int) -> SourceError:
-    if len(failed) == 1:
-        return failed[0]
-    return SourceError(
-        f"{len(failed)} of {orders} files",
-        expected="every listed file to be served",
-        found="; ".join(f"{error.subject} ({error.found})" for error in failed[:3]),
-        next_step="run the same command again: what is verified stays",
-    )

@@ -22,7 +22,7 @@ from alphaqcm.data_collection.live.bars.history import History
 from alphaqcm.data_collection.live.bars.keeper import Keeper
 from alphaqcm.data_collection.live.bars.repair import Fetch, Repairer
 from alphaqcm.data_collection.live.bars.universe import Universe
-from alphaqcm.data_collection.live.config import LiveConfig
+from alphaqcm.data_collection.live.config import ExtraStream, LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
 from alphaqcm.data_collection.live.extra.streams import ExtraStreams
 from alphaqcm.data_collection.live.files.info_files import InfoFiles
@@ -30,6 +30,7 @@ from alphaqcm.data_collection.live.files.layout import LiveLayout
 from alphaqcm.data_collection.live.files.notes import Notes
 from alphaqcm.data_collection.live.files.publisher import Publisher
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles
+from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.data_collection.live.sockets.connection import End
 from alphaqcm.data_collection.live.sockets.frames import CONTRACT, Topic
 from alphaqcm.data_collection.live.sockets.receiver import Receiver, ReceiverSettings
@@ -49,6 +50,7 @@ class LiveParts:
 
     clock: ExchangeClock | None = None
     bus: Bus | None = None
+    data_root: Path | None = None  # where to record
 
 
 class LiveClient:
@@ -70,6 +72,8 @@ class LiveClient:
         self.bus = parts.bus or LocalBus(self._subscriber_failed)
         self.supervisor = Supervisor(self.clock, self.alerts.tell)
         self.started = asyncio.Event()
+        self.recorder: Recorder | None = None
+        self._data_root = parts.data_root
 
     async def __aenter__(self) -> LiveClient:
         """Ask what there is, clean up what a killed process left. Raises `ExchangeError`."""
@@ -90,6 +94,7 @@ class LiveClient:
             info = await self.client.exchange_info(self.market)
             self._assemble()
             self._follow(info.symbols)
+            self.recorder = self._record()
             self.extra = ExtraStreams(self)
             self.extra.start()
         except BaseException:
@@ -173,6 +178,18 @@ class LiveClient:
         ):
             self.supervisor.add(name, part)
 
+    def _record(self) -> Recorder | None:
+        """The recorder, where a data root is given."""
+        if self._data_root is None:
+            return None
+        recorder = Recorder(
+            self._data_root, self.market, self.clock, self.alerts.tell,
+            lambda: self.keeper.trading, ExtraStream.FORCE_ORDER in self.config.streams,
+        )  # fmt: skip
+        self.bus.subscribe(recorder.on_event)
+        self.supervisor.add("recorder", recorder.run)
+        return recorder
+
     def _follow(self, symbols: Sequence[SymbolInfo]) -> None:
         """Begin with the symbols that trade now."""
         change = self.universe.update(symbols, self.clock.now_ms())
@@ -245,6 +262,8 @@ class LiveClient:
         self.boundaries.look_now()
 
     def _history_done(self, symbol: str) -> None:
+        if self.recorder is not None and symbol in self.keeper.books:
+            self.recorder.fill(symbol, self.keeper.bars(symbol))
         if self._is_warm() and not self.started.is_set():
             self.started.set()
             self.bus.publish(Control(ControlKind.STARTED, self.market))

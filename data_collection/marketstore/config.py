@@ -192,14 +192,17 @@ def _feeder(worker: ConfigMap) -> FeederConfig:
         )
     except BadName as error:
         raise own.wrong("symbols", error.expected) from error
+    backfill, realtime = _backfill(own.map("backfill")), _realtime(own.map("realtime"))
+    if (backfill.enabled or realtime.enabled) and not symbols:
+        raise own.wrong("symbols", "one or more, where backfill or realtime is enabled")
     return FeederConfig(
         market=market,
         symbols=symbols,
         testnet=own.flag("testnet", default=False),
         sink=sink,
         server=server,
-        backfill=_backfill(own.map("backfill")),
-        realtime=_realtime(own.map("realtime")),
+        backfill=backfill,
+        realtime=realtime,
         log_level="warning" if level == "warn" else level,
     )
 

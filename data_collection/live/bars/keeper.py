@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
@@ -139,6 +139,14 @@ class Keeper:
             for symbol in self.trading
             if symbol not in self.starting
         )
+
+    def bars(self, symbol: str) -> Iterator[ClosedBar]:
+        """The symbol's bars that are in place, in order of time."""
+        series = self.books[symbol].series
+        for open_ms in series.times().tolist():
+            index = series.index(open_ms)
+            if index is not None:
+                yield self._bar(symbol, Candle(open_ms, *series.at(index)))
 
     def _tell(self, symbol: str, taken: tuple[Candle, ...]) -> None:
         now_ns = time.monotonic_ns()
