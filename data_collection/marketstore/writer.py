@@ -9,6 +9,7 @@ again. Errors of a write come back inside of the reply, and pymarketstore does n
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -52,7 +53,7 @@ class ServerWriter:
             array[column.name] = rows[column.name]
         for start in range(0, array.size, _BATCH):
             part = array[start : start + _BATCH]
-            reply = self._ask(f"{key}", lambda part=part: self._client.write(part, f"{key}"))
+            reply = self._ask(f"{key}", partial(self._client.write, part, f"{key}"))
             _require_written(reply, key, self.endpoint)
         return int(array.size)
 
