@@ -25,7 +25,6 @@ from alphaqcm.pipeline.candles.window_grid import WindowGrid
 from alphaqcm.pipeline.domain.registry import DataType, Market, parse_type
 from alphaqcm.pipeline.features.columns import REGISTRY
 from alphaqcm.pipeline.features.columns.render import describe_columns
-from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.roots import DataRoot, RootLike, SymbolsLike, TimeLike, cut_of, market_of, root_at
 
 if TYPE_CHECKING:
@@ -33,21 +32,21 @@ if TYPE_CHECKING:
 
 
 def open_root(path: RootLike) -> DataRoot:
-    """The data root in the folder `path`, checked to be there.
+    """The data root in the folder `path`, or at a URL of an object store; checked to be there.
 
-    Raises `UsageError` for a URL (only folders of this machine are supported) and where there is no
-    folder.
+    Of a data root at `s3://bucket/prefix`, `gs://…` or `az://…` (extra `s3`) what is read is copied
+    to a passing folder first. Raises `UsageError` for other URLs and where there is nothing.
 
     >>> import alphaqcm
     >>> root = alphaqcm.open_root("AlphaQCM_data/demo")
     >>> root.path.name
     'demo'
-    >>> alphaqcm.open_root("s3://bucket/root")
+    >>> alphaqcm.open_root("https://host/root")
     Traceback (most recent call last):
         ...
-    alphaqcm.data_collection.errors.UsageError: s3://bucket/root; expected a folder of this machine\
-: local paths are supported, URLs are not; found a URL (s3); next: copy or mount the data root and \
-name its folder
+    alphaqcm.data_collection.errors.UsageError: https://host/root; expected a folder of this \
+machine, or s3://bucket/prefix, gs://… or az://…; found a URL (https); next: copy or mount the \
+data root and name its folder
     """
     return root_at(path)
 
@@ -226,9 +225,12 @@ def manifest(root: RootLike, *, variant: str = "") -> Manifest:
     ('2024-02-27', 216, ['BTC_USDT:USDT', 'ETH_USDT:USDT', 'SOL_USDT:USDT'])
     """
     # it comes with what makes tables, compiled kernels too: reading rows needs none of that
-    from alphaqcm.data_collection.build.manifest import read_manifest
+    from alphaqcm.data_collection.build.manifest import manifest_path, read_manifest
 
-    return read_manifest(Layout(root_at(root).path).final_table(variant))
+    layout = root_at(root).layout()
+    table = layout.final_table(variant)
+    layout.store.bring([manifest_path(table)])
+    return read_manifest(table)
 
 
 def panel(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from alphaqcm.data_collection.errors import (
     BadListing,
+    BadMessage,
     BadSymbol,
     Banned,
     CacheError,
@@ -52,6 +53,7 @@ from alphaqcm.pipeline.errors import (
 __all__ = [
     "BadHeader",
     "BadListing",
+    "BadMessage",
     "BadName",
     "BadRow",
     "BadSymbol",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.object_store import is_store_url, open_store
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.process.scratch import scratch_folder
 from alphaqcm.data_collection.serving.layer_reader import LayerReader
 from alphaqcm.data_collection.serving.lazy_symbols import Cut
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.domain.symbol import Symbol
+from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.storage.layout import Layout
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,13 +27,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class DataRoot:
-    """A folder that `alphaqcm run` made; what `open_root` returns and every function takes."""
+    """What `alphaqcm run` made; what `open_root` returns and every function takes.
+
+    A folder, or for a data root in an object store its `url` and the folder for copies of what is
+    read, which goes with this process.
+    """
 
     path: Path
+    url: str = ""
+
+    def layout(self, market: Market = Market.UM) -> Layout:
+        """Where one market's files are."""
+        store = open_store(self.url, self.path) if self.url else LOCAL
+        return Layout(self.path, market, store=store)
 
     def reader(self, market: Market = Market.UM) -> LayerReader:
         """The reader of one market's layers."""
-        return LayerReader(Layout(self.path, market))
+        return LayerReader(self.layout(market))
 
 
 RootLike = DataRoot | str | os.PathLike[str]
@@ -36,14 +52,16 @@ TimeLike = str | date | datetime
 
 
 def root_at(path: RootLike) -> DataRoot:
-    """The data root at `path`; raises `UsageError` for a URL and where there is no folder."""
+    """The data root at `path`; raises `UsageError` for another URL and where there is no folder."""
     if isinstance(path, DataRoot):
         return path
     text = os.fspath(path)
+    if is_store_url(text):
+        return _object_root(text.rstrip("/"))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         raise UsageError(
             text,
-            expected="a folder of this machine: local paths are supported, URLs are not",
+            expected="a folder of this machine, or s3://bucket/prefix, gs://… or az://…",
             found=f"a URL ({text.split(':', 1)[0]})",
             next_step="copy or mount the data root and name its folder",
         )
@@ -56,6 +74,23 @@ def root_at(path: RootLike) -> DataRoot:
             next_step="alphaqcm run --data-root makes one",
         )
     return DataRoot(folder)
+
+
+@lru_cache
+def _object_root(url: str) -> DataRoot:
+    """The same for one URL all the time, so that what is read twice is copied once."""
+    folders = ExitStack()
+    atexit.register(folders.close)
+    folder = folders.enter_context(scratch_folder(None))
+    store = open_store(url, folder)
+    if not store.list(folder):
+        raise UsageError(
+            url,
+            expected="a data root in an object store",
+            found="nothing there",
+            next_step="alphaqcm run --data-root makes one",
+        )
+    return DataRoot(folder, url)
 
 
 def market_of(market: Market | str) -> Market:

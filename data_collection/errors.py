@@ -12,6 +12,7 @@
         Refused          451, or an answer that will not change by asking again
         TransientError   one attempt went wrong; another may not (never leaves the transports)
       CandlesLate      candles of a live directory that are not ready in time (a TimeoutError too)
+      BadMessage       a message between processes that is none of ours
       ExchangeError    the exchange does not give what it should
         NoAnswer         no answer after every try
         RegionRefused    451: this region is not served
@@ -106,6 +107,10 @@ class TransientError(SourceError):
 
 class CandlesLate(CollectionError, TimeoutError):
     """Candles of a live directory that are not ready in time."""
+
+
+class BadMessage(CollectionError):
+    """A message between processes that is none of ours."""
 
 
 class ExchangeError(CollectionError):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +25,8 @@ import xxhash
 from alphaqcm.data_collection.archive.store_errors import store_error
 from alphaqcm.data_collection.errors import StoreError, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
-from alphaqcm.pipeline.errors import Conflict, LayerError, layer_error
-from alphaqcm.pipeline.storage.atomic_write import CommitHook
+from alphaqcm.pipeline.errors import Conflict, DiskFull, LayerError, layer_error
+from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
 from alphaqcm.pipeline.storage.file_store import Batch, FileStat
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ PART = 8 << 20
 
 _RETRIES = 8  # of a request, by obstore: pauses double from 0.1 s up to 15 s
 _GIVE_UP = 120.0  # seconds after which it tries no more
+_AT_ONCE = 8  # objects that are copied to the disk
 _BODIES = 5  # readings of a body that broke off
 _PAUSE = 0.2  # seconds before another of these; doubles
 T = TypeVar("T")
@@ -64,6 +67,7 @@ class ObjectStore:
         self.root = root
         self._raw = _open(self.url)
         self._seen: dict[str, FileStat] | None = None  # see `as_listed`
+        self._brought: dict[Path, tuple[int, ...]] = {}  # versions of the copies on the disk
         self.fence: Callable[[], None] = _open_gate
         """Called before everything is written; raises where that is not allowed any more."""
 
@@ -186,6 +190,37 @@ class ObjectStore:
             return [(str(one["path"]), _stat(one)) for page in pages for one in page]
 
         yield from self._patient(folder, ask)
+
+    def bring(self, paths: Iterable[Path]) -> None:
+        """As in `FileStore`."""
+        found = ((path, self.stat(path)) for path in paths)
+        self._bring([(path, stat) for path, stat in found if stat is not None])
+
+    def bring_below(self, folder: Path, wanted: Callable[[Path], bool]) -> None:
+        """As in `FileStore`."""
+        every = ((self.root / key, stat) for key, stat in self.objects(folder))
+        self._bring([(path, stat) for path, stat in every if wanted(path)])
+
+    def _bring(self, files: Sequence[tuple[Path, FileStat]]) -> None:
+        missing = [(path, stat) for path, stat in files if self._brought.get(path) != stat.version]
+        if not missing:
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        needed, free = sum(stat.size for _, stat in missing), shutil.disk_usage(self.root).free
+        if needed > free:
+            raise DiskFull(
+                self.root,
+                expected=f"{needed / 1e9:,.1f} GB for copies of what is read",
+                found=f"{free / 1e9:,.1f} GB free",
+                next_step="fewer symbols or days, or another --scratch (TMPDIR)",
+            )
+        with ThreadPoolExecutor(_AT_ONCE, "bring") as pool:
+            list(pool.map(lambda one: self._bring_one(*one), missing))
+
+    def _bring_one(self, path: Path, stat: FileStat) -> None:
+        with self.open(path) as stream, atomic_write(path) as temp, temp.open("wb") as local:
+            shutil.copyfileobj(stream, local, PART)
+        self._brought[path] = stat.version
 
     @contextlib.contextmanager
     def as_listed(self) -> Iterator[None]:

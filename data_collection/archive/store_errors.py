@@ -20,11 +20,14 @@ def store_error(name: str, error: BaseException) -> StoreError:
             found="the store knows none of that name",
             next_step="make it, or correct --data-root; AWS_ENDPOINT_URL names another server",
         )
+    if "169.254.169.254" in text or "metadata.google" in text:  # obstore's last resort
+        text = "no credentials in the environment"
+        kind = "UnauthenticatedError"
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "ExpiredToken" in text:
         return StoreError(
             name,
             expected="credentials that may read, write and list there",
-            found=_reason(text) or "refused",
+            found=_reason(text) or (text if text.startswith("no ") else "refused"),
             next_step="set or renew them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
             "AWS_SESSION_TOKEN, AWS_REGION); the same command then goes on from here",
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from alphaqcm.data_collection.archive.object_store import open_store
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.errors import PipelineError
 from alphaqcm.pipeline.storage.file_digest import sealed_json
+from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.storage.verified_read import read_json
 
 
@@ -32,17 +34,21 @@ def has_settings(temp: Path, market: Market) -> bool:
     return _settings_path(temp, market).exists()
 
 
-def load_settings(temp: Path, market: Market = Market.UM) -> RunSettings:
-    """The settings of a market's last run in a data root; raises `UsageError` without one."""
+def load_settings(temp: Path, market: Market = Market.UM, url: str = "") -> RunSettings:
+    """The settings of a market's last run in a data root; raises `UsageError` without one.
+
+    `url` is where the data root lies in an object store.
+    """
     path = _settings_path(temp, market)
+    store = open_store(url, temp.parent) if url else LOCAL
     try:
-        kept = read_settings(read_json(path) or {}, path)
-        return replace(kept, root=temp.parent)  # it may have been moved or copied since
+        kept = read_settings(read_json(path, store) or {}, path)
+        return replace(kept, root=temp.parent, store=url)  # it may have been moved or copied since
     except (AttributeError, KeyError, TypeError, ValueError, PipelineError) as error:
         raise UsageError(
             path,
             expected="the settings of an earlier run",
-            found="a damaged file" if path.exists() else "none",
+            found="none" if store.stat(path) is None else "a damaged file",
             next_step=_next_step(temp, market),
         ) from error
 

@@ -148,6 +148,7 @@ def open_source(
         listing=listing,
         options=options,
         ledger_dir=layout.ledger_dir,
+        files_may_be_gone=bool(arguments.store),
     )
 
 

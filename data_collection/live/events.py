@@ -137,7 +137,29 @@ class Control:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = ClosedBar | LiveTrade | MarkPrice | Liquidation | Control
+@dataclass(frozen=True, slots=True)
+class FactorRow:
+    """Factors of one symbol for one window, such as the wide table's live columns of an hour."""
+
+    market: Market
+    symbol: str
+    interval: str
+    start_us: int  # of the window
+    values: Mapping[str, float | int | bool | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FactorHour:
+    """All rows of a window were told; `late` symbols are not among them."""
+
+    market: Market
+    interval: str
+    start_us: int
+    symbols: int
+    late: tuple[str, ...]
+
+
+Event = ClosedBar | LiveTrade | MarkPrice | Liquidation | Control | FactorRow | FactorHour
 Subscriber = Callable[[Event], None]
 
 

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
+from alphaqcm.data_collection.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.exchange.endpoints import EXCHANGE_VARIABLE
+from alphaqcm.data_collection.live.sockets.routes import TESTNET, Addresses
 from alphaqcm.data_collection.marketstore.buckets.candles import CandleSource
 from alphaqcm.data_collection.marketstore.buckets.features import FeatureSource
-from alphaqcm.data_collection.marketstore.buckets.minutes import MinuteSource, RecentMinutes
+from alphaqcm.data_collection.marketstore.buckets.minutes import MinuteSource
 from alphaqcm.data_collection.marketstore.buckets.model import BucketSource
+from alphaqcm.data_collection.marketstore.buckets.ticks import TickSource, TickStore
 from alphaqcm.data_collection.marketstore.buckets.user_store import UserStore
-from alphaqcm.data_collection.marketstore.config import MarketstoreConfig
+from alphaqcm.data_collection.marketstore.config import FeederConfig, MarketstoreConfig, Sink
 from alphaqcm.data_collection.marketstore.endpoint.guard import Guard, is_loopback
 from alphaqcm.data_collection.marketstore.endpoint.server import EndpointServer
 from alphaqcm.data_collection.marketstore.endpoint.service import DataService
 from alphaqcm.data_collection.marketstore.endpoint.stream import StreamHub
+from alphaqcm.data_collection.marketstore.feeder.backfill import Places
+from alphaqcm.data_collection.marketstore.feeder.bar_stream import BarStream
+from alphaqcm.data_collection.marketstore.feeder.feeder import Feeder
+from alphaqcm.data_collection.marketstore.feeder.real_time import Outlets
+from alphaqcm.data_collection.marketstore.feeder.recent import Recent
+from alphaqcm.data_collection.marketstore.feeder.server_sink import ServerSink
 from alphaqcm.data_collection.marketstore.query import Bounds, Catalogue
+from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.serving.layer_reader import LayerReader
 from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.storage.layout import Layout
@@ -27,7 +43,8 @@ from alphaqcm.pipeline.storage.layout import Layout
 FOLDER: Final = "marketstore"
 """The folder of a data root in which the endpoint keeps what is its own."""
 
-_REMOTE = "the endpoint listens beyond this machine; allow_remote_writes: true turns them on"
+_TIMEOUT: Final = 10.0  # seconds a request to the exchange may take
+_REMOTE: Final = "the endpoint listens beyond this machine; allow_remote_writes: true turns them on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +54,44 @@ class Settings:
     root: Path  # the data root
     config: MarketstoreConfig
     bounds: Bounds = field(default_factory=Bounds)
+    source: str = OFFICIAL_SOURCE  # the archive that feeders take history from
+    exchange: str | None = None  # one host for everything, such as a stand-in's
+    clock: ExchangeClock | None = None  # another than the process's own
 
 
-def catalogue(
-    root: Path,
-    market: Market,
-    user: UserStore,
-    recent: RecentMinutes | None = None,
-    bounds: Bounds | None = None,
-) -> Catalogue:
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the endpoint holds beside the files of the data root."""
+
+    user: UserStore
+    ticks: TickStore
+    recent: Recent = field(default_factory=Recent)
+
+    @classmethod
+    def below(cls, root: Path, user_bytes: int) -> Stores:
+        """Those of a data root."""
+        folder = root / FOLDER
+        return cls(UserStore(folder / "user", user_bytes), TickStore(folder))
+
+
+def prefix_of(market: Market, default: Market) -> str:
+    """What stands before the symbols of a market."""
+    return "" if market is default else f"{market.value.upper()}."
+
+
+def catalogue(root: Path, market: Market, stores: Stores, bounds: Bounds) -> Catalogue:
     """Every bucket of a data root; symbols of other markets than `market` are prefixed.
 
     The user's store comes last: what is canonical cannot be hidden by it.
     """
     sources: list[BucketSource] = []
     for one in (market, *(other for other in Market if other is not market)):
-        prefix = "" if one is market else f"{one.value.upper()}."
-        sources.append(CandleSource(MinuteSource(root, one, recent), prefix))
+        prefix = prefix_of(one, market)
+        sources.append(CandleSource(MinuteSource(root, one, stores.recent), prefix))
+        sources.append(TickSource(stores.ticks, one, prefix))
         if one is Market.UM:
             sources.append(FeatureSource(LayerReader(Layout(root, one)), prefix))
-    return Catalogue((*sources, user), bounds or Bounds())
+    return Catalogue((*sources, stores.user), bounds)
 
 
 class Marketstore:
@@ -66,16 +101,18 @@ class Marketstore:
         self._settings = settings
         config = settings.config
         self.hub = StreamHub()
-        user = UserStore(settings.root / FOLDER / "user", config.user_bytes)
+        self._stores = Stores.below(settings.root, config.user_bytes)
         remote = not is_loopback(config.listen_host)
         service = DataService(
-            catalogue(settings.root, config.market, user, bounds=settings.bounds),
-            user,
+            catalogue(settings.root, config.market, self._stores, settings.bounds),
+            self._stores.user,
             timezone=config.timezone,
             read_only=_REMOTE if remote and not config.allow_remote_writes else "",
         )
+        self.dispatcher = service.dispatcher()
+        self._feeding: asyncio.Task[None] | None = None
         self._server = EndpointServer(
-            service.dispatcher(), self.hub, Guard(config.listen_host, config.allowed_hosts)
+            self.dispatcher, self.hub, Guard(config.listen_host, config.allowed_hosts)
         )
 
     @property
@@ -96,9 +133,52 @@ class Marketstore:
                 next_step="name another listen_port, or 0 for a free one",
             ) from error
 
+    async def wait(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`; what ends a feeder against its will is raised."""
+        waiting = asyncio.create_task(stopping.wait())
+        self._feeding = asyncio.create_task(self._feed())
+        await asyncio.wait({waiting, self._feeding}, return_when=asyncio.FIRST_COMPLETED)
+        if self._feeding.done():
+            self._feeding.result()
+        await waiting
+
     async def stop(self) -> None:
-        """Close every connection."""
+        """End the feeders, close every connection."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.gather(self._feeding, return_exceptions=True)
         await self._server.stop()
+
+    async def _feed(self) -> None:
+        """Run every feeder that is turned on."""
+        wanted = [
+            one
+            for one in self._settings.config.feeders
+            if one.backfill.enabled or one.realtime.enabled
+        ]
+        if not wanted:
+            return
+        async with (
+            create_aiohttp_session(_TIMEOUT) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            for one in wanted:
+                group.create_task(self._feeder(one, session).run())
+
+    def _feeder(self, config: FeederConfig, session: aiohttp.ClientSession) -> Feeder:
+        settings, stores = self._settings, self._stores
+        host = settings.exchange or os.environ.get(EXCHANGE_VARIABLE)
+        addresses = Addresses.at(host) if host else TESTNET if config.testnet else Addresses()
+        client = RestClient(session, addresses.rest, settings.clock)
+        log = Log(f"feeder-{config.market}")
+        prefix = prefix_of(config.market, settings.config.market)
+        candles = CandleSource(MinuteSource(settings.root, config.market, stores.recent), prefix)
+        server = config.sink is Sink.MARKETSTORE
+        sink = ServerSink(config, candles, client.clock, log) if server else None
+        bars = BarStream(self.hub, candles, log, sink)
+        outlets = Outlets(stores.recent, stores.ticks, self.hub, bars, prefix)
+        places = Places(settings.root, settings.source)
+        return Feeder(config, places, client, addresses, outlets, log, sink)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str], object]) -> None:
@@ -107,6 +187,6 @@ async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str
     await service.start()
     try:
         told(service.url)
-        await stopping.wait()
+        await service.wait(stopping)
     finally:
         await service.stop()

@@ -41,11 +41,14 @@ from alphaqcm.pipeline.reading.aggtrades.model import SCHEMA as FLOW_SCHEMA
 from alphaqcm.pipeline.reading.month_file import MINUTE_COLUMNS
 from alphaqcm.pipeline.storage.artifact import read_fingerprint
 from alphaqcm.pipeline.storage.csv_file import CSV_TIME
+from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.verified_read import require_whole
 from alphaqcm.pipeline.tables.table_file import held_symbols
 
 COUNT: Final = "n_minutes"
+_LONGEST_US: Final = 8 * 86_400_000_000
+"""Microseconds: no window is longer."""
 _WHOLE_NUMBERS: Final = frozenset(name for name, dtype in FLOW_SCHEMA.items() if dtype == pl.Int64)
 
 
@@ -92,6 +95,7 @@ class LayerReader:
         Raises `UsageError` where the layer or a symbol is not there.
         """
         minutes = minute_files(self.layout, layer.data_type)
+        _bring_minutes(self.layout, minutes, cut)
         files = _files(minutes, cut, f"minutes of {layer.data_type}")
 
         def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
@@ -105,7 +109,12 @@ class LayerReader:
 
         Raises `UsageError` where the layer or a symbol is not there.
         """
-        files = _files(hourly_files(self.layout, data_type), cut, f"hours of {data_type}")
+        hours = hourly_files(self.layout, data_type)
+        names = None if cut.symbols is None else {symbol.exchange for symbol in cut.symbols}
+        self.layout.store.bring_below(
+            hours.folder, lambda path: names is None or path.name.split("_")[0] in names
+        )
+        files = _files(hours, cut, f"hours of {data_type}")
         schema = _csv_schema(next(iter(files.values()))[0])
 
         def read(symbol: str, columns: Sequence[str]) -> pl.LazyFrame:
@@ -120,6 +129,7 @@ class LayerReader:
         no parquet.
         """
         path = self.layout.final_table(variant)
+        self.layout.store.bring([path])
         if not path.exists():
             raise UsageError(
                 path,
@@ -149,7 +159,9 @@ class LayerReader:
 
     def final_symbols(self, variant: str = "") -> list[str]:
         """The symbols of the wide table in its notation and order; raises `TableError`."""
-        return [rows.symbol for rows in held_symbols(self.layout.final_table(variant))]
+        path = self.layout.final_table(variant)
+        self.layout.store.bring([path])
+        return [rows.symbol for rows in held_symbols(path)]
 
 
 def _files(layer: LayerFiles, cut: Cut, what: str) -> dict[str, list[Path]]:
@@ -166,6 +178,24 @@ def _files(layer: LayerFiles, cut: Cut, what: str) -> dict[str, list[Path]]:
             next_step="alphaqcm run makes them; or name another data root or market",
         )
     return found
+
+
+def _bring_minutes(layout: Layout, minutes: LayerFiles, cut: Cut) -> None:
+    """See to it that the month files of the cut are on this machine, and each symbol's last one."""
+    if layout.store is LOCAL:
+        return
+    names = None if cut.symbols is None else {symbol.exchange for symbol in cut.symbols}
+    # a window that starts in the cut may end after it
+    start = None if cut.start_us is None else cut.start_us - _LONGEST_US
+    stop = None if cut.stop_us is None else cut.stop_us + _LONGEST_US
+    wanted: set[Path] = set()
+    last: dict[str, Path] = {}
+    for path in layout.store.list(minutes.folder, minutes.pattern):
+        if names is None or path.parent.name in names:
+            last[path.parent.name] = path
+            if _touches(path, Cut(None, start, stop)):
+                wanted.add(path)
+    layout.store.bring_below(minutes.folder, wanted.union(last.values()).__contains__)
 
 
 def known_until_us(months: Sequence[Path]) -> int | None:

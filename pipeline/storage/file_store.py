@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,17 @@ class FileStore(Protocol):
         """Write the whole file from a local one; a no-op where it is that very file."""
         ...
 
+    def bring(self, paths: Iterable[Path]) -> None:
+        """See to it that the newest of these files lie at their paths on this machine's disk.
+
+        For engines that open paths themselves; those that are not there are left out.
+        """
+        ...
+
+    def bring_below(self, folder: Path, wanted: Callable[[Path], bool]) -> None:
+        """The same of every file below a folder that is wanted."""
+        ...
+
     def as_listed(self) -> AbstractContextManager[None]:
         """For who looks at everything: what is asked in the block may be answered from one look."""
         ...
@@ -159,6 +170,12 @@ class LocalStore:
             with self.batch() as batch:
                 shutil.copyfile(local, batch.add(path))
                 batch.commit()
+
+    def bring(self, paths: Iterable[Path]) -> None:
+        """As in `FileStore`: they lie there."""
+
+    def bring_below(self, folder: Path, wanted: Callable[[Path], bool]) -> None:
+        """As in `FileStore`: they lie there."""
 
     def as_listed(self) -> AbstractContextManager[None]:
         """As in `FileStore`: a disk answers at once."""

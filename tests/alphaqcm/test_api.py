@@ -284,8 +284,8 @@ def test_a_root_whose_name_looks_like_a_pattern_is_read(root: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("call", "error", "told"),
     [
-        (lambda root: alphaqcm.open_root("s3://bucket/x"), UsageError, "local paths are supported"),
-        (lambda root: alphaqcm.bars("https://host/x"), UsageError, "local paths are supported"),
+        (lambda root: alphaqcm.open_root("ftp://host/x"), UsageError, "a folder of this machine"),
+        (lambda root: alphaqcm.bars("https://host/x"), UsageError, "a folder of this machine"),
         (lambda root: alphaqcm.open_root(root / "none"), UsageError, "nothing there"),
         (lambda root: alphaqcm.scan(root.parent), UsageError, "a final table"),
         (lambda root: alphaqcm.bars(root.parent), UsageError, "minutes of klines"),

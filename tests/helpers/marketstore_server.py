@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pymarketstore as pymkts
 
 from alphaqcm.data_collection.marketstore.config import MarketstoreConfig
 from alphaqcm.data_collection.marketstore.marketstore import Marketstore, Settings
-from alphaqcm.data_collection.marketstore.query import Bounds
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.data_collection.simulation.sample.defect_parser import parse_trap
 from tests.helpers.built_root import settings_of, walk
@@ -78,25 +78,34 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(
-    root: Path, config: MarketstoreConfig | None = None, bounds: Bounds | None = None
-) -> Iterator[Served]:
-    """Serve a data root on a free port of loopback."""
+def served(root: Path, config: MarketstoreConfig | None = None, **words: Any) -> Iterator[Served]:
+    """Serve a data root on a free port of loopback; `words` are of `Settings`."""
     loop = asyncio.new_event_loop()
     config = replace(config or MarketstoreConfig(), listen_port=0)
-    settings = Settings(root, config, bounds=bounds or Bounds())
+    settings = Settings(root, config, **words)
+    stopping = asyncio.Event()
 
     async def make() -> Marketstore:
         service = Marketstore(settings)
         await service.start()
         return service
 
+    async def end(service: Marketstore) -> None:
+        stopping.set()
+        await feeding
+        await service.stop()
+
     thread = threading.Thread(target=loop.run_forever, name="endpoint", daemon=True)
     thread.start()
     try:
         service = asyncio.run_coroutine_threadsafe(make(), loop).result(60)
-        yield Served(service, loop)
-        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(60)
+        feeding = asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(service.wait(stopping), loop), loop=loop
+        )
+        try:
+            yield Served(service, loop)
+        finally:
+            asyncio.run_coroutine_threadsafe(end(service), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(60)

@@ -79,13 +79,15 @@ def update(settings: RunSettings, workers: int, lock: int) -> Updated:
     if settings.market is not Market.UM:
         return _layers_only(settings, workers, lock)
     layout = settings.layout
-    if not layout.final_table().exists():
+    if layout.store.stat(layout.final_table()) is None:
         raise UsageError(
             layout.final_table(),
             expected="the table of an earlier run",
             found="none",
             next_step="alphaqcm run makes it",
         )
+    if settings.store:
+        return _whole(settings, workers, lock)
     adopt_once(layout)
     healed = _held_against_manifest(layout)
     index = ChangeIndex.read(layout.temp / "update.json")
@@ -161,9 +163,18 @@ def _rebuild(settings: RunSettings, workers: int, lock: int) -> Updated:
     return Updated(progress, len(progress.outcomes), table)
 
 
+def _whole(settings: RunSettings, workers: int, lock: int) -> Updated:
+    """A whole run in an object store: what is current there is neither fetched nor built."""
+    with open_task_runner(settings, looks_only=True) as runner:
+        runner.find_files()
+        progress = execute(runner, workers, lock)
+    table = None if progress.failures else publish_full(settings, progress)
+    return Updated(progress, len(progress.outcomes), table if table and table.built else None)
+
+
 def _layers_only(settings: RunSettings, workers: int, lock: int) -> Updated:
     """A whole run of a market without a table: what is current already is left as it is."""
-    with open_task_runner(settings, listing_age=LISTING_AGE) as runner:
+    with open_task_runner(settings, listing_age=LISTING_AGE, looks_only=True) as runner:
         progress = execute(runner, workers, lock)
     return Updated(progress, len(progress.outcomes), None)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import load_settings, save_settings
+from alphaqcm.data_collection.build.object_root import hold_object_root
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.update.update import Updated, update
 from alphaqcm.data_collection.commands.output import Answer, tell
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Update; 0 only when nothing failed."""
     began = time.monotonic()
     layout = Layout(arguments.data_root.resolve())
-    settings = load_settings(layout.temp, parse_market(arguments.market))
+    settings = load_settings(layout.temp, parse_market(arguments.market), arguments.store)
     through = arguments.end or datetime.now(UTC).date() - timedelta(days=1)
     span = parse_span(settings.span.start, through)
     if span.end < settings.span.end:
@@ -48,17 +49,20 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.listing is not None:
         settings = replace(settings, listing=arguments.listing)
     settings = replace(settings, span=span)
-    with hold_root(layout.temp, exclusive=True) as lock:
+    with (
+        hold_object_root(settings, lease=not arguments.no_lease),
+        hold_root(layout.temp, exclusive=True) as lock,
+    ):
         adopt_cache(layout, tell, held=True)
         done = update(settings, arguments.workers, lock)
         if not done.progress.failures:
             save_settings(settings)
     seconds = time.monotonic() - began
     wide = settings.market is Market.UM
-    _print(done, seconds, "the table" if wide else f"the layers of {settings.market}")
+    _print(settings, done, seconds, "the table" if wide else f"the layers of {settings.market}")
     last = None
     if wide:
-        last = max(rows.last for rows in held_symbols(layout.final_table()))
+        last = max(rows.last for rows in held_symbols(layout.final_table(), settings.layout.store))
         if last < span.end.isoformat() and not done.progress.failures:
             print(f"the table's last hour is {last}: the source has nothing newer yet")
     code = exit_code(done.progress, arguments.accept_corrupt)
@@ -71,12 +75,12 @@ def _document(
     told = document(settings, done.progress, None, seconds)
     del told["types"]  # of the months looked at only: no count of the table's files
     if done.table is not None:
-        table = {"path": done.table.path, "rows": done.table.rows, "written": True}
+        table = {"path": settings.shown(done.table.path), "rows": done.table.rows, "written": True}
         told["tables"] = [table | {"symbols": len(done.table.symbols)}]
     return told | {"months_looked_at": done.looked_at, "last_hour": last}
 
 
-def _print(done: Updated, seconds: float, what: str) -> None:
+def _print(settings: RunSettings, done: Updated, seconds: float, what: str) -> None:
     """`what` is brought up to date."""
     progress = done.progress
     for title, lines in (
@@ -102,7 +106,7 @@ def _print(done: Updated, seconds: float, what: str) -> None:
         print(retried_errors_text(progress))
     if done.table is not None:
         symbols = counted(len(done.table.symbols), "symbol")
-        print(f"{done.table.path}\n  {done.table.rows:,} rows, {symbols}")
+        print(f"{settings.shown(done.table.path)}\n  {done.table.rows:,} rows, {symbols}")
         print("the final CSVs follow with: alphaqcm export final; the others with: alphaqcm build")
     elif progress.failures:
         print("what failed was left as it is; the same command goes on from here")

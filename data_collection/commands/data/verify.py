@@ -12,6 +12,7 @@ from alphaqcm.data_collection.commands.exit_codes import ExitCode
 from alphaqcm.data_collection.commands.output import Answer, tell
 from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
+from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder
 from alphaqcm.pipeline.storage.layout import Layout
 
@@ -19,6 +20,10 @@ from alphaqcm.pipeline.storage.layout import Layout
 def run(arguments: argparse.Namespace) -> Answer:
     """Verify; 0 when nothing is wrong, or all of it was mended."""
     layout = source_layout(arguments)
+    if arguments.store and arguments.repair:
+        raise UsageError(
+            "--repair", expected="a data root on a disk", next_step="alphaqcm run mends this one"
+        )
     require_folder(layout.root)
     require_folder(layout.cache, "the archive files of a data root")
     adopt_cache(layout, tell)
@@ -27,6 +32,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         open_source(arguments, fetch_options(arguments)) as archive,
     ):
         findings = list(audit(archive, deep=arguments.deep))
+        if arguments.store:  # it keeps no ZIPs but those of --keep-zips
+            findings = [one for one in findings if one.problem is not Problem.GONE]
         damaged = damaged_by_market(layout.root) if arguments.deep else {}
         in_archive = len(findings)
         findings += [_finding(layout, path) for paths in damaged.values() for path in paths]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 
+from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.last_run import last_source
 from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN
 from alphaqcm.data_collection.commands.output import tell
+from alphaqcm.data_collection.commands.request import source_word
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.marketstore.config import MarketstoreConfig, read_config
 from alphaqcm.data_collection.marketstore.endpoint.guard import is_loopback
 from alphaqcm.data_collection.marketstore.marketstore import FOLDER, Settings, serve
 from alphaqcm.data_collection.process.root_lock import hold_root
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             + (" and writes" if config.allow_remote_writes else "")
         )
     settings = _settings(arguments, config)
+    if arguments.log_level is None and config.feeders and not arguments.quiet:
+        os.environ["ALPHAQCM_LOG_LEVEL"] = config.feeders[0].log_level
     with hold_root(settings.root / FOLDER / "_tmp", exclusive=True):
         asyncio.run(_serve(settings))
     return 0
@@ -47,7 +54,9 @@ def _settings(arguments: argparse.Namespace, config: MarketstoreConfig) -> Setti
             found="no such directory",
             next_step="alphaqcm run makes one; or turn on backfill or realtime",
         )
-    return Settings(root, config)
+    root.mkdir(parents=True, exist_ok=True)
+    source = arguments.source or (last_source(Layout(root).temp) or (OFFICIAL_SOURCE,))[0]
+    return Settings(root, config, source=source_word(source), exchange=arguments.exchange)
 
 
 async def _serve(settings: Settings) -> None:

@@ -35,6 +35,7 @@ COMMANDS = (
             Option("--format", "how to print them", default="table",
                    choices=("table", "json", "markdown")),
             JSON,
+            DATA_ROOT.but(help="any; the columns are the same in all of them"),
         ),
         ("--group momentum", "--json columns.json"),
         answers=True,

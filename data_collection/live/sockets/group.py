@@ -32,18 +32,21 @@ class RouteProbe:
 
     market: Market
     number: int = 0
+    routes: tuple[str, ...] = ()  # to try in order; none: those of candles and trades
+
+    def __post_init__(self) -> None:
+        self.routes = self.routes or SOCKETS[self.market].routes
 
     @property
     def route(self) -> str:
         """The route that is used now."""
-        routes = SOCKETS[self.market].routes
-        return routes[self.number % len(routes)]
+        return self.routes[self.number % len(self.routes)]
 
     def wrong(self, route: str) -> bool:
         """This route gave nothing: try the next one; whether there is another."""
         if self.route == route:
             self.number += 1
-        return len(SOCKETS[self.market].routes) > 1
+        return len(self.routes) > 1
 
 
 @dataclass(frozen=True, slots=True)

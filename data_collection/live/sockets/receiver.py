@@ -40,6 +40,7 @@ class ReceiverSettings:
     listeners: int = 8
     life: float = LIFE
     patience: Patience = field(default_factory=Patience)
+    routes: tuple[str, ...] = ()  # other ones than those of candles and trades
 
 
 class Receiver:
@@ -56,7 +57,7 @@ class Receiver:
     ) -> None:
         self.settings = settings
         self.counters = Counters()
-        self.probe = RouteProbe(settings.market)
+        self.probe = RouteProbe(settings.market, routes=settings.routes)
         self.groups: list[Group] = []
         self._clock, self._restored, self._alert = clock, restored, alert
         self._streams_of: dict[str, tuple[Group, tuple[str, ...]]] = {}

@@ -40,6 +40,13 @@ SOCKETS: Mapping[Market, SocketFact] = {
     # documents say unsplit, one report says split: both are tried
     Market.CM: SocketFact(("/ws", "/market/ws"), "btcusd_perp@markPrice@1s"),
 }
+BOOK_ROUTES: Mapping[Market, tuple[str, ...]] = {
+    Market.SPOT: ("/stream",),
+    Market.UM: ("/public/stream", "/stream"),
+    Market.CM: ("/stream", "/public/stream"),
+}
+"""Routes of order books; combined ones, as spot's books do not name their symbol."""
+
 CONTRACT_INFO = "!contractInfo"
 FORCE_ORDERS = "!forceOrder@arr"
 ST: Mapping[Market, int] = {Market.UM: 1, Market.CM: 2}
@@ -95,6 +102,17 @@ class Addresses:
         return {Market.SPOT: self.spot_ws, Market.UM: self.um_ws, Market.CM: self.cm_ws}[market]
 
 
+TESTNET = Addresses(
+    spot="https://testnet.binance.vision",
+    um="https://testnet.binancefuture.com",
+    cm="https://testnet.binancefuture.com",
+    spot_ws="wss://stream.testnet.binance.vision",
+    um_ws="wss://fstream.binancefuture.com",
+    cm_ws="wss://dstream.binancefuture.com",
+)
+"""The exchange's test networks: made-up money, prices of their own."""
+
+
 def kline_stream(symbol: str, interval: str) -> str:
     """The name of a symbol's candle stream; what is not ASCII stays as it is."""
     return f"{symbol.lower()}@kline_{interval}"
@@ -103,6 +121,11 @@ def kline_stream(symbol: str, interval: str) -> str:
 def trade_stream(symbol: str) -> str:
     """The name of a symbol's stream of aggregated trades."""
     return f"{symbol.lower()}@aggTrade"
+
+
+def book_stream(symbol: str) -> str:
+    """The name of a symbol's stream of the twenty best levels, ten a second."""
+    return f"{symbol.lower()}@depth20@100ms"
 
 
 def mark_stream(symbol: str) -> str:

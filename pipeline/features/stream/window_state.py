@@ -14,6 +14,7 @@ import numpy as np
 
 from alphaqcm.pipeline.candles.fold import CANDLE_FOLDS, Fold, Ints, fold_windows, folds_for
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
+from alphaqcm.pipeline.candles.window_state import Window
 from alphaqcm.pipeline.candles.window_state import WindowState as WindowFold
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.stream.factor import Factor, FactorKind, FactorState, Floats
@@ -93,11 +94,24 @@ class WindowState:
         Raises `TableError` for a bar out of order, twice or beside the grid.
         """
         values = [getattr(bar, name) for name in self._names]
-        windows = self._fold.push(bar.open_time_us, values)
+        return self._row(self._fold.push(bar.open_time_us, values))
+
+    def _row(self, windows: Sequence[Window]) -> FactorRow | None:
         if not windows:
             return None
         (window,) = windows  # with all its bars: no other can end at this one
         return FactorRow(window.start_us, self._step(window.start_us, window.values))
+
+    def push_all(
+        self, begins_us: Sequence[int] | Ints, columns: Mapping[str, Any]
+    ) -> list[FactorRow]:
+        """Add many bars, such as those of a file: `columns` hold their values by name."""
+        arrays = [np.asarray(columns[name], np.float64).tolist() for name in self._names]
+        rows = (
+            self._row(self._fold.push(int(begin), values))
+            for begin, *values in zip(np.asarray(begins_us).tolist(), *arrays, strict=True)
+        )
+        return [row for row in rows if row is not None]
 
     def warm(self, starts_us: Sequence[int] | Ints, columns: Mapping[str, Floats]) -> None:
         """Take the windows of a history, in order of time: finite factors then know theirs.

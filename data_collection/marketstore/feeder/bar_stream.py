@@ -1,0 +1,80 @@
+"""Candles to `/ws` as they close: minutes at once, longer ones as a query would give them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from alphaqcm.data_collection.marketstore.bucket_key import TIMEFRAMES, BucketKey
+from alphaqcm.data_collection.marketstore.buckets.candles import (
+    COLUMNS,
+    OHLCV,
+    OHLCV_EXT,
+    CandleSource,
+)
+from alphaqcm.data_collection.marketstore.buckets.model import Wanted
+from alphaqcm.data_collection.marketstore.dataset import EPOCH
+from alphaqcm.data_collection.marketstore.endpoint.stream import StreamHub
+from alphaqcm.data_collection.marketstore.feeder.recent import Minute
+from alphaqcm.data_collection.marketstore.feeder.server_sink import ServerSink
+from alphaqcm.data_collection.process.event_log import Log
+from alphaqcm.pipeline.candles.window_grid import MINUTE_US, WindowGrid
+from alphaqcm.pipeline.errors import PipelineError
+
+_LONGER: Final = {
+    name: WindowGrid.of("1m", interval) for name, interval in TIMEFRAMES.items() if name != "1Min"
+}
+_NAMES: Final = [column.name for column in COLUMNS[OHLCV_EXT]]
+
+
+class BarStream:
+    """Publishes one market's candles; `closed` is called on the hub's event loop."""
+
+    def __init__(
+        self, hub: StreamHub, source: CandleSource, log: Log, sink: ServerSink | None = None
+    ) -> None:
+        self._hub = hub
+        self._source = source
+        self._log = log
+        self._sink = sink
+        self._due: asyncio.Queue[tuple[BucketKey, int]] = asyncio.Queue()
+
+    def closed(self, minute: Minute) -> None:
+        """A minute has closed: publish it, and have those published that end with it."""
+        if self._sink is not None:
+            self._sink.closed(minute)
+        symbol = self._source.prefix + minute.symbol
+        for group in (OHLCV, OHLCV_EXT):
+            key = f"{symbol}/1Min/{group}"
+            if self._hub.wants(key):
+                row = (minute.begin_us // 1_000_000, *minute.values, 1)
+                self._publish(key, group, dict(zip(_NAMES, row, strict=True)))
+            for timeframe, grid in _LONGER.items():
+                start = grid.floor_us(minute.begin_us)
+                ends = start + grid.window_us == minute.begin_us + MINUTE_US
+                if ends and self._hub.wants(f"{symbol}/{timeframe}/{group}"):
+                    self._due.put_nowait((BucketKey(symbol, timeframe, group), start))
+
+    async def run(self) -> None:
+        """Publish longer candles, until cancelled; each is read as a query reads it."""
+        while True:
+            key, start = await self._due.get()
+            try:
+                row = await asyncio.to_thread(self._read, key, start)
+            except PipelineError as error:
+                self._log.event("problem", part="bars", error=error)
+                continue
+            if row:
+                self._publish(str(key), key.group, row)
+
+    def _read(self, key: BucketKey, start_us: int) -> dict[str, Any]:
+        bucket = self._source.find(key)
+        if bucket is None:
+            return {}
+        names = [column.name for column in bucket.columns]
+        rows = bucket.read(Wanted(start_us * 1000, start_us * 1000), names)
+        return {name: values[0].item() for name, values in rows.items()} if rows[EPOCH].size else {}
+
+    def _publish(self, key: str, group: str, row: dict[str, Any]) -> None:
+        own = {column.name for column in COLUMNS[group]}
+        self._hub.publish(key, {name: value for name, value in row.items() if name in own})
