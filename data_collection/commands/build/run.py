@@ -56,7 +56,13 @@ def run(arguments: argparse.Namespace) -> Answer:
             cluster=cluster,
             each=stored.now_and_then if stored else lambda: None,
         )
-        tables = publish(settings, progress, arguments.complete, arguments.name)
+        tables = publish(
+            settings,
+            progress,
+            arguments.complete,
+            arguments.name,
+            partitions=arguments.layout == "dataset",
+        )
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)
     written = bool(tables) or settings.market is not Market.UM
