@@ -8,7 +8,6 @@ import duckdb
 import polars as pl
 import pytest
 
-from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.partitioned_table import partition_folder, write_partitions
 from tests.helpers.root_of_a_day import root_of_a_day
@@ -34,7 +33,7 @@ def test_the_partitions_are_the_table(tmp_path: Path) -> None:
 def test_what_is_current_stays_and_what_is_not_of_the_table_goes(tmp_path: Path) -> None:
     layout = Layout(root_of_a_day(tmp_path))
     write_partitions(layout)
-    one = partition_folder(layout) / f"symbol={Symbol.parse('BTCUSDT').table}" / "part-0.parquet"
+    one = partition_folder(layout) / "symbol=BTC_USDT:USDT" / "part-0.parquet"
     data, seen = one.read_bytes(), one.stat().st_mtime_ns
     foreign = partition_folder(layout) / "symbol=XRP_USDT:USDT" / "part-0.parquet"
     foreign.parent.mkdir()
