@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo demo-candles test test-fast check dist lock bench mutants soak venv clean
+.PHONY: demo demo-candles demo-live demo-marketstore test test-fast check dist lock bench mutants soak venv clean
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
@@ -27,6 +27,14 @@ demo: $(READY)
 # the second act: candles over REST from a simulated exchange
 demo-candles: $(READY)
 	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_candles.sh
+
+# the third: one minute of the live client
+demo-live: $(READY)
+	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_live.sh
+
+# the fourth: a data root over MarketStore's protocol, fed from a simulated exchange and a mirror of its archive
+demo-marketstore: $(READY)
+	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_marketstore.sh
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"

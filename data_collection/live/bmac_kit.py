@@ -211,7 +211,7 @@ class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
 
         kept = [name for name in (EXGINFO, FUNDING) if self.exginfo_reader.has_symbol(name)]
         await self._require(self.exginfo_reader, kept or [EXGINFO], run_time)
-        symbols, quiet = _symbols_of(self.exginfo_reader.read_candle(EXGINFO))
+        symbols, quiet = tradable_symbols(self.exginfo_reader.read_candle(EXGINFO))
         rows: dict[str, pd.DataFrame] = {}  # each of one row, or of none
         async with contextlib.aclosing(self._ready(self.candle_reader, symbols, run_time)) as ready:
             async for symbol in ready:
@@ -298,8 +298,8 @@ def _ends(df: pd.DataFrame, reader: CandleFileReader) -> pd.DatetimeIndex:
         return begins + step
 
 
-def _symbols_of(exginfo: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Symbols that trade, and those that do not (where the exchange info tells)."""
+def tradable_symbols(exginfo: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Symbols that trade, and those that do not (where the exchange info tells a status)."""
     names = exginfo["symbol"] if "symbol" in exginfo.columns else exginfo.index.to_series()
     trades = exginfo["status"] == _TRADING if "status" in exginfo.columns else names == names
     return names[trades.to_numpy()].tolist(), names[~trades.to_numpy()].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -16,10 +17,12 @@ from filelock import FileLock, Timeout
 from alphaqcm.data_collection.errors import RootBusy, UsageError
 from alphaqcm.data_collection.live.config import LiveConfig, load_config
 from alphaqcm.data_collection.live.files.layout import LiveLayout
-from alphaqcm.data_collection.live.service import LiveClient, writable
+from alphaqcm.data_collection.live.service import LiveClient, LiveParts, writable
 from alphaqcm.data_collection.live.watch.door import Door
 from alphaqcm.data_collection.live.watch.snapshot import Watcher
+from alphaqcm.data_collection.process.root_lock import RootPart, hold_root
 from alphaqcm.pipeline.errors import layer_error
+from alphaqcm.pipeline.storage.layout import Layout
 
 
 def read_config(base: Path, exchange: str | None) -> LiveConfig:
@@ -91,12 +94,19 @@ async def work(client: LiveClient, port: int = 0) -> None:
     running.result()
 
 
-def start(base: Path, config: LiveConfig, port: int = 0) -> None:
-    """Work in a live directory until stopped; raises `RootBusy`, `ExchangeError`."""
+def start(base: Path, config: LiveConfig, port: int = 0, data_root: Path | None = None) -> None:
+    """Work in a live directory until stopped, and record below `data_root` where one is named.
+
+    Raises `RootBusy`, `ExchangeError`.
+    """
 
     async def run() -> None:
-        async with LiveClient(base, config) as client:
+        async with LiveClient(base, config, LiveParts(data_root=data_root)) as client:
             await work(client, port)
 
-    with hold(base):
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold(base))
+        if data_root is not None:
+            temp = Layout(data_root).temp
+            held.enter_context(hold_root(temp, exclusive=True, part=RootPart.RECORDED))
         asyncio.run(run())

@@ -17,12 +17,14 @@ from alphaqcm.data_collection.exchange.clock import ExchangeClock, default_clock
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.governor import Priority
 from alphaqcm.data_collection.exchange.pages import Page
+from alphaqcm.data_collection.live.bars.archive_files import ArchiveFiles
 from alphaqcm.data_collection.live.bars.boundaries import Boundaries
-from alphaqcm.data_collection.live.bars.history import History
+from alphaqcm.data_collection.live.bars.history import History, ReadArchive
 from alphaqcm.data_collection.live.bars.keeper import Keeper
 from alphaqcm.data_collection.live.bars.repair import Fetch, Repairer
 from alphaqcm.data_collection.live.bars.universe import Universe
-from alphaqcm.data_collection.live.config import LiveConfig
+from alphaqcm.data_collection.live.bus.publisher import ZmqPublisher
+from alphaqcm.data_collection.live.config import ExtraStream, LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
 from alphaqcm.data_collection.live.extra.streams import ExtraStreams
 from alphaqcm.data_collection.live.files.info_files import InfoFiles
@@ -30,6 +32,7 @@ from alphaqcm.data_collection.live.files.layout import LiveLayout
 from alphaqcm.data_collection.live.files.notes import Notes
 from alphaqcm.data_collection.live.files.publisher import Publisher
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles
+from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.data_collection.live.sockets.connection import End
 from alphaqcm.data_collection.live.sockets.frames import CONTRACT, Topic
 from alphaqcm.data_collection.live.sockets.receiver import Receiver, ReceiverSettings
@@ -49,6 +52,7 @@ class LiveParts:
 
     clock: ExchangeClock | None = None
     bus: Bus | None = None
+    data_root: Path | None = None  # where to record
 
 
 class LiveClient:
@@ -70,6 +74,8 @@ class LiveClient:
         self.bus = parts.bus or LocalBus(self._subscriber_failed)
         self.supervisor = Supervisor(self.clock, self.alerts.tell)
         self.started = asyncio.Event()
+        self.recorder: Recorder | None = None
+        self._data_root = parts.data_root
 
     async def __aenter__(self) -> LiveClient:
         """Ask what there is, clean up what a killed process left. Raises `ExchangeError`."""
@@ -90,6 +96,7 @@ class LiveClient:
             info = await self.client.exchange_info(self.market)
             self._assemble()
             self._follow(info.symbols)
+            self.recorder = self._record()
             self.extra = ExtraStreams(self)
             self.extra.start()
         except BaseException:
@@ -137,6 +144,7 @@ class LiveClient:
         self.keeper = Keeper(
             self.market, config.interval, step, config.num_candles, self.clock, self.bus,
             self.notes, self.metrics, self.alerts.tell, series_name=self.layout.candles.name,
+            fill_flat=config.fill_flat,
         )  # fmt: skip
         self.publisher = Publisher(
             self.files, self.keeper.books, self.clock, self.metrics, self.alerts.tell,
@@ -151,7 +159,7 @@ class LiveClient:
         self.history = History(
             self.keeper, self.files, self.layout.delisted, self.clock,
             self._fetch(Priority.BACKFILL), config.num_rest_fetchers, self.repairer.settle,
-            self._unknown, self._history_done,
+            self._unknown, self._history_done, self._archive(step),
         )  # fmt: skip
         self.universe = Universe(config)
         self.receiver = Receiver(
@@ -172,6 +180,37 @@ class LiveClient:
             ("clock", self.clock_watch.run),
         ):
             self.supervisor.add(name, part)
+        if config.zmq_pub is not None:
+            self.supervisor.add("zmq", self._tell_others)
+
+    async def _tell_others(self) -> None:
+        """Tell the bus to other processes until cancelled."""
+        async with ZmqPublisher(self.config.zmq_pub or "", self.clock) as publisher:
+            end = publisher.follow(self.bus)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                end()
+
+    def _archive(self, step: int) -> ReadArchive | None:
+        config = self.config
+        if config.archive_dir is None:
+            return None
+        return ArchiveFiles(
+            config.archive_dir, self.market, config.interval, step, self.alerts.tell
+        ).read
+
+    def _record(self) -> Recorder | None:
+        """The recorder, where a data root is given."""
+        if self._data_root is None:
+            return None
+        recorder = Recorder(
+            self._data_root, self.market, self.clock, self.alerts.tell,
+            lambda: self.keeper.trading, ExtraStream.FORCE_ORDER in self.config.streams,
+        )  # fmt: skip
+        self.bus.subscribe(recorder.on_event)
+        self.supervisor.add("recorder", recorder.run)
+        return recorder
 
     def _follow(self, symbols: Sequence[SymbolInfo]) -> None:
         """Begin with the symbols that trade now."""
@@ -245,6 +284,8 @@ class LiveClient:
         self.boundaries.look_now()
 
     def _history_done(self, symbol: str) -> None:
+        if self.recorder is not None and symbol in self.keeper.books:
+            self.recorder.fill(symbol, self.keeper.bars(symbol))
         if self._is_warm() and not self.started.is_set():
             self.started.set()
             self.bus.publish(Control(ControlKind.STARTED, self.market))

@@ -68,18 +68,22 @@ the same command goes on. Exit code 75: the exchange banned this address for a t
         """Fold stored candles to hours (or other intervals) at every offset.
 
 strict keeps windows that have every candle; seed keeps those that the published pandas program
-keeps (holes inside pass). One file an offset and symbol, and one long file an offset.""",
+keeps (holes inside pass). One file an offset and symbol, and one long file an offset. With --bmac
+the candles are those of a live directory, of the symbols in its exchange info.""",
         (
             _MARKETS,
             Option("--from", "the fetched 5m candles, or the calendars of `candles holo`",
                    default="store", choices=("store", "holo"), to="base"),
+            Option("--bmac", "a live directory in the place of the store", values.path,
+                   metavar="BASE_DIR"),
+            switch("--watch", "with --bmac: again at each of its closes, until stopped"),
             _WINDOW,
             _OFFSETS,
             Option("--holes", "which windows are kept", default="strict",
                    choices=("strict", "seed")),
             DATA_ROOT,
         ),
-        ("--offsets 0m,5m", "--from holo --interval 4h"),
+        ("--offsets 0m,5m", "--bmac BASE_DIR --watch"),
         section="candles",
     ),
     Command(

@@ -20,6 +20,7 @@ from alphaqcm.data_collection.build.candles.references import (
     quantclass_pairs,
 )
 from alphaqcm.data_collection.build.candles.request import parse_markets
+from alphaqcm.data_collection.build.candles.resample import StoreSource
 from alphaqcm.data_collection.build.candles.store import FOLDER, CandleStore
 from alphaqcm.data_collection.commands.data.candles_options import (
     archive_opener,
@@ -66,7 +67,8 @@ async def _compare(
     equal = True
     for market in markets:
         trade_type = TRADE_TYPE_OF_MARKET[market]
-        job = make_job(arguments, CandleStore(arguments.data_root, trade_type, BASE_INTERVAL))
+        store = CandleStore(arguments.data_root, trade_type, BASE_INTERVAL)
+        job = make_job(arguments, StoreSource(store))
         hours = Hours(job)
         if len(markets) > 1 and not job.folder.is_dir():
             continue

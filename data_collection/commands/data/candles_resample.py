@@ -32,6 +32,12 @@ Make = Callable[[Callable[[str], object]], ResampleResult]
 
 def run(arguments: argparse.Namespace) -> int:
     """Resample every market that has candles; 0 when all were made."""
+    if arguments.bmac is not None:
+        from alphaqcm.data_collection.commands.data.candles_of_live import run_live
+
+        return run_live(arguments)
+    if arguments.watch:
+        raise UsageError("--watch", expected="--bmac and a live directory beside it")
     root = arguments.data_root
     require_folder(root / FOLDER, "a candle store")
     makers = [_maker(arguments, market) for market in parse_markets(arguments.markets)]
@@ -45,20 +51,24 @@ def run(arguments: argparse.Namespace) -> int:
         )
     with hold_root(root / "_tmp", exclusive=True, part=RootPart.CANDLES):
         for source, make in there:
-            bar = tqdm(total=len(source.symbols()), unit="symbol", disable=None)
-            try:
-                made = make(lambda _symbol, bar=bar: bar.update())  # type: ignore[misc]
-            finally:
-                bar.close()
-            print(
-                f"{source.trade_type}: {made.symbols:,} symbols, {made.windows:,} windows of "
-                f"{arguments.interval} in {made.files:,} files"
-            )
-            if made.short:
-                print(
-                    f"  without a whole window: {len(made.short):,}: " + ", ".join(made.short[:5])
-                )
+            tell(source, arguments.interval, make_all(source, make))
     return 0
+
+
+def make_all(source: Source, make: Make) -> ResampleResult:
+    """Make a source's windows under a progress bar."""
+    with tqdm(total=len(source.symbols()), unit="symbol", disable=None) as bar:
+        return make(lambda _symbol: bar.update())
+
+
+def tell(source: Source, interval: str, made: ResampleResult) -> None:
+    """Print what was made."""
+    print(
+        f"{source.trade_type}: {made.symbols:,} symbols, {made.windows:,} windows of "
+        f"{interval} in {made.files:,} files"
+    )
+    if made.short:
+        print(f"  without a whole window: {len(made.short):,}: " + ", ".join(made.short[:5]))
 
 
 def _maker(arguments: argparse.Namespace, market: Market) -> tuple[Source, Make]:
@@ -71,15 +81,15 @@ def _maker(arguments: argparse.Namespace, market: Market) -> tuple[Source, Make]
         )
         holo_job = HoloResampleJob(calendars, root, arguments.interval, offsets)
         return calendars, lambda progress: resample_holo(holo_job, progress)
-    job = make_job(arguments, CandleStore(root, trade_type, BASE_INTERVAL))
+    job = make_job(arguments, StoreSource(CandleStore(root, trade_type, BASE_INTERVAL)))
     return job.source, lambda progress: resample_store(job, progress)
 
 
-def make_job(arguments: argparse.Namespace, store: CandleStore) -> ResampleJob:
+def make_job(arguments: argparse.Namespace, source: Source) -> ResampleJob:
     """What the options ask for; raises `BadName`."""
-    grid = WindowGrid.of(store.interval, arguments.interval)
+    grid = WindowGrid.of(source.interval, arguments.interval)
     return ResampleJob(
-        StoreSource(store),
+        source,
         arguments.data_root,
         arguments.interval,
         parse_offsets(arguments.offsets, grid),

@@ -24,6 +24,8 @@ writes a directory, any number read it.""",
         (
             _BASE,
             Option("--exchange", "address of a stand-in instead of the real hosts", metavar="URL"),
+            Option("--record", "record what the streams tell below this data root",
+                   values.path, metavar="DATA_ROOT"),
             Option("--port", "of /metrics and /health on loopback; 0: a free one",
                    values.whole(0, 65_535), default=0, metavar="P"),
         ),

@@ -14,5 +14,6 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_config(base, arguments.exchange)
     for warning in config.warnings:
         tell(f"alphaqcm bmac start: warning: {warning}")
-    start(base, config, arguments.port)
+    root = arguments.record
+    start(base, config, arguments.port, root and root.absolute())
     return 0

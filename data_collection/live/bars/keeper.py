@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
@@ -48,6 +48,7 @@ class Keeper:
     starting: set[str] = field(default_factory=set)  # history is still on its way
     halted_since: dict[str, int] = field(default_factory=dict)  # ms
     series_name: str = ""
+    fill_flat: bool = False
 
     def open(self, symbol: str, expected_ms: int) -> Book:
         """Begin to keep a symbol; its history comes later."""
@@ -104,7 +105,7 @@ class Keeper:
 
     def absent(self, symbol: str, until_ms: int) -> None:
         """The exchange has none of the missing candles before a moment."""
-        gaps, taken = self.books[symbol].absent(until_ms)
+        gaps, taken = self.books[symbol].absent(until_ms, flat=self.fill_flat)
         if gaps:
             self.metrics.gaps += len(gaps)
             now_ms = self.clock.now_ms()
@@ -139,6 +140,14 @@ class Keeper:
             for symbol in self.trading
             if symbol not in self.starting
         )
+
+    def bars(self, symbol: str) -> Iterator[ClosedBar]:
+        """The symbol's bars that are in place, in order of time."""
+        series = self.books[symbol].series
+        for open_ms in series.times().tolist():
+            index = series.index(open_ms)
+            if index is not None:
+                yield self._bar(symbol, Candle(open_ms, *series.at(index)))
 
     def _tell(self, symbol: str, taken: tuple[Candle, ...]) -> None:
         now_ns = time.monotonic_ns()

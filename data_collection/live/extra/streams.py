@@ -73,7 +73,9 @@ class ExtraStreams:
         names = []
         if ExtraStream.AGG_TRADE in self._wanted:
             names.append(trade_stream(symbol))
-            self.trades.add(symbol)
+            recorder = self._client.recorder
+            last = recorder.last_trade_id(symbol) if recorder is not None else None
+            self.trades.add(symbol, last)
         if ExtraStream.MARK_PRICE in self._wanted:
             names.append(mark_stream(symbol))
         if names:

@@ -27,7 +27,6 @@ class TradeLine:
         """Take a trade over; gives back those whose turn it is now."""
         if self.expected is None:
             self.expected = trade.agg_id
-            self.since_us = trade.time_us // MINUTE_US * MINUTE_US + MINUTE_US
         if trade.agg_id > self.expected:
             self.waiting.setdefault(trade.agg_id, trade)
             return []
@@ -38,6 +37,8 @@ class TradeLine:
         while (follower := self.waiting.pop(self.expected, None)) is not None:
             ready.append(follower)
             self.expected += 1
+        if not self.since_us:
+            self.since_us = trade.time_us // MINUTE_US * MINUTE_US + MINUTE_US
         for one in ready:
             minute = one.time_us // MINUTE_US * MINUTE_US
             self.counts[minute] = self.counts.get(minute, 0) + one.last_id - one.first_id + 1

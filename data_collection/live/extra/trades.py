@@ -81,17 +81,18 @@ class Trades:
         """A closed 1m candle says how many trades its minute has."""
         if isinstance(event, ClosedBar) and event.interval == "1m" and event.symbol in self.lines:
             line = self.lines[event.symbol]
-            if event.trade_num and (line.expected is None or event.open_time_us < line.since_us):
-                return  # from before the first trade that was heard
+            if event.trade_num and line.expected is None:
+                return  # no trade was heard yet
             minutes = self._open.setdefault(event.symbol, [])
             minutes.append(_Open(event.open_time_us, event.trade_num))
             self._complete(event.symbol)
             if self._open[event.symbol]:
                 self._ask(event.symbol)
 
-    def add(self, symbol: str) -> None:
-        """Follow a symbol's trades."""
-        self.lines.setdefault(symbol, TradeLine())
+    def add(self, symbol: str, last_id: int | None = None) -> None:
+        """Follow a symbol's trades, from the one after `last_id` where that is known."""
+        expected = None if last_id is None else last_id + 1
+        self.lines.setdefault(symbol, TradeLine(expected))
 
     def remove(self, symbol: str) -> None:
         """Follow a symbol's trades no more."""
@@ -131,6 +132,9 @@ class Trades:
         line, minutes = self.lines[symbol], self._open.get(symbol, [])
         while minutes:
             first = minutes[0]
+            if first.trades and first.minute_us < line.since_us:
+                minutes.pop(0)  # it began before the first trade that was heard
+                continue
             have = line.counts.get(first.minute_us, 0)
             if have < first.trades and not give_up:
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,6 @@ class Watcher:
 
     client: LiveClient
     port: int = 0
-    recorder: dict[str, int] = field(default_factory=dict)
 
     def look(self) -> Status:
         """The client as it is now."""
@@ -142,7 +141,7 @@ class Watcher:
             alerts=dict(client.alerts.counts),
             alerts_sent=client.alerts.sent,
             latest=[Told(_iso(at), kind, text) for at, kind, text in client.alerts.latest[-5:]],
-            recorder=dict(self.recorder),
+            recorder=dict(client.recorder.counts) if client.recorder else {},
             events=dict(metrics.events),
         )
 
