@@ -12,11 +12,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Self
 
 from alphaqcm.data_collection.archive.disk_budget import DiskBudget
@@ -27,6 +26,8 @@ from alphaqcm.data_collection.archive.download import (
     MissingState,
     Order,
 )
+from alphaqcm.data_collection.archive.fetch_options import FetchOptions
+from alphaqcm.data_collection.archive.fetch_pool import bring_all
 from alphaqcm.data_collection.archive.file_notes import FileNotes
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
@@ -39,13 +40,11 @@ from alphaqcm.data_collection.archive.transport.http import HttpDownloader
 from alphaqcm.data_collection.archive.transport.retry_policy import (
     RetryPolicy,
     RetrySettings,
-    Stopped,
 )
 from alphaqcm.data_collection.archive.transport.shared_limits import LIMITS_FOLDER, SharedLimits
-from alphaqcm.data_collection.errors import SourceError, Unreachable, UsageError
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from alphaqcm.pipeline.domain.time import utc_text
 
 __all__ = [
@@ -56,35 +55,6 @@ __all__ = [
     "MissingState",
     "RemoteFile",
 ]
-
-
-DOWNLOADERS = ("requests", "aria2")
-
-
-@dataclass(frozen=True, slots=True)
-class FetchOptions:
-    """How to download. The limits hold for all processes on one cache together."""
-
-    connections: int = 16  # requests at once
-    rate_limit: int | None = None  # bytes a second
-    max_disk: int | None = None  # bytes the cache may hold
-    recheck: float = 24.0  # hours after which a listed file that was a 404 is asked for again
-    downloader: str = "requests"  # or aria2
-    stall: float = 30.0  # seconds without a byte
-    retries: int = 8  # fruitless attempts after the first
-    backoff: float = 0.5  # seconds before the second attempt; doubles, with jitter
-    listing_age: float = 0.0  # seconds a kept listing counts as fresh; 0: listed anew by each open
-
-    def __post_init__(self) -> None:
-        if self.connections < 1 or self.stall <= 0 or self.retries < 0:
-            raise UsageError(
-                f"--connections {self.connections} --stall {self.stall} --retries {self.retries}",
-                expected="at least one connection, a stall above 0 s, no fewer than 0 retries",
-            )
-        if self.downloader not in DOWNLOADERS:
-            raise UsageError(
-                f"--downloader {self.downloader}", expected="one of " + ", ".join(DOWNLOADERS)
-            )
 
 
 Progress = Callable[[ArchiveFile, Fetched | Missing], None]
@@ -127,6 +97,7 @@ class Archive:
         self._fetching = threading.Lock()
         self._known: dict[Series, _Known] = {}  # before this process fetched any
         self._known_lock = threading.Lock()
+        self._available: dict[Series, Mapping[Period, RemoteFile]] = {}  # likewise
 
     @classmethod
     def open(
@@ -178,9 +149,12 @@ class Archive:
         """What the listing has of a series, monthly and daily."""
         return self.listing.files(series)
 
-    def available(self, series: Series) -> dict[Period, RemoteFile]:
+    def available(self, series: Series) -> Mapping[Period, RemoteFile]:
         """What can be had of a series: what the listing has, and what the cache holds verified."""
-        return self._known_of(series).verified | self.periods(series)
+        found = self._available.get(series)
+        if found is None:
+            found = self._available[series] = self._known_of(series).verified | self.periods(series)
+        return found
 
     def known_gaps(self, series: Series) -> Mapping[date, Collection[date]]:
         """Days that the monthly files of a series are known to lack, by their month's first day."""
@@ -189,7 +163,7 @@ class Archive:
     def _known_of(self, series: Series) -> _Known:
         with self._known_lock:
             if series not in self._known:
-                self._known[series] = _Known.of(list(self.ledger.of_series(series)))
+                self._known[series] = _Known.of(series, list(self.ledger.of_series(series)))
             return self._known[series]
 
     def symbols(self, market: Market, data_type: DataType) -> list[str]:
@@ -217,18 +191,32 @@ class Archive:
 
     def records(self, files: Sequence[ArchiveFile]) -> dict[str, FileRecord]:
         """The ledger's records of the files, without those whose file is gone from the disk."""
+        return self._at_hand(files)[0]
+
+    def _at_hand(
+        self, files: Sequence[ArchiveFile]
+    ) -> tuple[dict[str, FileRecord], dict[ArchiveFile, Fetched]]:
+        """`records`, and the verified files among them."""
         keys = {file.key: file for file in files}
-        return {
-            key: record
-            for key, record in self.ledger.get_many(list(keys)).items()
-            if not record.sha256 or self._intake.verified_copy(keys[key], record)
-        }
+        records = self.ledger.get_many(list(keys))
+        copies: dict[ArchiveFile, Fetched] = {}
+        for key, record in list(records.items()):
+            if record.sha256:
+                copy = self._intake.verified_copy(keys[key], record)
+                if copy is None:
+                    del records[key]
+                else:
+                    copies[keys[key]] = copy
+        return records, copies
 
     def plan(self, files: Sequence[ArchiveFile]) -> Plan:
         """What fetching the files would do; asks the listing only."""
+        return self._plan(files, self.records(files))
+
+    def _plan(self, files: Sequence[ArchiveFile], records: Mapping[str, FileRecord]) -> Plan:
         recheck = datetime.now(UTC) - timedelta(hours=self.options.recheck)
         listing = self.list_many(file.series for file in files)
-        return make_plan(files, listing, self.records(files), recheck_before=utc_text(recheck))
+        return make_plan(files, listing, records, recheck_before=utc_text(recheck))
 
     def fetch(
         self, files: Sequence[ArchiveFile], progress: Progress | None = None
@@ -245,35 +233,49 @@ class Archive:
     def _fetch(
         self, files: list[ArchiveFile], progress: Progress
     ) -> dict[ArchiveFile, Fetched | Missing]:
-        results, orders = self._settled(self.plan(files), progress)
+        records, copies = self._at_hand(files)
+        results, orders = self._settled(self._plan(files, records), copies, progress)
         if orders:
             self._bring(orders, results, progress)
         return {file: results[file] for file in files}
+
+    def _bring(
+        self,
+        orders: Sequence[Order],
+        results: dict[ArchiveFile, Fetched | Missing],
+        progress: Progress,
+    ) -> None:
+        def done(file: ArchiveFile, result: Fetched | Missing) -> None:
+            results[file] = result
+            progress(file, result)
+
+        budget = DiskBudget(self.options.max_disk, self._limits, self.ledger.verified_bytes)
+        bring_all(orders, self._intake, self.retry_policy, budget, done)
 
     def lookup(
         self, files: Sequence[ArchiveFile]
     ) -> Mapping[ArchiveFile, Fetched | Missing] | None:
         """What `fetch` would give; None where it would download."""
-        plan = self.plan(list(dict.fromkeys(files)))
+        wanted = list(dict.fromkeys(files))
+        records, copies = self._at_hand(wanted)
+        plan = self._plan(wanted, records)
         if plan.of(Action.DOWNLOAD, Action.REPLACE):
             return None
-        results, orders = self._settled(plan, _silent)
+        results, orders = self._settled(plan, copies, _silent)
         return None if orders else results
 
     def _settled(
-        self, plan: Plan, progress: Progress
+        self, plan: Plan, copies: Mapping[ArchiveFile, Fetched], progress: Progress
     ) -> tuple[dict[ArchiveFile, Fetched | Missing], list[Order]]:
         """What need not be brought, with what came of it, and the orders for the rest."""
         results: dict[ArchiveFile, Fetched | Missing] = {}
         orders: list[Order] = []
         absent: list[FileRecord] = []
         for step in plan.steps:
-            if step.action is Action.KEEP and step.record:
-                kept = self._intake.verified_copy(step.file, step.record)
-                if kept is not None:
-                    results[step.file] = kept
-                    progress(step.file, kept)
-                    continue
+            if step.action is Action.KEEP and step.file in copies:
+                results[step.file] = copies[step.file]
+                progress(step.file, copies[step.file])
+                continue
             if step.listed is not None and step.action is not Action.ABSENT:
                 orders.append(Order(step.file, step.listed))
                 continue
@@ -304,63 +306,6 @@ class Archive:
         )
         return Missing(MissingState.ABSENT, reason), known
 
-    def _bring(
-        self,
-        orders: Sequence[Order],
-        results: dict[ArchiveFile, Fetched | Missing],
-        progress: Progress,
-    ) -> None:
-        """Work off the orders with as many threads as connections."""
-        budget = DiskBudget(self.options.max_disk, self._limits, self.ledger.verified_bytes)
-        pending: SimpleQueue[tuple[Order, bool]] = SimpleQueue()
-        for order in orders:
-            pending.put((order, False))
-        failed: list[Unreachable] = []
-        told = threading.Lock()
-
-        def work() -> None:
-            while not self.retry_policy.stop.is_set():
-                try:
-                    order, waiting = pending.get_nowait()
-                except Empty:
-                    return
-                try:
-                    result = self._intake.fetch(order, budget, wait=waiting)
-                except Unreachable as error:
-                    failed.append(error)
-                    if self.retry_policy.circuit_open:
-                        self.retry_policy.stop.set()
-                    continue
-                except Stopped:
-                    return
-                if result is None:
-                    pending.put((order, True))  # another process is at it: the others first
-                    continue
-                with told:
-                    results[order.file] = result
-                    progress(order.file, result)
-
-        count = min(self.options.connections, len(orders))
-        try:
-            with ThreadPoolExecutor(count, thread_name_prefix="fetch") as pool:
-                self._watch([pool.submit(work) for _ in range(count)])
-        finally:
-            self.retry_policy.stop.clear()
-        if failed:
-            raise _failures(failed, len(orders))
-
-    def _watch(self, threads: list[Future[None]]) -> None:
-        """Wait for the threads; the first error, or Ctrl-C, stops them all."""
-        running = set(threads)
-        try:
-            while running:
-                done, running = wait(running, return_when="FIRST_COMPLETED")
-                for thread in done:
-                    thread.result()
-        except BaseException:
-            self.retry_policy.stop.set()
-            raise
-
     def checksum_text(self, key: str) -> str | None:
         """The published .CHECKSUM of a file's key, None where there is none."""
         name = f"{key}.CHECKSUM"
@@ -375,13 +320,12 @@ class _Known:
     gaps: Mapping[date, Collection[date]]
 
     @classmethod
-    def of(cls, records: Sequence[FileRecord]) -> Self:
-        verified = {
-            ArchiveFile.parse(record.key).period: record.listed
-            for record in records
-            if record.sha256
-        }
-        return cls(verified, known_gaps(records))
+    def of(cls, series: Series, records: Sequence[FileRecord]) -> Self:
+        periods = [series.parse_key(record.key).period for record in records]
+        both = list(zip(periods, records, strict=True))
+        verified = {period: record.listed for period, record in both if record.sha256}
+        monthly = [one for period, one in both if period.partition is Partition.MONTHLY]
+        return cls(verified, known_gaps(monthly))
 
 
 def _silent(_file: ArchiveFile, _result: Fetched | Missing) -> None:
@@ -408,14 +352,3 @@ def _lister(
 
 def _nothing() -> None:
     """A directory holds nothing open."""
-
-
-def _failures(failed: Sequence[Unreachable], orders: int) -> SourceError:
-    if len(failed) == 1:
-        return failed[0]
-    return SourceError(
-        f"{len(failed)} of {orders} files",
-        expected="every listed file to be served",
-        found="; ".join(f"{error.subject} ({error.found})" for error in failed[:3]),
-        next_step="run the same command again: what is verified stays",
-    )

@@ -96,11 +96,13 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
+def connect(layout: Layout, text: str | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the views; it can read below the data root and nowhere else.
 
-    Times are in UTC. Raises `UsageError` where the root has no layers.
+    Times are in UTC. Raises `UsageError` where the root has no layers, and `LayerError` for a layer
+    that cannot be read, with a query's `text` only for one that the query names.
     """
+    wanted = None if text is None else _named(text)
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
@@ -110,7 +112,8 @@ def connect(layout: Layout) -> duckdb.DuckDBPyConnection:
         try:
             connection.execute(f"CREATE VIEW {_name(view.name)} AS {view.query}")
         except duckdb.Error as error:
-            raise _damaged(view.files, f"{error}") from error
+            if wanted is None or view.name in wanted:
+                raise _damaged(view.files, f"{error}") from error
         made += 1
     if not made:
         raise UsageError(
@@ -134,11 +137,7 @@ def require_whole(layout: Layout, text: str) -> None:
 
     DuckDB itself verifies nothing that it reads.
     """
-    try:
-        with duckdb.connect() as empty:  # where the views are, their names are looked through
-            named = empty.get_table_names(text)
-    except duckdb.Error:
-        return  # told by `query`
+    named = _named(text)
     views_of = {each.view: each.name for each in LAYERS if each.view}
     wanted = {views_of[name] for name in named if name in views_of}
     if any(name.startswith("final") for name in named):
@@ -146,6 +145,15 @@ def require_whole(layout: Layout, text: str) -> None:
     for found in audit_layers(layout, wanted):
         if found.proof is Proof.DAMAGED:
             raise damaged(found.path)
+
+
+def _named(text: str) -> set[str]:
+    """The tables that a query names; none of one that is not SQL, as `query` will tell."""
+    try:
+        with duckdb.connect() as empty:  # where the views are, their names are looked through
+            return set(empty.get_table_names(text))
+    except duckdb.Error:
+        return set()
 
 
 def query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyRelation:

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Run the query and print its result."""
     layout = Layout(arguments.data_root.resolve(), parse_market(arguments.market))
     text = sys.stdin.read() if arguments.query == "-" else arguments.query
-    with connect(layout) as connection:
+    with connect(layout, text) as connection:
         require_whole(layout, text)
         result = query(connection, text)
         rows = None

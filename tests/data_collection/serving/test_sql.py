@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -130,3 +131,16 @@ def test_the_command_prints_table_csv_and_json(
     assert json.loads(capsys.readouterr().out)[1] == {"symbol": "ETH_USDT:USDT", "hours": 48}
     assert main(["sql", "DROP VIEW final", *root]) == 2
     assert "read-only" in capsys.readouterr().err
+
+
+def test_a_layer_that_is_damaged_stops_only_queries_that_name_it(
+    layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(layout.root, root)
+    for path in (root / "binance_klines_1m_parquet").rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    words = ["sql", "--data-root", str(root)]
+    assert main([*words, "select count(*) as n from final"]) == 0
+    assert main([*words, "select count(*) as n from klines_1m"]) == 1
+    assert "binance_klines_1m_parquet" in capsys.readouterr().err
