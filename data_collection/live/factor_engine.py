@@ -104,7 +104,8 @@ class FactorEngine:
         }
         self._ready: dict[int, list[str]] = {}  # whole and not computed
         self._closed: dict[int, set[str]] = {}  # computed and not told
-        self._told_us = -1  # the last hour that was told
+        begins = [engine.next_us(name) for name in engine.symbols]
+        self._told_us = min(begins, default=0) - HOUR_US  # the last hour that was told
         self._flushing = False
 
     def on_event(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.data_collection.build.last_run import has_settings, load_settings
+from alphaqcm.data_collection.build.last_run import load_settings
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.live.events import BarSource, Bus, ClosedBar, LiveTrade
 from alphaqcm.data_collection.live.factor_engine import FactorEngine
@@ -20,14 +20,6 @@ from alphaqcm.pipeline.domain.time import DAY_US, MINUTE_US, epoch_us
 from alphaqcm.pipeline.reading.aggtrades.trade_rows import aggregate_rows, trade_frame
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.tables.live_start import warm_engine
-
-
-def has_table(data_root: Path, market: Market) -> bool:
-    """Whether a data root has a wide table to go on from."""
-    layout = Layout(data_root, market)
-    return (
-        market is Market.UM and has_settings(layout.temp, market) and layout.final_table().exists()
-    )
 
 
 def open_factors(

@@ -25,7 +25,8 @@ from alphaqcm.data_collection.live.events import (
     LocalBus,
 )
 from alphaqcm.data_collection.live.factor_engine import FactorEngine
-from alphaqcm.data_collection.live.factor_start import has_table, open_factors
+from alphaqcm.data_collection.live.factor_part import has_table
+from alphaqcm.data_collection.live.factor_start import open_factors
 from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.domain.archive_file import Series
@@ -39,7 +40,7 @@ from tests.helpers.sample_files import rows_of
 
 UM = Market.UM
 SPEC = SampleSpec(
-    symbols=("BTCUSDT", "ETHUSDT"), start=date(2024, 2, 28), days=3, trades_per_day=2500,
+    symbols=("BTCUSDT", "ETHUSDT"), start=date(2024, 2, 28), days=3, trades_per_day=1200,
     compression=1, daily_since=date(2024, 3, 1),
 )  # fmt: skip
 LAST = SPEC.last
