@@ -37,7 +37,7 @@ from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.data_collection.live.sockets.connection import End
 from alphaqcm.data_collection.live.sockets.frames import CONTRACT, Topic
 from alphaqcm.data_collection.live.sockets.receiver import Receiver, ReceiverSettings
-from alphaqcm.data_collection.live.sockets.routes import CONTRACT_INFO, ST, kline_stream
+from alphaqcm.data_collection.live.sockets.routes import CONTRACT_INFO, LIFE, ST, kline_stream
 from alphaqcm.data_collection.live.supervise import Supervisor
 from alphaqcm.data_collection.live.watch.alerts import Alerts
 from alphaqcm.data_collection.live.watch.clock_watch import ClockWatch
@@ -57,6 +57,7 @@ class LiveParts:
     clock: ExchangeClock | None = None
     bus: Bus | None = None
     data_root: Path | None = None  # where to record
+    life: float = LIFE  # seconds after which a connection is replaced
 
 
 class LiveClient:
@@ -80,7 +81,7 @@ class LiveClient:
         self.started = asyncio.Event()
         self.recorder: Recorder | None = None
         self.factors: FactorEngine | None = None
-        self._data_root = parts.data_root
+        self._data_root, self._life = parts.data_root, parts.life
 
     async def __aenter__(self) -> LiveClient:
         """Ask what there is, clean up what a killed process left. Raises `ExchangeError`."""
@@ -171,7 +172,7 @@ class LiveClient:
         self.receiver = Receiver(
             ReceiverSettings(
                 self.market, config.addresses.socket(self.market), config.interval,
-                config.num_socket_listeners,
+                config.num_socket_listeners, self._life,
             ),
             self.socket_session, self.clock, self._hear, self._restored, self.alerts.tell,
         )  # fmt: skip
