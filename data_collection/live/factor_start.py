@@ -85,11 +85,10 @@ def _bars(path: Path, market: Market, symbol: str) -> Iterator[ClosedBar]:
         return
     found = {row[0]: row for row in read_rows(path)}
     for row in found.values():
-        open_us, close_sums = int(row[0]) * 1000, [float(text) for text in row[9:11]]
-        prices = [float(text) for text in row[1:6]]
+        open_, high, low, close, volume = (float(text) for text in row[1:6])
         yield ClosedBar(
-            market, symbol, "1m", open_us, *prices, float(row[7]), int(row[8]), *close_sums,
-            BarSource.ARCHIVE_DAILY,
+            market, symbol, "1m", int(row[0]) * 1000, open_, high, low, close, volume,
+            float(row[7]), int(row[8]), float(row[9]), float(row[10]), BarSource.ARCHIVE_DAILY,
         )  # fmt: skip
 
 
