@@ -87,8 +87,8 @@ def choose_symbols(
 ) -> dict[Market, list[SymbolInfo]]:
     """Each market's symbols in order: those that are named, or all that trade in the quote asset.
 
-    Of futures only perpetual contracts, unless named; a name that cannot be a file's is none. Raises
-    `UsageError` for names that no market knows and for a quote asset in which nothing trades.
+    Of futures only perpetual contracts, unless named. A name that cannot be a file's is none.
+    Raises `UsageError` for names that no market knows, and for a quote asset nothing trades in.
     """
     if not request.symbols:
         chosen = {
