@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from alphaqcm.data_collection.build.candles.spans import Stretch, text
+from alphaqcm.data_collection.build.candles.store import is_file_name
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.answers import SymbolInfo
 from alphaqcm.data_collection.exchange.endpoints import PERPETUAL
@@ -85,17 +87,31 @@ def choose_symbols(
 ) -> dict[Market, list[SymbolInfo]]:
     """Each market's symbols in order: those that are named, or all that trade in the quote asset.
 
-    Of futures only perpetual contracts, unless named. Raises `UsageError` for names that no market
-    knows.
+    Of futures only perpetual contracts, unless named. A name that cannot be a file's is none.
+    Raises `UsageError` for names that no market knows, and for a quote asset nothing trades in.
     """
     if not request.symbols:
-        return {
+        chosen = {
             market: sorted(
                 (one for one in known if _is_wanted(one, request.quote)),
                 key=lambda one: one.symbol,
             )
             for market, known in infos.items()
         }
+        if not any(chosen.values()):
+            quotes = Counter(one.quoteAsset for known in infos.values() for one in known)
+            most = ", ".join(quote for quote, _ in quotes.most_common(_FEW))
+            raise UsageError(
+                f"--quote {request.quote}",
+                expected="a quote asset that symbols of " + ", ".join(infos) + " trade in",
+                found="no symbol" + (f"; most have {most}" if most else ""),
+                next_step="pass another --quote (coin-margined contracts have USD)",
+            )
+        return chosen
+    infos = {
+        market: [one for one in known if is_file_name(one.symbol)]
+        for market, known in infos.items()
+    }
     every = {one.symbol for known in infos.values() for one in known}
     unknown = [name for name in request.symbols if name not in every]
     if unknown:
@@ -123,6 +139,7 @@ def _is_wanted(info: SymbolInfo, quote: str) -> bool:
         info.quoteAsset == quote
         and info.state == "TRADING"
         and info.contractType in ("", PERPETUAL)
+        and is_file_name(info.symbol)
     )
 
 

@@ -58,7 +58,13 @@ def run(arguments: argparse.Namespace) -> Answer:
             cluster=cluster,
             each=stored.now_and_then if stored else lambda: None,
         )
-        tables = publish(settings, progress, arguments.complete, arguments.name)
+        tables = publish(
+            settings,
+            progress,
+            arguments.complete,
+            arguments.name,
+            partitions=arguments.layout == "dataset",
+        )
         if tables:
             note_compiled(progress.outcomes)
     seconds = time.monotonic() - began
