@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -20,7 +21,7 @@ from alphaqcm.data_collection.simulation.exchange import Exchange, ExchangeSpec,
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 from tests.helpers.live_directory import LiveDirectory
-from tests.helpers.simulated_exchange import exchange, plant, stats
+from tests.helpers.simulated_exchange import exchange, plant, stats, truth
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -137,6 +138,27 @@ def test_gaps_halts_listings_and_revisions_are_told_apart(tmp_path: Path) -> Non
         assert told == {("BTCUSDT", "hole"): 3, ("ETHUSDT", "halt"): 3}
         late = [line for line in live.log.splitlines() if "kind=late" in line]
         assert late and not any("ETHUSDT" in line for line in late)
+
+
+def test_spot_in_feather_with_wider_candles(tmp_path: Path) -> None:
+    with exchange(spot=4, speed=240, kline_push=KlinePush.CLOSES) as server:
+        with LiveDirectory(
+            server, tmp_path / "live", trade_type="usdt_spot", interval="5m", save_type="feather"
+        ) as live:
+            live.wait_warm()
+            before = live.status["bars"].get("socket", 0)
+            live.wait("three closes", lambda s: s["bars"].get("socket", 0) >= before + 3 * 8)
+        names = sorted(path.stem for path in live.folder.glob("*.fea"))
+        assert {"BTCUSDT", "BTCUPUSDT", "币安人生USDT"} <= set(names)
+        assert "BTCUSDC" not in names and "PAUSEDUSDT" not in names
+        for name in names:
+            frame = pl.from_pandas(pd.read_feather(live.folder / f"{name}.fea"))
+            begins = frame["candle_begin_time"].dt.epoch("ms").to_list()
+            expected = truth(server, "spot", name, begins[0], begins[-1] + 300_000, "5m")
+            numbers = expected.columns[1:]
+            assert frame.select(numbers).equals(expected.select(pl.col(numbers).cast(pl.Float64)))
+            assert begins == expected["candle_begin_time"].dt.epoch("ms").to_list()
+        assert (live.base / "exginfo_5m" / "exginfo.fea").exists()
 
 
 def test_a_flat_candle_stands_for_a_gap_where_that_is_asked_for(tmp_path: Path) -> None:
