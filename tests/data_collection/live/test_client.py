@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -242,6 +243,30 @@ def test_other_processes_hear_the_bars_over_zmq(tmp_path: Path) -> None:
                 pl.col("candle_begin_time").dt.epoch("us") == bar.open_time_us
             )
             assert row.row(0)[1:] == bar.values
+
+
+def test_a_candle_read_soon_after_its_close_is_read_once_more(tmp_path: Path) -> None:
+    """REST is wrong for five seconds; the streams bring nothing, and nobody waits for them."""
+    with (
+        exchange(um=2, speed=15, kline_push=KlinePush.CLOSES) as server,
+        LiveDirectory(
+            server, tmp_path / "live", num_candles=20, candle_close_timeout_sec=2.2
+        ) as live,
+    ):
+        live.wait_warm()
+        plant(server, "wrong-last", market="um", seconds=3600)
+        plant(server, "missing-close", market="um", seconds=3600)
+        live.wait("a revision", lambda s: s["revisions"] >= 1)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{server.url}/__fault__", method="DELETE"), timeout=10
+        ).close()
+        live.wait_until(server.state.clock.now() + 2 * MINUTE)
+        assert live.status["alerts"]["revision"] >= 1
+        for name in live.symbols():
+            live.assert_equals_truth(name)
+        for row in live.notes("revisions.jsonl"):
+            assert (row["old_source"], row["new_source"], row["applied"]) == ("rest", "rest", True)
+            assert row["old"] != row["new"]
 
 
 FAULTS = (
