@@ -7,7 +7,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -27,6 +27,7 @@ from alphaqcm.data_collection.live.bus.publisher import ZmqPublisher
 from alphaqcm.data_collection.live.config import ExtraStream, LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
 from alphaqcm.data_collection.live.extra.streams import ExtraStreams
+from alphaqcm.data_collection.live.factor_part import factors_of
 from alphaqcm.data_collection.live.files.info_files import InfoFiles
 from alphaqcm.data_collection.live.files.layout import LiveLayout
 from alphaqcm.data_collection.live.files.notes import Notes
@@ -44,6 +45,9 @@ from alphaqcm.data_collection.live.watch.metrics import Metrics
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.domain.registry import Market
+
+if TYPE_CHECKING:
+    from alphaqcm.data_collection.live.factor_engine import FactorEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class LiveClient:
         self.supervisor = Supervisor(self.clock, self.alerts.tell)
         self.started = asyncio.Event()
         self.recorder: Recorder | None = None
+        self.factors: FactorEngine | None = None
         self._data_root, self._life = parts.data_root, parts.life
 
     async def __aenter__(self) -> LiveClient:
@@ -98,6 +103,7 @@ class LiveClient:
             self._assemble()
             self._follow(info.symbols)
             self.recorder = self._record()
+            self.factors = await factors_of(self, self._data_root)
             self.extra = ExtraStreams(self)
             self.extra.start()
         except BaseException:
@@ -287,6 +293,8 @@ class LiveClient:
     def _history_done(self, symbol: str) -> None:
         if self.recorder is not None and symbol in self.keeper.books:
             self.recorder.fill(symbol, self.keeper.bars(symbol))
+        if self.factors is not None and symbol in self.keeper.books:
+            self.factors.fill(symbol, self.keeper.bars(symbol))
         if self._is_warm() and not self.started.is_set():
             self.started.set()
             self.bus.publish(Control(ControlKind.STARTED, self.market))
