@@ -31,6 +31,7 @@ METRICS_START = ArchiveFile.parse(
     "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2026-06-25.zip"
 )
 START = KLINES.period.start_us // 1000
+START_OF_TRADES = TRADES.period.start_us
 MINUTE = 60_000
 
 
@@ -305,3 +306,9 @@ def test_the_field_that_cannot_be_read_is_named(at: int, value: str, column: str
         read_csv(csv_text(METRICS_END, rows).encode(), METRICS_END)
     assert column in str(raised.value)
     assert value in str(raised.value)
+
+
+def test_a_truth_value_that_is_none_is_named() -> None:
+    rows = [[n, "1.0", "2.0", n, n, START_OF_TRADES + n, "True", "maybe"] for n in range(3)]
+    with pytest.raises(BadRow, match=r"is_best_match to be .*found 'maybe'"):
+        read_csv(csv_text(TRADES, rows).encode(), TRADES)
