@@ -44,7 +44,7 @@ from alphaqcm.data_collection.archive.transport.retry_policy import (
 from alphaqcm.data_collection.archive.transport.shared_limits import LIMITS_FOLDER, SharedLimits
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
-from alphaqcm.pipeline.domain.registry import DataType, Market
+from alphaqcm.pipeline.domain.registry import DataType, Market, Partition
 from alphaqcm.pipeline.domain.time import utc_text
 
 __all__ = [
@@ -97,6 +97,7 @@ class Archive:
         self._fetching = threading.Lock()
         self._known: dict[Series, _Known] = {}  # before this process fetched any
         self._known_lock = threading.Lock()
+        self._available: dict[Series, Mapping[Period, RemoteFile]] = {}  # likewise
 
     @classmethod
     def open(
@@ -148,9 +149,12 @@ class Archive:
         """What the listing has of a series, monthly and daily."""
         return self.listing.files(series)
 
-    def available(self, series: Series) -> dict[Period, RemoteFile]:
+    def available(self, series: Series) -> Mapping[Period, RemoteFile]:
         """What can be had of a series: what the listing has, and what the cache holds verified."""
-        return self._known_of(series).verified | self.periods(series)
+        found = self._available.get(series)
+        if found is None:
+            found = self._available[series] = self._known_of(series).verified | self.periods(series)
+        return found
 
     def known_gaps(self, series: Series) -> Mapping[date, Collection[date]]:
         """Days that the monthly files of a series are known to lack, by their month's first day."""
@@ -159,7 +163,7 @@ class Archive:
     def _known_of(self, series: Series) -> _Known:
         with self._known_lock:
             if series not in self._known:
-                self._known[series] = _Known.of(list(self.ledger.of_series(series)))
+                self._known[series] = _Known.of(series, list(self.ledger.of_series(series)))
             return self._known[series]
 
     def symbols(self, market: Market, data_type: DataType) -> list[str]:
@@ -187,18 +191,32 @@ class Archive:
 
     def records(self, files: Sequence[ArchiveFile]) -> dict[str, FileRecord]:
         """The ledger's records of the files, without those whose file is gone from the disk."""
+        return self._at_hand(files)[0]
+
+    def _at_hand(
+        self, files: Sequence[ArchiveFile]
+    ) -> tuple[dict[str, FileRecord], dict[ArchiveFile, Fetched]]:
+        """`records`, and the verified files among them."""
         keys = {file.key: file for file in files}
-        return {
-            key: record
-            for key, record in self.ledger.get_many(list(keys)).items()
-            if not record.sha256 or self._intake.verified_copy(keys[key], record)
-        }
+        records = self.ledger.get_many(list(keys))
+        copies: dict[ArchiveFile, Fetched] = {}
+        for key, record in list(records.items()):
+            if record.sha256:
+                copy = self._intake.verified_copy(keys[key], record)
+                if copy is None:
+                    del records[key]
+                else:
+                    copies[keys[key]] = copy
+        return records, copies
 
     def plan(self, files: Sequence[ArchiveFile]) -> Plan:
         """What fetching the files would do; asks the listing only."""
+        return self._plan(files, self.records(files))
+
+    def _plan(self, files: Sequence[ArchiveFile], records: Mapping[str, FileRecord]) -> Plan:
         recheck = datetime.now(UTC) - timedelta(hours=self.options.recheck)
         listing = self.list_many(file.series for file in files)
-        return make_plan(files, listing, self.records(files), recheck_before=utc_text(recheck))
+        return make_plan(files, listing, records, recheck_before=utc_text(recheck))
 
     def fetch(
         self, files: Sequence[ArchiveFile], progress: Progress | None = None
@@ -215,7 +233,8 @@ class Archive:
     def _fetch(
         self, files: list[ArchiveFile], progress: Progress
     ) -> dict[ArchiveFile, Fetched | Missing]:
-        results, orders = self._settled(self.plan(files), progress)
+        records, copies = self._at_hand(files)
+        results, orders = self._settled(self._plan(files, records), copies, progress)
         if orders:
             self._bring(orders, results, progress)
         return {file: results[file] for file in files}
@@ -237,26 +256,26 @@ class Archive:
         self, files: Sequence[ArchiveFile]
     ) -> Mapping[ArchiveFile, Fetched | Missing] | None:
         """What `fetch` would give; None where it would download."""
-        plan = self.plan(list(dict.fromkeys(files)))
+        wanted = list(dict.fromkeys(files))
+        records, copies = self._at_hand(wanted)
+        plan = self._plan(wanted, records)
         if plan.of(Action.DOWNLOAD, Action.REPLACE):
             return None
-        results, orders = self._settled(plan, _silent)
+        results, orders = self._settled(plan, copies, _silent)
         return None if orders else results
 
     def _settled(
-        self, plan: Plan, progress: Progress
+        self, plan: Plan, copies: Mapping[ArchiveFile, Fetched], progress: Progress
     ) -> tuple[dict[ArchiveFile, Fetched | Missing], list[Order]]:
         """What need not be brought, with what came of it, and the orders for the rest."""
         results: dict[ArchiveFile, Fetched | Missing] = {}
         orders: list[Order] = []
         absent: list[FileRecord] = []
         for step in plan.steps:
-            if step.action is Action.KEEP and step.record:
-                kept = self._intake.verified_copy(step.file, step.record)
-                if kept is not None:
-                    results[step.file] = kept
-                    progress(step.file, kept)
-                    continue
+            if step.action is Action.KEEP and step.file in copies:
+                results[step.file] = copies[step.file]
+                progress(step.file, copies[step.file])
+                continue
             if step.listed is not None and step.action is not Action.ABSENT:
                 orders.append(Order(step.file, step.listed))
                 continue
@@ -301,13 +320,12 @@ class _Known:
     gaps: Mapping[date, Collection[date]]
 
     @classmethod
-    def of(cls, records: Sequence[FileRecord]) -> Self:
-        verified = {
-            ArchiveFile.parse(record.key).period: record.listed
-            for record in records
-            if record.sha256
-        }
-        return cls(verified, known_gaps(records))
+    def of(cls, series: Series, records: Sequence[FileRecord]) -> Self:
+        periods = [series.parse_key(record.key).period for record in records]
+        both = list(zip(periods, records, strict=True))
+        verified = {period: record.listed for period, record in both if record.sha256}
+        monthly = [one for period, one in both if period.partition is Partition.MONTHLY]
+        return cls(verified, known_gaps(monthly))
 
 
 def _silent(_file: ArchiveFile, _result: Fetched | Missing) -> None:

@@ -101,13 +101,13 @@ class Downloads:
         """The file as it lies in the cache, if the ledger vouches for it."""
         if record is None or not record.sha256:
             return None
-        path = self.target(file)
+        path = f"{self._cache}/{file.key}"
         try:
-            size = path.stat().st_size
+            size = os.stat(path).st_size  # noqa: PTH116 - of every file of a run
         except FileNotFoundError:
             gone = self.files_may_be_gone and record.size is not None
-            return Fetched(path, record.sha256, record.size or 0) if gone else None
-        return Fetched(path, record.sha256, size) if size == record.size else None
+            return Fetched(Path(path), record.sha256, record.size or 0) if gone else None
+        return Fetched(Path(path), record.sha256, size) if size == record.size else None
 
     def fetch(self, order: Order, budget: DiskBudget, *, wait: bool) -> Fetched | Missing | None:
         """Bring one file; None when another process is at it and `wait` is not set.

@@ -178,6 +178,7 @@ class Listing:
         self._ledger = ledger
         self._oldest = time.time() - max_age
         self._memory: dict[str, tuple[float, list[ListingEntry]]] = {}
+        self._files: dict[Series, dict[Period, RemoteFile]] = {}  # what `_memory` tells of them
         self._lock = threading.Lock()
 
     def seen_at(self, prefix: str) -> float:
@@ -186,9 +187,12 @@ class Listing:
 
     def files(self, series: Series) -> dict[Period, RemoteFile]:
         """What the source has of a series, monthly and daily."""
-        found: dict[Period, RemoteFile] = {}
-        for partition in spec_of(series.type).partitions:
-            found.update(self.partition(series, partition))
+        found = self._files.get(series)
+        if found is None:
+            found = {}
+            for partition in spec_of(series.type).partitions:
+                found.update(self.partition(series, partition))
+            self._files[series] = found
         return found
 
     def partition(self, series: Series, partition: Partition) -> dict[Period, RemoteFile]:

@@ -17,11 +17,13 @@ from alphaqcm.data_collection.exchange.clock import ExchangeClock, default_clock
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.governor import Priority
 from alphaqcm.data_collection.exchange.pages import Page
+from alphaqcm.data_collection.live.bars.archive_files import ArchiveFiles
 from alphaqcm.data_collection.live.bars.boundaries import Boundaries
-from alphaqcm.data_collection.live.bars.history import History
+from alphaqcm.data_collection.live.bars.history import History, ReadArchive
 from alphaqcm.data_collection.live.bars.keeper import Keeper
 from alphaqcm.data_collection.live.bars.repair import Fetch, Repairer
 from alphaqcm.data_collection.live.bars.universe import Universe
+from alphaqcm.data_collection.live.bus.publisher import ZmqPublisher
 from alphaqcm.data_collection.live.config import ExtraStream, LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
 from alphaqcm.data_collection.live.extra.streams import ExtraStreams
@@ -142,6 +144,7 @@ class LiveClient:
         self.keeper = Keeper(
             self.market, config.interval, step, config.num_candles, self.clock, self.bus,
             self.notes, self.metrics, self.alerts.tell, series_name=self.layout.candles.name,
+            fill_flat=config.fill_flat,
         )  # fmt: skip
         self.publisher = Publisher(
             self.files, self.keeper.books, self.clock, self.metrics, self.alerts.tell,
@@ -156,7 +159,7 @@ class LiveClient:
         self.history = History(
             self.keeper, self.files, self.layout.delisted, self.clock,
             self._fetch(Priority.BACKFILL), config.num_rest_fetchers, self.repairer.settle,
-            self._unknown, self._history_done,
+            self._unknown, self._history_done, self._archive(step),
         )  # fmt: skip
         self.universe = Universe(config)
         self.receiver = Receiver(
@@ -177,6 +180,25 @@ class LiveClient:
             ("clock", self.clock_watch.run),
         ):
             self.supervisor.add(name, part)
+        if config.zmq_pub is not None:
+            self.supervisor.add("zmq", self._tell_others)
+
+    async def _tell_others(self) -> None:
+        """Tell the bus to other processes until cancelled."""
+        async with ZmqPublisher(self.config.zmq_pub or "", self.clock) as publisher:
+            end = publisher.follow(self.bus)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                end()
+
+    def _archive(self, step: int) -> ReadArchive | None:
+        config = self.config
+        if config.archive_dir is None:
+            return None
+        return ArchiveFiles(
+            config.archive_dir, self.market, config.interval, step, self.alerts.tell
+        ).read
 
     def _record(self) -> Recorder | None:
         """The recorder, where a data root is given."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alphaqcm.data_collection.queue.liveness import STALE_AFTER, this_host
 from alphaqcm.data_collection.queue.state import Limits
+from alphaqcm.data_collection.queue.state_file import JOURNAL_FROM
 
 DEFAULT_STATE = "aggTrades_queue_state.json"
 """The state file's name below the working folder `_tmp`."""
@@ -49,6 +50,7 @@ class QueueOptions:
     say: Callable[[str], None] = print
     fault: Callable[[CommitStep], None] = _no_fault
     now: Callable[[], datetime] = _utc_now
+    journal_from: int = JOURNAL_FROM  # tasks from which on the state has a journal
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ from alphaqcm.data_collection.queue.state import (
     is_over,
     next_due,
 )
-from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile
+from alphaqcm.data_collection.queue.state_file import Damaged, QueueFile, Staged
 from alphaqcm.data_collection.queue.task import Outcome
+from alphaqcm.pipeline.errors import PipelineError
 
 __all__ = ["DEFAULT_STATE", "Planned", "Queue"]
 
@@ -54,7 +55,7 @@ class Queue:
         self.options = options
         self.say = options.say
         self.watch = LivenessChecker(lock_dir, options.host, options.stale)
-        self._file = QueueFile(path)
+        self._file = QueueFile(path, options.journal_from)
         self._last: QueueState | None = None  # what this process saw last: rebuilds a damaged file
         self._settings: dict[str, Any] | None = None  # what this process works for
 
@@ -75,11 +76,11 @@ class Queue:
             raise self._no_state()
         return state
 
-    def changed_since(self, signature: tuple[int, int, int] | None) -> bool:
+    def changed_since(self, signature: tuple[int, ...] | None) -> bool:
         """Whether the state file is another than when `signature` was taken."""
         return self._file.signature() != signature
 
-    def signature(self) -> tuple[int, int, int] | None:
+    def signature(self) -> tuple[int, ...] | None:
         """Names the state file's present content."""
         return self._file.signature()
 
@@ -199,7 +200,7 @@ class Queue:
                 fault(CommitStep.RENAME)
                 yield
             except BaseException:
-                staged.unlink()
+                self._file.discard(staged)
                 raise
             fault(CommitStep.PUBLISH)
             self._file.publish(staged)
@@ -225,6 +226,16 @@ class Queue:
         """Give a task back undone; raises `LeaseLost`."""
         with self._changing() as change:
             change.state = transitions.hand_back(change.state, lease)
+
+    def settle_journal(self) -> None:
+        """Write the state file whole where a journal goes on from it, for whoever reads it alone.
+
+        A worker does so when it ends. A full disk is no error here: the journal stays.
+        """
+        with contextlib.suppress(PipelineError), self._file.locked(self.say):
+            state = self._file.read()
+            if state is not None and self._file.has_journal:
+                self._file.publish(self._file.stage(state, whole=True))
 
     def outlook(self) -> Outlook:
         """What a worker that found nothing to do has to wait for, by the state seen last."""
@@ -275,7 +286,7 @@ class Queue:
     def _write(self, state: QueueState) -> None:
         self._file.publish(self._stage(state))
 
-    def _stage(self, state: QueueState) -> Path:
+    def _stage(self, state: QueueState) -> Staged:
         return self._file.stage(replace(state, revision=state.revision + 1))
 
     def _check_settings(self, state: QueueState) -> None:

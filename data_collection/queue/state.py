@@ -14,12 +14,14 @@ A task is an id and the ids of the tasks that it needs; what they mean its perfo
 
 from __future__ import annotations
 
+import functools
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from alphaqcm.pipeline.domain.time import from_stamp
@@ -34,6 +36,8 @@ class TaskState(StrEnum):
     ABSENT = "absent"  # the source has nothing for it: no failure
     FAILED = "failed"  # with `next_try` it comes back by itself, without it stays
 
+
+_FEW = 32  # changes that are cheaper one by one than all at once with a new index
 
 SETTLED = frozenset({TaskState.DONE, TaskState.ABSENT})
 """The states of tasks that others may need."""
@@ -127,6 +131,7 @@ class Graph:
 
     positions: Mapping[str, int]
     needs: tuple[tuple[int, ...], ...]
+    needed_by: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, entries: Sequence[TaskRecord]) -> Graph:
@@ -135,7 +140,70 @@ class Graph:
         needs = tuple(
             tuple(positions[name] for name in entry.needs if name in positions) for entry in entries
         )
-        return cls(positions, needs)
+        needed_by: list[list[int]] = [[] for _ in entries]
+        for position, needed in enumerate(needs):
+            for at in needed:
+                needed_by[at].append(position)
+        return cls(positions, needs, tuple(map(tuple, needed_by)))
+
+    def met(self, entries: Sequence[TaskRecord], position: int) -> bool:
+        """Whether all that the task at `position` needs is settled."""
+        for at in self.needs[position]:
+            found = entries[at].state
+            if found is not TaskState.DONE and found is not TaskState.ABSENT:
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """Positions of what can be claimed, now or after its rest, and of what is at work, in order.
+
+    A step changes a few of them: looking for them would cost as much as the queue is long.
+    """
+
+    entries: tuple[TaskRecord, ...]  # whose positions these are
+    ready: tuple[int, ...]
+    held: tuple[int, ...]
+
+    @classmethod
+    def of(cls, entries: tuple[TaskRecord, ...], graph: Graph) -> Index:
+        """Found by looking at every record."""
+        ready, held = [], []
+        for position, entry in enumerate(entries):
+            if entry.state is TaskState.IN_PROGRESS:
+                held.append(position)
+            elif _waits(entry) and graph.met(entries, position):
+                ready.append(position)
+        return cls(entries, tuple(ready), tuple(held))
+
+    def after(self, entries: tuple[TaskRecord, ...], position: int, graph: Graph) -> Index:
+        """The index of `entries`, which differ in the record at `position` alone."""
+        before, entry = self.entries[position], entries[position]
+        looked_at = [position]
+        if (before.state in SETTLED) != (entry.state in SETTLED):
+            looked_at += graph.needed_by[position]
+        ready = self.ready
+        for at in looked_at:
+            ready = _placed(ready, at, _waits(entries[at]) and graph.met(entries, at))
+        held = _placed(self.held, position, entry.state is TaskState.IN_PROGRESS)
+        return Index(entries, ready, held)
+
+
+def _waits(entry: TaskRecord) -> bool:
+    return entry.state is TaskState.PENDING or (
+        entry.state is TaskState.FAILED and bool(entry.next_try)
+    )
+
+
+def _placed(positions: tuple[int, ...], position: int, belongs: bool) -> tuple[int, ...]:
+    """The sorted positions with or without this one."""
+    at = bisect_left(positions, position)
+    if (at < len(positions) and positions[at] == position) is belongs:
+        return positions
+    if belongs:
+        return (*positions[:at], position, *positions[at:])
+    return (*positions[:at], *positions[at + 1 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +217,18 @@ class QueueState:
     last_token: int = 0
     knows_needs: bool = True  # False: of a release whose files did not tell what a task needs
     graph: Graph | None = field(default=None, compare=False, repr=False)  # of these very tasks
+    index: Index | None = field(default=None, compare=False, repr=False)  # see `indexed`
 
     def __post_init__(self) -> None:
         """Find the graph, unless it was handed on with the tasks."""
         if self.graph is None:
             object.__setattr__(self, "graph", Graph.of(self.entries))
+
+    def indexed(self) -> Index:
+        """The index of these very records, found when it is first asked for."""
+        if self.index is None or self.index.entries is not self.entries:
+            object.__setattr__(self, "index", Index.of(self.entries, self._graph))
+        return cast("Index", self.index)
 
     def position(self, name: str) -> int | None:
         """Where a task stands; None for one that is not in the queue."""
@@ -165,16 +240,7 @@ class QueueState:
 
     def dependencies_met(self) -> Callable[[int], bool]:
         """Whether all that the task at a position needs is settled."""
-        entries, needs = self.entries, self._graph.needs
-
-        def met(position: int) -> bool:
-            for at in needs[position]:
-                found = entries[at].state
-                if found is not TaskState.DONE and found is not TaskState.ABSENT:
-                    return False
-            return True
-
-        return met
+        return functools.partial(self._graph.met, self.entries)
 
     def unreachable(self) -> frozenset[str]:
         """Pending tasks that need, through any number of others, what failed for good."""
@@ -203,15 +269,25 @@ class QueueState:
     def with_entry(self, position: int, entry: TaskRecord) -> QueueState:
         """The state with one record changed."""
         entries = (*self.entries[:position], entry, *self.entries[position + 1 :])
-        return replace(self, entries=entries)
+        index = self.indexed().after(entries, position, self._graph)
+        return replace(self, entries=entries, index=index)
+
+    def with_entries(self, changed: Mapping[int, TaskRecord]) -> QueueState:
+        """The state with some records changed, by position."""
+        if len(changed) < _FEW:
+            state = self
+            for position, entry in changed.items():
+                state = state.with_entry(position, entry)
+            return state
+        entries = list(self.entries)
+        for position, entry in changed.items():
+            entries[position] = entry
+        return replace(self, entries=tuple(entries))
 
     def holders(self) -> frozenset[tuple[str, str]]:
         """(worker, host) of everyone who holds a task."""
-        return frozenset(
-            (entry.worker, entry.host)
-            for entry in self.entries
-            if entry.state is TaskState.IN_PROGRESS
-        )
+        held = (self.entries[position] for position in self.indexed().held)
+        return frozenset((entry.worker, entry.host) for entry in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +303,8 @@ class Lease:
 
 def ready(state: QueueState) -> Iterator[tuple[int, TaskRecord]]:
     """Position and entry of what can be done now or, having failed, after its rest."""
-    met = state.dependencies_met()
-    for position, entry in enumerate(state.entries):
-        waits = entry.state is TaskState.PENDING or (
-            entry.state is TaskState.FAILED and entry.next_try
-        )
-        if waits and met(position):
-            yield position, entry
+    for position in state.indexed().ready:
+        yield position, state.entries[position]
 
 
 def is_over(state: QueueState) -> bool:

@@ -133,6 +133,7 @@ class _Worker:
                 self.summary.signal = self.signals.signum or signal.SIGINT
                 why = "stopped"
             self.summary.seconds = time.monotonic() - began
+            self.queue.settle_journal()
             state = self.queue.snapshot()
             self.summary.left = state.counts()
             self.summary.problems = sum(len(entry.problems) for entry in state.entries)
@@ -240,7 +241,7 @@ class _Worker:
             self.summary.handed_back += 1
             self.log.event("handed-back", task=lease.id)
 
-    def _wait(self, before: tuple[int, int, int] | None) -> bool:
+    def _wait(self, before: tuple[int, ...] | None) -> bool:
         """Wait until it is worth looking again; False when the queue is over."""
         outlook = self.queue.outlook()
         if outlook.over:

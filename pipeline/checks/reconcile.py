@@ -135,11 +135,11 @@ def reconcile_month(
         "exact": wrong.filter(all_zero).height,
         "rounding": wrong.filter(~all_zero & ~any_wrong).height,
         "mismatched": bad.height,
-        "fields": {name: told for name in names if (told := _told(bad, name)) is not None},
+        "fields": _fields_told(bad, names),
         "only_klines": _pairs(only_klines),
         "only_aggtrades": _pairs(only_agg),
         "spans": _pairs(bad["hour"].to_list()),
-        "worst": _worst(bad, names),
+        "worst": _worst(bad, names) if bad.height else [],
     }
 
 
@@ -162,6 +162,12 @@ def _reduce(column: np.ndarray, starts: np.ndarray, rule: _Rule) -> np.ndarray:
         return np.asarray(column[np.append(starts[1:], column.size) - 1])
     reduction = {_Rule.SUM: np.add, _Rule.MAX: np.maximum, _Rule.MIN: np.minimum}[rule]
     return np.asarray(reduction.reduceat(column, starts))
+
+
+def _fields_told(bad: pl.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+    if bad.is_empty():
+        return {}
+    return {name: told for name in names if (told := _told(bad, name)) is not None}
 
 
 def _told(bad: pl.DataFrame, name: str) -> dict[str, Any] | None:

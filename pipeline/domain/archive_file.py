@@ -7,6 +7,7 @@ mirror or a cache; `quote_key` makes the URL's path of it.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -21,6 +22,8 @@ from alphaqcm.pipeline.domain.registry import (
     spec_of,
 )
 from alphaqcm.pipeline.errors import BadName
+
+_period = functools.lru_cache(maxsize=20_000)(Period.parse)  # the same stamps for every symbol
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,6 +58,17 @@ class Series:
     def file(self, period: Period) -> ArchiveFile:
         """The series' file of `period`."""
         return ArchiveFile(self, period)
+
+    def parse_key(self, key: str) -> ArchiveFile:
+        """`ArchiveFile.parse` of a key that is probably the series' own; raises `BadName`."""
+        middle = self.interval or self.type
+        for partition in spec_of(self.type).partitions:
+            head = f"{self.prefix(partition)}{self.symbol}-{middle}-"
+            if key.startswith(head) and key.endswith(".zip"):
+                period = _period(key[len(head) : -len(".zip")])
+                if period.partition is partition:
+                    return ArchiveFile(self, period)
+        return ArchiveFile.parse(key)
 
     def __str__(self) -> str:
         return "/".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,11 +54,7 @@ class Period:
     @property
     def end(self) -> date:
         """The first day after the period."""
-        if self.partition is Partition.DAILY:
-            return self.start + timedelta(days=1)
-        return self.start + timedelta(
-            days=calendar.monthrange(self.start.year, self.start.month)[1]
-        )
+        return _end_of(self.start, self.partition)
 
     @property
     def last(self) -> date:
@@ -81,6 +78,13 @@ class Period:
     def months(self) -> Iterator[Period]:
         """The month itself, or the month of the day."""
         yield Period.month(self.start)
+
+
+@functools.lru_cache(maxsize=20_000)  # asked for again by every series
+def _end_of(start: date, partition: Partition) -> date:
+    if partition is Partition.DAILY:
+        return start + timedelta(days=1)
+    return start + timedelta(days=calendar.monthrange(start.year, start.month)[1])
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,19 +12,29 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import METRICS, DataType, Market, Partition, spec_of
+from alphaqcm.pipeline.domain.time import DAY_US
 from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file, merge
-from alphaqcm.pipeline.reading.csv_reader import UTC_US, ArchiveTable, known_delay, read_archive
+from alphaqcm.pipeline.reading.csv_reader import (
+    UTC_US,
+    ArchiveTable,
+    known_delay,
+    read_archive,
+    read_together,
+)
 from alphaqcm.pipeline.reading.month_report import FileCount, MonthReport
 
 _VERSION = 1
 _VERSIONS = {(Market.CM, DataType.AGGTRADES): 2}  # 2: contracts to base and quote units
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 OHLC = ("open", "high", "low", "close")
 MINUTE_COLUMNS = (
@@ -91,7 +101,9 @@ class FileRows:
         """The UTC days that have rows; of a type with daily files only, the file's own day."""
         if spec_of(self.file.series.type).partitions == (Partition.DAILY,):
             return {self.file.period.start} if self.frame.height else set()
-        return set(self.times.dt.date().unique())
+        days = self.times.cast(pl.Int64).to_numpy() // DAY_US
+        changes = days[np.flatnonzero(np.diff(days, prepend=days[:1] - 1))]
+        return {date.fromordinal(_EPOCH_DAY + int(day)) for day in set(changes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,17 @@ def read_file_rows(path: Path, file: ArchiveFile) -> FileRows:
             found=f"{type(error).__name__}: {str(error)[:300]}",
             next_step="compare it with its .CHECKSUM and fetch it again (alphaqcm verify --repair)",
         ) from error
+
+
+def read_files_together(wanted: Sequence[tuple[Path, ArchiveFile]]) -> list[FileRows] | None:
+    """Read small files of one series at once; None where they are to be read one by one."""
+    if len(wanted) < 2 or wanted[0][1].series.type is DataType.AGGTRADES:
+        return None
+    try:
+        tables = read_together(wanted)
+    except _UNFORESEEN:
+        return None
+    return None if tables is None else [FileRows(table.file, table) for table in tables]
 
 
 def _read(path: Path, file: ArchiveFile) -> FileRows:
@@ -168,9 +191,14 @@ def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTa
     files = {reading.file.key: FileCount(reading.rows, reading.outside) for reading in readings}
     if data_type in (DataType.FUNDING, DataType.METRICS) or frame.is_empty():
         return MonthFrame(frame, MonthReport(rows=frame.height, files=files))
-    usable = frame.drop_nulls([*OHLC, "volume"] if data_type is DataType.KLINES else OHLC)
+    needed = [*OHLC, "volume"] if data_type is DataType.KLINES else OHLC
+    has_nulls = any(frame.get_column(name).null_count() for name in needed)
+    usable = frame.drop_nulls(needed) if has_nulls else frame
     time = usable.columns[0]
-    unique = usable.sort(time, maintain_order=True).unique(time, keep="last", maintain_order=True)
+    unique = usable
+    if bool((np.diff(usable.get_column(time).cast(pl.Int64).to_numpy()) <= 0).any()):
+        unique = usable.sort(time, maintain_order=True)
+        unique = unique.unique(time, keep="last", maintain_order=True)
     report = MonthReport(
         rows=unique.height,
         files=files,
@@ -181,24 +209,34 @@ def month_frame(data_type: DataType, interval: str, readings: Sequence[ArchiveTa
     return MonthFrame(unique, report)
 
 
+# series by series: an expression costs more than the rows of a small file
+
+
 def _bars(reading: ArchiveTable, data_type: DataType, interval: str) -> pl.DataFrame:
     is_last_price = data_type is DataType.KLINES
-    frame = reading.frame.select("open_time", *(MINUTE_COLUMNS if is_last_price else OHLC))
+    names = ("open_time", *(MINUTE_COLUMNS if is_last_price else OHLC))
+    columns = [reading.frame.get_column(name) for name in names]
     if is_last_price and interval == "1m":
-        return frame.rename({"open_time": "minute"})
-    return frame
+        columns[0] = columns[0].alias("minute")
+    return pl.DataFrame(columns)
 
 
 def _settlements(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
-    return reading.frame.select("calc_time", "funding_interval_hours", "last_funding_rate")
+    names = ("calc_time", "funding_interval_hours", "last_funding_rate")
+    return pl.DataFrame([reading.frame.get_column(name) for name in names])
 
 
 def _metrics(reading: ArchiveTable, _type: DataType, _interval: str) -> pl.DataFrame:
+    created = reading.frame.get_column("create_time")
     delay = known_delay(reading.file)
-    return reading.frame.select(
-        (pl.col("create_time") + delay).cast(UTC_US).alias("known_time"),
-        pl.lit(reading.file.period.start).cast(pl.Date).alias("file_date"),
-        *METRICS,
+    known = created + delay if delay else created
+    day = pl.Series("file_date", [reading.file.period.start], dtype=pl.Date)
+    return pl.DataFrame(
+        [
+            known.cast(UTC_US).alias("known_time"),
+            day.new_from_index(0, reading.frame.height),
+            *(reading.frame.get_column(name) for name in METRICS),
+        ]
     )
 
 

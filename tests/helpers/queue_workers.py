@@ -25,6 +25,7 @@ from alphaqcm.data_collection.errors import QueueError
 from alphaqcm.data_collection.queue.options import CommitStep, QueueOptions
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.queue.state import Limits, Planned
+from alphaqcm.data_collection.queue.state_file import JOURNAL_FROM
 from alphaqcm.data_collection.queue.task import CommitContext, Outcome, TaskResult
 from alphaqcm.data_collection.queue.worker import work
 from alphaqcm.pipeline.errors import PipelineError, RawError
@@ -53,6 +54,7 @@ class Config:
     hold: str = ""  # a task that waits for the file `go` beside the state
     fail: str = ""  # a task that always fails
     fail_final: str = ""  # a task that fails with an error that will not change
+    journal_from: int = JOURNAL_FROM  # tasks from which on it writes a journal
 
 
 def plan(symbols: int, months: int, *, months_only: bool = False) -> list[Planned]:
@@ -178,7 +180,9 @@ def options(config: Config) -> QueueOptions:
         if step == config.term_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    chosen = QueueOptions(limits=LIMITS, stale=config.stale, fault=fault)
+    chosen = QueueOptions(
+        limits=LIMITS, stale=config.stale, fault=fault, journal_from=config.journal_from
+    )
     if config.host:
         chosen = dataclasses.replace(chosen, host=config.host)
     if config.days_off:

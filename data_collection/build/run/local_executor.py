@@ -30,6 +30,7 @@ from alphaqcm.data_collection.queue.state import (
 )
 from alphaqcm.data_collection.queue.task import Outcome
 
+_ENDED = SETTLED | {TaskState.FAILED}
 _POLL = 0.2  # seconds between two looks at the queue
 _GRACE = 10.0  # seconds that interrupted workers have to end by themselves
 
@@ -125,9 +126,10 @@ class LocalExecutor:
 def _newly_settled(
     state: QueueState, by_id: Mapping[str, Planned], told: set[str]
 ) -> Iterator[Finished[Planned, Outcome]]:
+    ended = [entry for entry in state.entries if entry.state in _ENDED and entry.id not in told]
     # by token: in the order in which they were begun, each after those that it needs
-    for entry in sorted(state.entries, key=lambda entry: entry.token):
-        if entry.id in told or entry.id not in by_id:
+    for entry in sorted(ended, key=lambda entry: entry.token):
+        if entry.id not in by_id:
             continue
         if entry.state in SETTLED:
             told.add(entry.id)

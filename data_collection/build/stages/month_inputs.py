@@ -86,7 +86,7 @@ class ExistingMonth:
         if record is None or record.fingerprint.version != month_version(series):
             return cls(None, MonthReport(), {})
         try:
-            held = {ArchiveFile.parse(one.key): one.sha256 for one in record.fingerprint.inputs}
+            held = {series.parse_key(one.key): one.sha256 for one in record.fingerprint.inputs}
             return cls(record.fingerprint, MonthReport.from_dict(record.report), held)
         except (BadName, KeyError, TypeError, ValueError):
             return cls(None, MonthReport(), {}, is_damaged=True)

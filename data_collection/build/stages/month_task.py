@@ -29,6 +29,7 @@ from alphaqcm.pipeline.reading.month_file import (
     missing_days,
     month_version,
     read_file_rows,
+    read_files_together,
 )
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.reading.month_sources import month_sources
@@ -215,10 +216,12 @@ class MonthTask:
 
         Unless the month file at hand holds an earlier, readable version of it: then that is kept.
         """
+        wanted = list(files.good)[skip:]
+        together = read_files_together([(files.good[file].path, file) for file in wanted])
         parts = []
-        for file in list(files.good)[skip:]:
+        for number, file in enumerate(wanted):
             try:
-                part = self._read_file(files, file)
+                part = together[number] if together else self._read_file(files, file)
             except RawError as error:
                 if file in old.held:
                     raise
@@ -298,6 +301,7 @@ class MonthTask:
         if (
             Partition.DAILY not in spec_of(self.series.type).partitions
             or self._monthly in files.bad
+            or not empty
         ):
             return ()
         present = set(self.month.days()) - empty

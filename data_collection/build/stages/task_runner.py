@@ -28,6 +28,7 @@ from alphaqcm.pipeline.reading.aggtrades import load_kernels
 from alphaqcm.pipeline.reading.month_sources import by_month, month_sources
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, layer_inputs, read_frame
 from alphaqcm.pipeline.storage.file_digest import Proof
+from alphaqcm.pipeline.storage.layout import month_name
 from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables import hourly
 from alphaqcm.pipeline.tables.symbol_table import (
@@ -37,6 +38,9 @@ from alphaqcm.pipeline.tables.symbol_table import (
     table_fingerprint,
     write_symbol_table,
 )
+
+COMPILE_LOCK = "compile.lock"
+"""Below `_tmp`: who holds it compiles what reads the trades, and others wait."""
 
 
 class _NotCompiled(Exception):
@@ -79,7 +83,7 @@ class TaskRunner:
             load_kernels(_refuse)
         except _NotCompiled:
             # one at a time: the others then load what the first one compiled
-            with FileLock(self.settings.layout.temp / "compile.lock"):
+            with FileLock(self.settings.layout.temp / COMPILE_LOCK):
                 load_kernels(lambda: self._say("compiling for this machine, once"))
 
     def perform(self, task: Task, commit: CommitContext) -> Outcome:
@@ -157,24 +161,23 @@ class TaskRunner:
 
     def _months(self, task: Task) -> list[MonthTask]:
         settings, one = self.settings, task.series_type
+        series = task.series(settings.market)
+        folder = settings.layout.months(one.type, one.interval) / task.symbol
         return [
             MonthTask(
-                series=task.series(settings.market),
-                month=month,
-                span=settings.span,
-                path=settings.layout.month_file(one.type, one.interval, task.symbol, month),
-                store=settings.layout.store,
+                series, month, settings.span, folder / month_name(month), settings.layout.store
             )
             for month in task.months(settings.span)
         ]
 
     def month_files(self, one: SeriesType, symbol: str) -> list[tuple[str, Path]]:
         """(input key, path) of the month files of the run that are there, in order."""
-        span, layout = self.settings.span, self.settings.layout
+        span = self.settings.span
+        folder = self.settings.layout.months(one.type, one.interval) / symbol
         found = []
         for month in months_between(span.start, span.end):
-            path = layout.month_file(one.type, one.interval, symbol, month)
-            if layout.store.stat(path) is not None:
+            path = folder / month_name(month)
+            if self.settings.layout.store.stat(path) is not None:
                 found.append((f"{one}/{symbol}/{month.stamp}", path))
         return found
 

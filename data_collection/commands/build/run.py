@@ -13,6 +13,7 @@ from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.object_root import hold_object_root
 from alphaqcm.data_collection.build.publish import check_complete, publish
+from alphaqcm.data_collection.build.run.compile_ahead import compiling_ahead, note_compiled
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.task_runner import open_task_runner
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     with (
         hold_object_root(settings, lease=not arguments.no_lease) as stored,
         hold_root(settings.layout.temp, exclusive=True) as lock,
+        compiling_ahead(settings.layout.temp, tell),
         open_task_runner(settings, looks_only=True) as runner,
     ):
         if stored is not None and cluster is not None:
@@ -56,7 +58,15 @@ def run(arguments: argparse.Namespace) -> Answer:
             cluster=cluster,
             each=stored.now_and_then if stored else lambda: None,
         )
-        tables = publish(settings, progress, arguments.complete, arguments.name)
+        tables = publish(
+            settings,
+            progress,
+            arguments.complete,
+            arguments.name,
+            partitions=arguments.layout == "dataset",
+        )
+        if tables:
+            note_compiled(progress.outcomes)
     seconds = time.monotonic() - began
     print_summary(settings, progress, tables, seconds)
     written = bool(tables) or settings.market is not Market.UM

@@ -19,6 +19,7 @@ from alphaqcm.pipeline.errors import BadHeader, BadName, BadRow
 from alphaqcm.pipeline.reading.aggtrades import (
     Thresholds,
     aggregate_file,
+    has_no_rows,
     load_kernels,
 )
 from alphaqcm.pipeline.reading.month_file import month_version
@@ -40,8 +41,9 @@ def run(arguments: argparse.Namespace) -> Answer:
         )
     if not path.is_file():
         raise UsageError(path, expected="a file", found="none")
-    load_kernels(lambda: print("compiling for this machine, once ...", file=sys.stderr))
     try:
+        if not has_no_rows(open_member(path), file):
+            load_kernels(lambda: print("compiling for this machine, once ...", file=sys.stderr))
         result = aggregate_file(path, file, Thresholds(arguments.whale, arguments.retail))
     except (BadRow, BadHeader) as error:
         other = _market_of_rows(path, file)

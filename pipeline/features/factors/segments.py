@@ -42,13 +42,10 @@ def time_series(name: str, us: Ints) -> pl.Series:
 def nullable(name: str, values: Floats) -> pl.Series:
     """The values as a column; what is no finite number is null."""
     values = np.asarray(values, dtype=np.float64)
-    column = pl.Series(name, values, dtype=pl.Float64)
     finite = np.isfinite(values)
     if finite.all():
-        return column
-    return pl.select(
-        pl.when(pl.Series(finite)).then(column).otherwise(None).alias(name)
-    ).to_series()
+        return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, np.where(finite, values, np.nan), dtype=pl.Float64, nan_to_null=True)
 
 
 @kernel

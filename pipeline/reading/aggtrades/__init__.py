@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
+from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.aggtrades.model import (
     SCHEMA,
     AggMinutes,
@@ -28,7 +29,8 @@ from alphaqcm.pipeline.reading.aggtrades.model import (
     join_ranges,
     merge,
 )
-from alphaqcm.pipeline.reading.zip_member import open_member
+from alphaqcm.pipeline.reading.csv_reader import LONGEST_HEADER, only_header
+from alphaqcm.pipeline.reading.zip_member import Member, open_member, read_member
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
@@ -38,6 +40,7 @@ __all__ = [
     "Thresholds",
     "aggregate_file",
     "empty_minutes",
+    "has_no_rows",
     "load_kernels",
     "merge",
 ]
@@ -65,10 +68,13 @@ def aggregate_file(
     where `path` cannot be read. Memory stays below 300 MB for a file in order and 1 GB for any
     other.
     """
+    member = open_member(path)
+    if has_no_rows(member, file):
+        return empty_minutes()
+
     from alphaqcm.pipeline.reading.aggtrades.minutes import MinuteSink
     from alphaqcm.pipeline.reading.aggtrades.reader import Disorder, check_period, read_rows
 
-    member = open_member(path)
     amounts = Amounts.of(file.series, thresholds)
     sink = MinuteSink(file.period, amounts)
     try:
@@ -84,6 +90,17 @@ def aggregate_file(
     return AggMinutes(
         sums.frame, dataclasses.replace(counters, **count_ids(ids, counters.kept)), ids
     )
+
+
+def has_no_rows(member: Member, file: ArchiveFile) -> bool:
+    """Whether the file is empty or only a header: that is told without any compiled code.
+
+    What is wrong with a file is left to `aggregate_file` to tell.
+    """
+    try:
+        return member.size <= LONGEST_HEADER and only_header(read_member(member), file)
+    except RawError:
+        return False
 
 
 def _aggregate_sorted(

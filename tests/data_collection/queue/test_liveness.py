@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alphaqcm.data_collection.queue.journal import journal_path
 from alphaqcm.data_collection.queue.liveness import read_heartbeat, this_host
 from alphaqcm.data_collection.queue.options import CommitStep, workers_dir
 from alphaqcm.data_collection.queue.shared_queue import Queue
@@ -123,14 +124,23 @@ def test_a_name_belongs_to_one_living_worker(queue):
     assert workers.finish(first)[0] == 0
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return workers.undisturbed(tmp_path_factory.mktemp("calm"), 2, 2)
+
+
+@pytest.mark.parametrize("journal_from", [0, 500], ids=["journal", "whole"])
 @pytest.mark.parametrize("step", [*CommitStep, "between"])
-def test_a_worker_killed_in_a_commit_is_made_up_for(queue, tmp_path: Path, step: str):
-    calm = workers.undisturbed(tmp_path / "calm", 2, 2)
-    code, _ = workers.finish(workers.start(config(queue, "A", die_at=step)))
+def test_a_worker_killed_in_a_commit_is_made_up_for(
+    queue, tmp_path: Path, calm: dict[str, bytes], step: str, journal_from: int
+):
+    how = {"journal_from": journal_from}
+    code, _ = workers.finish(workers.start(config(queue, "A", die_at=step, **how)))
     assert code == -signal.SIGKILL
+    assert journal_path(queue.path).exists() is (journal_from == 0)
     done = queue.snapshot().counts()[TaskState.DONE]
     assert done == (1 if step in AFTER_THE_COMMIT else 0)
-    assert workers.finish(workers.start(config(queue, "B")))[0] == 0
+    assert workers.finish(workers.start(config(queue, "B", **how)))[0] == 0
     assert set(queue.snapshot().counts().values()) == {0, len(workers.plan(2, 2))}
     clean_temps(tmp_path / "out")
     assert workers.read_files(tmp_path / "out") == calm

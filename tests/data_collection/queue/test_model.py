@@ -30,6 +30,7 @@ from alphaqcm.data_collection.queue.task import Outcome, TaskResult
 from tests.conftest import SOAK
 
 NAMES = ("A", "B", "C")
+WHOLE = "C"
 LIMITS = Limits(attempts=2, first_delay=10, factor=2, longest_delay=100, deaths=3)
 WHICH = st.integers(0, len(NAMES) - 1)
 
@@ -60,7 +61,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.clock = datetime(2024, 3, 1, tzinfo=UTC)
         self.lives: dict[str, WorkerLife] = {}
-        self.queues = {name: self.open_queue() for name in NAMES}
+        self.queues = {name: self.open_queue(name) for name in NAMES}
         self.settings: dict[str, object] = {"basis": "a"}
         self.queues["A"].sync(plan(), self.settings)
         for name in NAMES[1:]:
@@ -79,10 +80,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.lives.pop(name).__exit__()
         shutil.rmtree(self.folder)
 
-    def open_queue(self) -> Queue:
+    def open_queue(self, name: str) -> Queue:
+        """Two workers write steps into a journal, the third writes the state whole each time."""
         return Queue.open(
             self.folder / "state.json",
-            options=QueueOptions(limits=LIMITS, say=lambda _: None, now=lambda: self.clock),
+            options=QueueOptions(
+                limits=LIMITS,
+                say=lambda _: None,
+                now=lambda: self.clock,
+                journal_from=500 if name == WHOLE else 0,
+            ),
         )
 
     def fresh(self, task: str) -> None:
@@ -254,7 +261,7 @@ class QueueMachine(RuleBasedStateMachine):
     def the_file_tells_what_the_model_knows(self) -> None:
         path = self.queues["A"].path
         json.loads(path.read_bytes())
-        book = self.open_queue().snapshot()
+        book = self.open_queue("A").snapshot()
         told = {entry.id: entry for entry in book.entries}
         assert {task: entry.state for task, entry in told.items()} == self.state
         held = {

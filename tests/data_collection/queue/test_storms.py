@@ -101,7 +101,13 @@ def test_workers_killed_at_random_lose_nothing_and_commit_nothing_twice(place: P
 
     def begin(name: str) -> subprocess.Popen[str]:
         config = workers.Config(
-            str(queue.path), name, str(place / "out"), pause=0.4, pause_least=0.1, hold=last
+            str(queue.path),
+            name,
+            str(place / "out"),
+            pause=0.4,
+            pause_least=0.1,
+            hold=last,
+            journal_from=0,
         )
         return workers.start(config, place / f"{name}.log")
 
