@@ -167,8 +167,7 @@ class Marketstore:
 
     def _feeder(self, config: FeederConfig, session: aiohttp.ClientSession) -> Feeder:
         settings, stores = self._settings, self._stores
-        host = settings.exchange or os.environ.get(EXCHANGE_VARIABLE)
-        addresses = Addresses.at(host) if host else TESTNET if config.testnet else Addresses()
+        addresses = addresses_of(config, settings.exchange)
         client = RestClient(session, addresses.rest, settings.clock)
         log = Log(f"feeder-{config.market}")
         prefix = prefix_of(config.market, settings.config.market)
@@ -179,6 +178,14 @@ class Marketstore:
         outlets = Outlets(stores.recent, stores.ticks, self.hub, bars, prefix)
         places = Places(settings.root, settings.source)
         return Feeder(config, places, client, addresses, outlets, log, sink)
+
+
+def addresses_of(config: FeederConfig, exchange: str | None) -> Addresses:
+    """Where a feeder finds the exchange: `exchange`, else ALPHAQCM_EXCHANGE, else its own hosts."""
+    host = exchange or os.environ.get(EXCHANGE_VARIABLE)
+    if host:
+        return Addresses.at(host)
+    return TESTNET if config.testnet else Addresses()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str], object]) -> None:

@@ -216,3 +216,27 @@ def test_a_wrong_subscription_ends_that_connection_only(endpoint: Served, messag
     endpoint.call(endpoint.service.hub.publish, "BTCUSDT/1Min/OHLCV", {"Epoch": 60})
     assert msgpack.loads(good.recv()) == {"key": "BTCUSDT/1Min/OHLCV", "data": {"Epoch": 60}}
     good.close()
+
+
+def test_a_client_that_does_not_keep_up_is_let_go_and_others_stay(endpoint: Served) -> None:
+    address = endpoint.url.replace("http", "ws") + "/ws"
+    sockets = []
+    for stream in ("SLOW/1Min/OHLCV", "OTHER/1Min/OHLCV"):
+        sockets.append(websocket.create_connection(address, timeout=60))
+        sockets[-1].send_binary(msgpack.dumps({"streams": [stream]}))
+        sockets[-1].recv()
+
+    def burst() -> None:
+        for number in range(25_000):  # at once: more than is kept waiting for a client
+            endpoint.service.hub.publish("SLOW/1Min/OHLCV", {"Epoch": number})
+        endpoint.service.hub.publish("OTHER/1Min/OHLCV", {"Epoch": 1})
+
+    endpoint.call(burst)
+    slow, other = sockets
+    assert msgpack.loads(other.recv())["data"] == {"Epoch": 1}
+    received = 0
+    with contextlib.suppress(websocket.WebSocketException, OSError):
+        while slow.recv():
+            received += 1
+    assert received < 25_000
+    other.close()
