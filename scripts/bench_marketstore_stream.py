@@ -2,17 +2,20 @@
 
 usage: python scripts/bench_marketstore_stream.py [--symbols 700] [--closes 2]
 
-Exchange, endpoint with its feeder, and this program are three processes on one machine; the clock
-runs at real speed. The peer is a WebSocket of the exchange itself, read here: what the endpoint
-adds is the time from a close frame on that socket to the callback of pymarketstore's StreamConn for
-the same candle, on the same monotonic clock. With as few cores as there are processes, part of it
-is waiting for a core.
+Exchange, endpoint with its feeder, stream client and this program are four processes on one
+machine; the clock runs at real speed. The peer is a WebSocket of the exchange itself, read here:
+what the endpoint adds is the time from a close frame on that socket to the callback of
+pymarketstore's StreamConn for the same candle, on the machine's monotonic clock. All candles close
+at once, so that the client's own pace counts: what it needs for as many messages that wait for it
+is measured too. With fewer cores than processes, part of it is waiting for a core.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import multiprocessing
 import os
 import re
 import statistics
@@ -27,9 +30,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import aiohttp
+import msgpack
 import orjson
 import pymarketstore as pymkts
 import requests
+from aiohttp import web
 
 BAR_MS = 20.0  # at most, at the 99th percentile
 STREAMS = 190  # on one connection of the peer
@@ -89,13 +94,19 @@ def measure(url: str, rpc: str, symbols: list[str], closes: int) -> int:
     """Listen until so many minutes have closed; the table of what was added."""
     peer: dict[tuple[str, int], float] = {}
     ours: dict[tuple[str, int], float] = {}
-    threading.Thread(target=listen, args=(rpc, ours), daemon=True).start()
+    stamps: Any = multiprocessing.Queue()
+    client = multiprocessing.Process(target=listen, args=(rpc, stamps), daemon=True)
+    client.start()
     asyncio.run(watch(url, symbols, peer, closes))
     time.sleep(2)
+    client.terminate()
+    while not stamps.empty():
+        ours |= stamps.get()
     both = sorted((ours[key] - peer[key]) * 1e3 for key in peer if key in ours)
     lost = len(peer) - len(both)
     spread = spread_of_closes(peer)
     print(f"{len(symbols)} symbols, {len(both):,} closes; they took {spread * 1e3:.0f} ms to come")
+    print(f"the client alone, {len(symbols)} messages {client_alone(len(symbols)) * 1e3:.1f} ms")
     for name, at in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("most", 1.0)):
         print(
             f"close to callback, {name:5} {both[min(len(both) - 1, int(at * len(both)))]:8.1f} ms"
@@ -114,15 +125,70 @@ def spread_of_closes(peer: dict[tuple[str, int], float]) -> float:
     return statistics.median(max(one) - min(one) for one in minutes.values())
 
 
-def listen(rpc: str, ours: dict[tuple[str, int], float]) -> None:
+def listen(rpc: str, stamps: Any) -> None:
+    """Hand over when the callback was called for each candle, in a process of its own."""
+    seen: dict[tuple[str, int], float] = {}
     stream = pymkts.Client(rpc).client.stream()
 
     @stream.on(r".*")
     def closed(_stream: Any, message: dict[str, Any]) -> None:
-        now = time.monotonic()
-        ours[message["key"].partition("/")[0], message["data"]["Epoch"]] = now
+        seen[message["key"].partition("/")[0], message["data"]["Epoch"]] = time.monotonic()
 
-    stream.run(["*/1Min/OHLCV"])
+    def hand_over() -> None:
+        while True:
+            time.sleep(0.5)
+            now = {key: seen.pop(key) for key in list(seen)}
+            if now:
+                stamps.put(now)
+
+    threading.Thread(target=hand_over, daemon=True).start()
+    with contextlib.suppress(TypeError):  # how the client meets the end of the connection
+        stream.run(["*/1Min/OHLCV"])
+
+
+def client_alone(count: int) -> float:
+    """Seconds that the stream client takes for so many messages that wait for it."""
+    message = msgpack.dumps(
+        {"key": "BTCUSDT/1Min/OHLCV", "data": dict.fromkeys(("Epoch", *"OHLCV"), 1.5)}
+    )
+    ready, ports = threading.Event(), []
+
+    async def serve() -> None:
+        async def answer(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.receive()
+            for _ in range(count):
+                await socket.send_bytes(message)
+            await asyncio.sleep(30)
+            return socket
+
+        app = web.Application()
+        app.router.add_get("/ws", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
+        ready.set()
+        await asyncio.sleep(3600)
+
+    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    ready.wait()
+    stream = pymkts.StreamConn(f"ws://127.0.0.1:{ports[0]}/ws")
+    moments: list[float] = []
+
+    @stream.on(r".*")
+    def called(_stream: Any, _message: dict[str, Any]) -> None:
+        moments.append(time.monotonic())
+        if len(moments) == 1:
+            time.sleep(0.5)  # until all are there
+            moments[0] = time.monotonic()
+        if len(moments) == count:
+            raise StopIteration
+
+    with contextlib.suppress(StopIteration):
+        stream.run(["*/*/*"])
+    return moments[-1] - moments[0]
 
 
 async def watch(
