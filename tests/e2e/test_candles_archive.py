@@ -103,7 +103,7 @@ def test_hours_are_held_against_the_archives(server: Exchange, tree: Path, tmp_p
     )
     assert found.returncode == 0, found.stderr
     assert "144 candles on both sides: equal" in found.stdout
-    assert "the archive has nothing of them: 1: ETHUSDT" in found.stdout
+    assert "the reference has nothing of them: 1: ETHUSDT" in found.stdout
 
 
 def test_the_calendar_has_every_minute_with_its_settlements(

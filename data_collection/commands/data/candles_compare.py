@@ -74,7 +74,7 @@ async def _compare(
             continue
         most = default_max_ulp(job.grid.k) if arguments.max_ulp is None else arguments.max_ulp
         total = Comparison()
-        lacking: list[str] = []  # symbols that the archive has nothing of
+        lacking: list[str] = []  # symbols that the reference has nothing of
         async for ours, theirs in _pairs(arguments, reference, hours, market, lacking):
             total.add(compare_candles(ours, theirs))
         same = total.is_equal(most) and total.rows > 0
@@ -83,9 +83,8 @@ async def _compare(
         if lacking:
             named = ", ".join(lacking[:_NAMED])
             more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
-            print(
-                f"  not compared, the archive has nothing of them: {len(lacking):,}: {named}{more}"
-            )
+            title = "not compared, the reference has nothing of them"
+            print(f"  {title}: {len(lacking):,}: {named}{more}")
         report[trade_type] = {
             "equal": same, "max_ulp": most, "not_compared": lacking, **asdict(total)
         }  # fmt: skip
@@ -127,7 +126,7 @@ async def _pairs(
                 return
             client = RestClient(session, read_bases(arguments))
             fetcher = BinanceFetcher(TRADE_TYPE_OF_MARKET[market], client=client)
-            async for pair in exchange_pairs(hours, fetcher):
+            async for pair in exchange_pairs(hours, fetcher, lacking):
                 yield pair
 
 
