@@ -123,6 +123,11 @@ class HourEngine:
             track.done = track.done or OpenHour()
             track.done.bars[open_us % HOUR_US // MINUTE_US] = values
 
+    def drop(self, symbol: str, before_us: int) -> None:
+        """Forget open hours of a symbol that begin before a moment."""
+        track = self._track(symbol)
+        track.hours = {at: hour for at, hour in track.hours.items() if at >= before_us}
+
     def close(self, symbols: Collection[str], hour_us: int) -> pl.DataFrame:
         """Compute the hour of symbols that have all its minutes: their `LIVE_OWN` rows.
 
