@@ -38,6 +38,7 @@ INTERVAL = "1h"
 EXPIRE_SEC = 40.0
 _BARS = "1m"
 _WHOLE = (1 << 60) - 1
+_MANY = 200  # trades of a symbol that wait
 _NAMED = 10
 _PATIENCE_US = 3 * HOUR_US  # for the missing hour of a symbol, while later ones are kept
 
@@ -204,12 +205,17 @@ class FactorEngine:
             self._flush_soon()
 
     def _condense(self, symbol: str, hour_us: int) -> None:
-        """Make minutes of the trades up to the first minute that may get more of them."""
+        """Make minutes of the trades up to the first minute that may get more of them.
+
+        Not of every few trades: a call costs as much as a hundred of them.
+        """
         known = self._symbols[symbol]
-        until_us = hour_us + known.hours[hour_us].traded_minutes * MINUTE_US
-        if until_us > known.condensed_us:
+        hour = known.hours[hour_us]
+        until_us = hour_us + hour.traded_minutes * MINUTE_US
+        enough = hour.trades == _WHOLE or known.builder.waiting >= _MANY
+        if enough and until_us > known.condensed_us:
             known.condensed_us = until_us
-            self._engine.add_flow(symbol, known.builder.close(until_us).frame)
+            self._engine.add_flow_columns(symbol, known.builder.close_columns(until_us))
 
     def _flush_soon(self) -> None:
         """Symbols close by the hundred: they are computed together."""
