@@ -134,8 +134,8 @@ def bench_overhead(_folder: Path) -> None:
         ideal = seconds * count / 32
         print(
             f"{count:,} tasks of {seconds} s on 32 threads: {taken:.1f} s, ideal {ideal:.1f} s, "
-            f"{(taken - ideal) / count * 1000:.2f} ms a task ({used / count * 1000:.2f} ms of CPU of "
-            f"scheduler and client), threads used {ideal / taken:.0%}"
+            f"{(taken - ideal) / count * 1000:.2f} ms a task, {used / count * 1000:.2f} ms of CPU "
+            f"of scheduler and client; threads used {ideal / taken:.0%}"
         )
 
 

@@ -14,6 +14,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,7 @@ class _Flight:
         self._run = uuid4().hex[:8]
         self._tasks: dict[str, tuple[Planned, Future[Any]]] = {}
         self._ended: SimpleQueue[str] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(1, "results")
         self._look_at = self._seen_at = time.monotonic()
 
     def __len__(self) -> int:
@@ -189,9 +191,22 @@ class _Flight:
         return [(task, done) for (task, _), done in zip(ended, results, strict=True)]
 
     def _results(self, futures: Sequence[Future[Any]]) -> list[Done]:
-        """What became of them: all at once where none failed, else one by one."""
+        """What became of them: all at once where none failed, else one by one.
+
+        A result whose worker died is computed again first: meanwhile the cluster is looked at.
+        """
+        coming = self._pool.submit(self._bring, list(futures))
+        while True:
+            try:
+                return coming.result(timeout=_LOOK)
+            except TimeoutError:
+                if coming.done():
+                    raise
+                self._look()
+
+    def _bring(self, futures: list[Future[Any]]) -> list[Done]:
         if len(futures) > 1 and all(future.status == "finished" for future in futures):
-            with contextlib.suppress(Exception):  # a result was lost meanwhile: see below
+            with contextlib.suppress(Exception):  # one failed after all
                 return list(self._client.gather(futures))
         return [self._result(future) for future in futures]
 
@@ -240,6 +255,7 @@ class _Flight:
         if self._tasks and self._client.status == "running":
             self._client.cancel([future for _, future in self._tasks.values()], force=True)
         self._tasks.clear()
+        self._pool.shutdown(wait=False)
 
 
 def resources_of(task: Planned, largest: int) -> dict[str, float]:
