@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.candles.fetch import first_error
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
@@ -138,9 +139,14 @@ class Marketstore:
         waiting = asyncio.create_task(stopping.wait())
         self._feeding = asyncio.create_task(self._feed())
         await asyncio.wait({waiting, self._feeding}, return_when=asyncio.FIRST_COMPLETED)
-        if self._feeding.done():
-            self._feeding.result()
-        await waiting
+        try:
+            if self._feeding.done():
+                self._feeding.result()
+            await waiting
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
+        finally:
+            waiting.cancel()
 
     async def stop(self) -> None:
         """End the feeders, close every connection."""

@@ -22,6 +22,7 @@ from alphaqcm.data_collection.marketstore.config import (
     RealTime,
     StreamType,
 )
+from alphaqcm.data_collection.marketstore.feeder import real_time
 from alphaqcm.data_collection.simulation.exchange import Exchange
 from alphaqcm.pipeline.domain.registry import Market
 from tests.helpers.marketstore_server import Served, served
@@ -66,8 +67,8 @@ def feeding(
     root: Path, server: Exchange, *streams: StreamType, market: Market = Market.UM
 ) -> Iterator[Served]:
     symbols = ("BTCUSDT", "ETHUSDT")
-    real_time = RealTime(enabled=True, streams=streams, update_freq=1.0)
-    config = MarketstoreConfig(feeders=(FeederConfig(market, symbols, realtime=real_time),))
+    listening = RealTime(enabled=True, streams=streams, update_freq=1.0)
+    config = MarketstoreConfig(feeders=(FeederConfig(market, symbols, realtime=listening),))
     clock = ExchangeClock(speed=SPEED)
     with served(root, config, exchange=server.url, clock=clock) as running:
         yield running
@@ -174,7 +175,10 @@ def test_books_reach_the_callback_and_the_bucket(tmp_path: Path, market: Market)
             assert array.size >= 1
 
 
-def test_a_minute_that_never_came_is_asked_of_rest(tmp_path: Path) -> None:
+def test_a_minute_that_never_came_is_asked_of_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_time, "SETTLE_EVERY", 1e9)  # it is not found by looking at all
     with exchange(speed=SPEED, kline_push="closes") as server:
         plant(server, "missing-minute", symbol="BTCUSDT", start="+120", seconds=60)
         with (
