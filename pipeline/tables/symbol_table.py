@@ -37,7 +37,7 @@ from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 from alphaqcm.pipeline.storage.layout import Layout, month_name
-from alphaqcm.pipeline.storage.verified_read import prove_csv
+from alphaqcm.pipeline.storage.verified_read import glance_at_csv
 
 LAYER = "symbol_table"
 
@@ -316,6 +316,6 @@ def _stages_whole(layout: Layout, symbol: Symbol, report: SymbolReport) -> bool:
     sizes = {stage: stat.size for stage, stat in found.items() if stat is not None}
     digests = report.stage_digests or {}
     return sizes == report.stage_bytes and all(
-        prove_csv(path, digests.get(stage), layout.store) is not Proof.DAMAGED
+        glance_at_csv(path, digests.get(stage), layout.store) is not Proof.DAMAGED
         for stage, path in paths.items()
     )
