@@ -55,8 +55,8 @@ def start_exchange(folder: Path, *words: str) -> tuple[subprocess.Popen[bytes], 
     return process, found[0]
 
 
-def run_measured(folder: Path, words: list[str], url: str) -> tuple[str, float, float]:
-    """What a command printed, its seconds, and the most memory that it had (MB)."""
+def run_measured(folder: Path, words: list[str], url: str) -> tuple[str, float, str]:
+    """What a command printed, its seconds, and its memory and processor time in words."""
     told = folder / "told.txt"
     environment = {**os.environ, "ALPHAQCM_TEST_CLOCK": url}
     began = time.perf_counter()
@@ -68,7 +68,8 @@ def run_measured(folder: Path, words: list[str], url: str) -> tuple[str, float, 
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)}: {told.read_text()}")
-    return told.read_text(), time.perf_counter() - began, usage.ru_maxrss / 1024
+    cost = f"{usage.ru_maxrss / 1024:.0f} MB, {usage.ru_utime + usage.ru_stime:.0f} s of processor"
+    return told.read_text(), time.perf_counter() - began, cost
 
 
 def bench_fetch(folder: Path) -> None:
@@ -79,17 +80,15 @@ def bench_fetch(folder: Path) -> None:
     )  # fmt: skip
     words = ["candles", "fetch", "--exchange", url, "--days", "15", "--data-root"]
     try:
-        told, took, memory = run_measured(folder, [*words, str(folder / "rest")], url)
+        told, took, cost = run_measured(folder, [*words, str(folder / "rest")], url)
         floor = max(float(one) for one in re.findall(r"at least (\d+) s", told))
-        print(
-            f"fetch: {took:6.1f} s, floor {floor:6.1f} s ({took - floor:+.1f} s), {memory:.0f} MB"
-        )
+        print(f"fetch: {took:6.1f} s, floor {floor:6.1f} s ({took - floor:+.1f} s), {cost}")
         print("   " + "\n   ".join(told.splitlines()))
         tree = archive_of(folder / "rest", folder / "archive")
         words += [str(folder / "seeded"), "--seed-from-archive", "--source", str(tree)]
-        told, took, memory = run_measured(folder, words, url)
+        told, took, cost = run_measured(folder, words, url)
         print(f"fetch --seed-from-archive: {took:6.1f} s, {took / floor:.2f} of REST's floor, "
-              f"{memory:.0f} MB")  # fmt: skip
+              f"{cost}")  # fmt: skip
         print("   " + "\n   ".join(told.splitlines()))
     finally:
         process.terminate()
@@ -224,8 +223,8 @@ def bench_memory(folder: Path) -> None:
         words = ["candles", "fetch", "--exchange", url, "--days", "4", "--market", "um"]
         try:
             target = str(folder / f"fetched{symbols}")
-            _, took, memory = run_measured(folder, [*words, "--data-root", target], url)
-            print(f"fetch of {symbols} symbols: {memory:.0f} MB ({took:.0f} s)", flush=True)
+            _, took, cost = run_measured(folder, [*words, "--data-root", target], url)
+            print(f"fetch of {symbols} symbols: {cost} ({took:.0f} s)", flush=True)
         finally:
             process.terminate()
             process.wait()

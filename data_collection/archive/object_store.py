@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 import xxhash
 
+from alphaqcm.data_collection.archive.sealed_stream import SealedStream
 from alphaqcm.data_collection.archive.store_errors import store_error
 from alphaqcm.data_collection.errors import StoreError, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
 from alphaqcm.pipeline.errors import Conflict, DiskFull, LayerError, layer_error
 from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
-from alphaqcm.pipeline.storage.file_store import Batch, FileStat
+from alphaqcm.pipeline.storage.file_store import Batch, FileStat, SealedFile, Written
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as RawStore
@@ -38,6 +39,7 @@ PART = 8 << 20
 
 _RETRIES = 8  # of a request, by obstore: pauses double from 0.1 s up to 15 s
 _GIVE_UP = 120.0  # seconds after which it tries no more
+_PARTS = 3  # of one upload at once
 _AT_ONCE = 8  # objects that are copied to the disk
 _BODIES = 5  # readings of a body that broke off
 _PAUSE = 0.2  # seconds before another of these; doubles
@@ -67,6 +69,7 @@ class ObjectStore:
         self.root = root
         self._raw = _open(self.url)
         self._seen: dict[str, FileStat] | None = None  # see `as_listed`
+        self._written: dict[Path, tuple[Written, FileStat | None]] = {}
         self._brought: dict[Path, tuple[int, ...]] = {}  # versions of the copies on the disk
         self.fence: Callable[[], None] = _open_gate
         """Called before everything is written; raises where that is not allowed any more."""
@@ -161,6 +164,38 @@ class ObjectStore:
     def batch(self) -> Batch:
         """As in `FileStore`."""
         return _ObjectBatch(self)
+
+    @contextlib.contextmanager
+    def sealed(self, path: Path, gate: CommitHook = contextlib.nullcontext) -> Iterator[SealedFile]:
+        """As in `FileStore`: sent in parts as it is written, never whole anywhere on this machine.
+
+        An exception in the block aborts the upload: no object, and no parts that cost.
+        """
+        import obstore
+
+        self._seen = None
+        self.fence()
+        upload = obstore.open_writer(
+            self._raw, self.key(path), buffer_size=PART, max_concurrency=_PARTS
+        )
+        with _errors_of(self.name(path)):
+            try:
+                written = SealedStream(upload)
+                yield written
+                with gate():
+                    told = written.send_footer()
+                    self.fence()  # the object appears with the next line
+                    upload.close()
+                    self._written[path] = told, self.stat(path)
+            except BaseException as error:
+                with contextlib.suppress(Exception):
+                    upload.__exit__(type(error), error, error.__traceback__)
+                raise
+
+    def written(self, path: Path) -> Written | None:
+        """As in `FileStore`: where the object is still the one that was sent."""
+        told, stat = self._written.get(path, (None, None))
+        return told if told is not None and stat == self.stat(path) else None
 
     def list(self, folder: Path, pattern: str = "*") -> Sequence[Path]:
         """As in `FileStore`; a folder is there where an object lies below it."""
@@ -364,6 +399,17 @@ def conditional_puts(store: ObjectStore) -> bool:
     finally:
         with contextlib.suppress(StoreError):
             store.delete(path)
+
+
+@contextlib.contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """What obstore raises, as errors of ours."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except BaseError as error:
+        raise store_error(name, error) from error
 
 
 def _open_gate() -> None:

@@ -22,6 +22,7 @@ from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import parse_market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.features.columns import COLUMNS
 from alphaqcm.pipeline.features.columns import VERSION as COLUMNS_VERSION
 from alphaqcm.pipeline.storage.artifact import Input, read_fingerprint, read_json
 from alphaqcm.pipeline.storage.checksum import sha256_of, sha256_of_stream
@@ -107,11 +108,15 @@ def describe(
         held.symbol: SymbolEntry(held.rows, held.first, held.last, made_of.get(held.symbol, ""))
         for held in held_symbols(table, store)
     }
-    with store.open(table) as stream:
-        columns = tuple(pq.read_schema(stream).names)
-        stream.seek(0)
-        sha256 = sha256 or sha256_of_stream(stream)
-        size = stream.seek(0, 2)
+    columns, size = COLUMNS, 0
+    if (told := store.written(table)) is not None:
+        sha256, size = told.sha256, told.size
+    else:
+        with store.open(table) as stream:
+            columns = tuple(pq.read_schema(stream).names)
+            stream.seek(0)
+            sha256 = sha256 or sha256_of_stream(stream)
+            size = stream.seek(0, 2)
     return Manifest(
         table=table.name,
         sha256=sha256,

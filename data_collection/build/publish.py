@@ -25,6 +25,7 @@ from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.file_store import FileStore
 from alphaqcm.pipeline.storage.verified_read import examine
 from alphaqcm.pipeline.tables.final_csv import write_final_csvs
+from alphaqcm.pipeline.tables.partitioned_table import write_partitions
 from alphaqcm.pipeline.tables.symbol_table import require_wide
 from alphaqcm.pipeline.tables.wide_table import LeftOut, WideTable, build_complete, build_final
 
@@ -57,6 +58,8 @@ def publish(
     progress: RunProgress,
     complete: str | None = None,
     name: str | None = None,
+    *,
+    partitions: bool = False,
 ) -> list[Table]:
     """Build the table of the run's symbols, and what was asked for beside it.
 
@@ -71,6 +74,8 @@ def publish(
     damaged = _is_damaged(layout.final_table(), layout.store)
     tables = [_told(settings, publish_full(settings, progress), damaged)]
     write_final_csvs(layout)
+    if partitions:
+        write_partitions(layout)
     if complete:
         variant = name or COMPLETE_NAME
         damaged = _is_damaged(layout.final_table(variant), layout.store)

@@ -150,6 +150,11 @@ SCRATCH = option(
     "--scratch", "folder of the workers' passing files (default: the system's)", values.path,
     metavar="DIR", group="cluster",
 )  # fmt: skip
+LAYOUT = option(
+    "--layout",
+    "dataset: the table also as final_dataset_all/symbol=…/, for engines that like partitions",
+    default="table", choices=("table", "dataset"),
+)  # fmt: skip
 KEEP_ZIPS = switch(
     "--keep-zips", "of a data root in an object store: put verified ZIPs into its cache",
     group="cluster",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -17,14 +17,17 @@ from alphaqcm.data_collection.exchange.clock import ExchangeClock, default_clock
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.governor import Priority
 from alphaqcm.data_collection.exchange.pages import Page
+from alphaqcm.data_collection.live.bars.archive_files import ArchiveFiles
 from alphaqcm.data_collection.live.bars.boundaries import Boundaries
-from alphaqcm.data_collection.live.bars.history import History
+from alphaqcm.data_collection.live.bars.history import History, ReadArchive
 from alphaqcm.data_collection.live.bars.keeper import Keeper
 from alphaqcm.data_collection.live.bars.repair import Fetch, Repairer
 from alphaqcm.data_collection.live.bars.universe import Universe
+from alphaqcm.data_collection.live.bus.publisher import ZmqPublisher
 from alphaqcm.data_collection.live.config import ExtraStream, LiveConfig
 from alphaqcm.data_collection.live.events import Bus, Control, ControlKind, LocalBus, Subscriber
 from alphaqcm.data_collection.live.extra.streams import ExtraStreams
+from alphaqcm.data_collection.live.factor_part import factors_of
 from alphaqcm.data_collection.live.files.info_files import InfoFiles
 from alphaqcm.data_collection.live.files.layout import LiveLayout
 from alphaqcm.data_collection.live.files.notes import Notes
@@ -34,7 +37,7 @@ from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.data_collection.live.sockets.connection import End
 from alphaqcm.data_collection.live.sockets.frames import CONTRACT, Topic
 from alphaqcm.data_collection.live.sockets.receiver import Receiver, ReceiverSettings
-from alphaqcm.data_collection.live.sockets.routes import CONTRACT_INFO, ST, kline_stream
+from alphaqcm.data_collection.live.sockets.routes import CONTRACT_INFO, LIFE, ST, kline_stream
 from alphaqcm.data_collection.live.supervise import Supervisor
 from alphaqcm.data_collection.live.watch.alerts import Alerts
 from alphaqcm.data_collection.live.watch.clock_watch import ClockWatch
@@ -42,6 +45,9 @@ from alphaqcm.data_collection.live.watch.metrics import Metrics
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.pipeline.candles.window_grid import interval_us
 from alphaqcm.pipeline.domain.registry import Market
+
+if TYPE_CHECKING:
+    from alphaqcm.data_collection.live.factor_engine import FactorEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class LiveParts:
     clock: ExchangeClock | None = None
     bus: Bus | None = None
     data_root: Path | None = None  # where to record
+    life: float = LIFE  # seconds after which a connection is replaced
 
 
 class LiveClient:
@@ -73,7 +80,8 @@ class LiveClient:
         self.supervisor = Supervisor(self.clock, self.alerts.tell)
         self.started = asyncio.Event()
         self.recorder: Recorder | None = None
-        self._data_root = parts.data_root
+        self.factors: FactorEngine | None = None
+        self._data_root, self._life = parts.data_root, parts.life
 
     async def __aenter__(self) -> LiveClient:
         """Ask what there is, clean up what a killed process left. Raises `ExchangeError`."""
@@ -95,6 +103,7 @@ class LiveClient:
             self._assemble()
             self._follow(info.symbols)
             self.recorder = self._record()
+            self.factors = await factors_of(self, self._data_root)
             self.extra = ExtraStreams(self)
             self.extra.start()
         except BaseException:
@@ -142,6 +151,7 @@ class LiveClient:
         self.keeper = Keeper(
             self.market, config.interval, step, config.num_candles, self.clock, self.bus,
             self.notes, self.metrics, self.alerts.tell, series_name=self.layout.candles.name,
+            fill_flat=config.fill_flat,
         )  # fmt: skip
         self.publisher = Publisher(
             self.files, self.keeper.books, self.clock, self.metrics, self.alerts.tell,
@@ -156,13 +166,13 @@ class LiveClient:
         self.history = History(
             self.keeper, self.files, self.layout.delisted, self.clock,
             self._fetch(Priority.BACKFILL), config.num_rest_fetchers, self.repairer.settle,
-            self._unknown, self._history_done,
+            self._unknown, self._history_done, self._archive(step),
         )  # fmt: skip
         self.universe = Universe(config)
         self.receiver = Receiver(
             ReceiverSettings(
                 self.market, config.addresses.socket(self.market), config.interval,
-                config.num_socket_listeners,
+                config.num_socket_listeners, self._life,
             ),
             self.socket_session, self.clock, self._hear, self._restored, self.alerts.tell,
         )  # fmt: skip
@@ -177,6 +187,25 @@ class LiveClient:
             ("clock", self.clock_watch.run),
         ):
             self.supervisor.add(name, part)
+        if config.zmq_pub is not None:
+            self.supervisor.add("zmq", self._tell_others)
+
+    async def _tell_others(self) -> None:
+        """Tell the bus to other processes until cancelled."""
+        async with ZmqPublisher(self.config.zmq_pub or "", self.clock) as publisher:
+            end = publisher.follow(self.bus)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                end()
+
+    def _archive(self, step: int) -> ReadArchive | None:
+        config = self.config
+        if config.archive_dir is None:
+            return None
+        return ArchiveFiles(
+            config.archive_dir, self.market, config.interval, step, self.alerts.tell
+        ).read
 
     def _record(self) -> Recorder | None:
         """The recorder, where a data root is given."""
@@ -264,6 +293,8 @@ class LiveClient:
     def _history_done(self, symbol: str) -> None:
         if self.recorder is not None and symbol in self.keeper.books:
             self.recorder.fill(symbol, self.keeper.bars(symbol))
+        if self.factors is not None and symbol in self.keeper.books:
+            self.factors.fill(symbol, self.keeper.bars(symbol))
         if self._is_warm() and not self.started.is_set():
             self.started.set()
             self.bus.publish(Control(ControlKind.STARTED, self.market))

@@ -14,6 +14,7 @@ import yaml
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.marketstore.bucket_key import TIMEFRAMES, spelled
 from alphaqcm.data_collection.marketstore.config_map import ConfigMap
+from alphaqcm.data_collection.marketstore.writer import require_writable
 from alphaqcm.pipeline.domain.registry import Market, parse_market
 from alphaqcm.pipeline.domain.symbol import Symbol
 from alphaqcm.pipeline.errors import BadName
@@ -69,6 +70,7 @@ class FeederConfig:
     testnet: bool = False
     sink: Sink = Sink.ENDPOINT
     server: str = ""  # of a real MarketStore: its /rpc
+    timeframes: tuple[str, ...] = ("1Min",)  # that are written there
     backfill: Backfill = Backfill()
     realtime: RealTime = RealTime()
     log_level: str = "info"
@@ -174,18 +176,12 @@ def _feeder(worker: ConfigMap) -> FeederConfig:
         market = parse_market(own.text("market", "um"))
     except BadName as error:
         raise own.wrong("market", "um, spot or cm") from error
-    for timeframe in own.texts("timeframe"):
-        try:
-            known = spelled(timeframe) in TIMEFRAMES
-        except BadName:
-            known = False
-        if not known:
-            raise own.wrong("timeframe", ", ".join(TIMEFRAMES) + " or an alias (1m … 1w)")
     level = own.choice("log_level", "info", _LEVELS)
     sink = Sink(own.choice("sink", Sink.ENDPOINT, tuple(Sink)))
     server = own.text("server", "")
     if sink is Sink.MARKETSTORE and not re.match(r"https?://[^/]+/rpc$", server):
         raise own.wrong("server", "with sink: marketstore the server's http://HOST:PORT/rpc")
+    timeframes = _timeframes(own, sink)
     try:
         symbols = tuple(
             dict.fromkeys(Symbol.parse(one, market).exchange for one in own.texts("symbols"))
@@ -201,10 +197,26 @@ def _feeder(worker: ConfigMap) -> FeederConfig:
         testnet=own.flag("testnet", default=False),
         sink=sink,
         server=server,
+        timeframes=timeframes,
         backfill=backfill,
         realtime=realtime,
         log_level="warning" if level == "warn" else level,
     )
+
+
+def _timeframes(own: ConfigMap, sink: Sink) -> tuple[str, ...]:
+    found = []
+    for text in own.texts("timeframe") or ["1Min"]:
+        try:
+            timeframe = spelled(text)
+        except BadName:
+            timeframe = ""
+        if timeframe not in TIMEFRAMES:
+            raise own.wrong("timeframe", ", ".join(TIMEFRAMES) + " or an alias (1m … 1w)")
+        if sink is Sink.MARKETSTORE:
+            require_writable(timeframe)
+        found.append(timeframe)
+    return tuple(dict.fromkeys(found))
 
 
 def _backfill(own: ConfigMap) -> Backfill:

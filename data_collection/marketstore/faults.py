@@ -48,3 +48,7 @@ def invalid(subject: str, expected: str, found: str = "") -> RpcFault:
 def refused(message: str, data: str = "") -> RpcFault:
     """A request that is understood and cannot be answered."""
     return RpcFault(Code.SERVER, message, data)
+
+
+class ServerRefused(CollectionError):
+    """A MarketStore server does not answer, or not with what was asked for."""

@@ -23,7 +23,7 @@ from alphaqcm.data_collection.marketstore.buckets.minutes import MinuteSource
 from alphaqcm.data_collection.marketstore.buckets.model import BucketSource
 from alphaqcm.data_collection.marketstore.buckets.ticks import TickSource, TickStore
 from alphaqcm.data_collection.marketstore.buckets.user_store import UserStore
-from alphaqcm.data_collection.marketstore.config import FeederConfig, MarketstoreConfig
+from alphaqcm.data_collection.marketstore.config import FeederConfig, MarketstoreConfig, Sink
 from alphaqcm.data_collection.marketstore.endpoint.guard import Guard, is_loopback
 from alphaqcm.data_collection.marketstore.endpoint.server import EndpointServer
 from alphaqcm.data_collection.marketstore.endpoint.service import DataService
@@ -33,6 +33,7 @@ from alphaqcm.data_collection.marketstore.feeder.bar_stream import BarStream
 from alphaqcm.data_collection.marketstore.feeder.feeder import Feeder
 from alphaqcm.data_collection.marketstore.feeder.real_time import Outlets
 from alphaqcm.data_collection.marketstore.feeder.recent import Recent
+from alphaqcm.data_collection.marketstore.feeder.server_sink import ServerSink
 from alphaqcm.data_collection.marketstore.query import Bounds, Catalogue
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.serving.layer_reader import LayerReader
@@ -172,10 +173,12 @@ class Marketstore:
         log = Log(f"feeder-{config.market}")
         prefix = prefix_of(config.market, settings.config.market)
         candles = CandleSource(MinuteSource(settings.root, config.market, stores.recent), prefix)
-        bars = BarStream(self.hub, candles, log)
+        server = config.sink is Sink.MARKETSTORE
+        sink = ServerSink(config, candles, client.clock, log) if server else None
+        bars = BarStream(self.hub, candles, log, sink)
         outlets = Outlets(stores.recent, stores.ticks, self.hub, bars, prefix)
         places = Places(settings.root, settings.source)
-        return Feeder(config, places, client, addresses, outlets, log)
+        return Feeder(config, places, client, addresses, outlets, log, sink)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str], object]) -> None:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import IO, BinaryIO, Protocol, Self
 
 from alphaqcm.pipeline.errors import Conflict, layer_error
 from alphaqcm.pipeline.storage.atomic_write import AtomicBatch, CommitHook
 from alphaqcm.pipeline.storage.checksum import xxh3_of_bytes
+from alphaqcm.pipeline.storage.file_digest import seal_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,28 @@ class Batch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is known of a sealed file from writing it: its digest, SHA-256 and size in bytes."""
+
+    digest: str
+    sha256: str
+    size: int
+
+
+class SealedFile(Protocol):
+    """A parquet file that is being written in order; its footer carries the file's digest."""
+
+    @property
+    def target(self) -> Path | IO[bytes]:
+        """What a parquet writer writes to."""
+        ...
+
+    def begin_footer(self) -> None:
+        """To be called after the last rows, before the writer writes the footer."""
+        ...
+
+
 class FileStore(Protocol):
     """Where the files of a data root lie. Methods raise `LayerError`, `DiskFull`."""
 
@@ -71,6 +94,19 @@ class FileStore(Protocol):
 
     def batch(self) -> Batch:
         """Begin files that appear together."""
+        ...
+
+    def sealed(
+        self, path: Path, gate: CommitHook = contextlib.nullcontext
+    ) -> AbstractContextManager[SealedFile]:
+        """Write a parquet of any size, in a `with`; at its end it is sealed, and appears in `gate`.
+
+        An exception in the block leaves the old file as it was, and nothing of the new one.
+        """
+        ...
+
+    def written(self, path: Path) -> Written | None:
+        """What this process knows of a file that it sealed, None: read it; see `sealed`."""
         ...
 
     def list(self, folder: Path, pattern: str = "*") -> Sequence[Path]:
@@ -112,6 +148,16 @@ class FileStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _LocalSealed:
+    """A temp file, which is sealed when it is whole."""
+
+    target: Path
+
+    def begin_footer(self) -> None:
+        """Nothing: the file can be read again."""
+
+
 class LocalStore:
     """A local disk: temp file, fsync, rename. It has no state; `LOCAL` serves everybody."""
 
@@ -140,6 +186,20 @@ class LocalStore:
     def batch(self) -> Batch:
         """As in `FileStore`."""
         return AtomicBatch()
+
+    @contextlib.contextmanager
+    def sealed(self, path: Path, gate: CommitHook = contextlib.nullcontext) -> Iterator[SealedFile]:
+        """As in `FileStore`: the digest is set when the file is whole."""
+        with self.batch() as batch:
+            written = _LocalSealed(batch.add(path))
+            yield written
+            seal_file(written.target)
+            batch.commit(gate)
+
+    def written(self, path: Path) -> Written | None:
+        """As in `FileStore`: reading it again from a disk is cheap, and tells more."""
+        del path
+        return None
 
     def list(self, folder: Path, pattern: str = "*") -> Sequence[Path]:
         """As in `FileStore`; working files of writers are none of them."""

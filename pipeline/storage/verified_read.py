@@ -95,7 +95,14 @@ def _look(path: Path, store: FileStore) -> Examined:
     if path.suffix == ".csv":
         beside = store.stat(sidecar_path(path))
         return _NOTHING if beside is None else _examine(path, stat.version + beside.version, store)
+    sent = _SENT.get((path, store))
+    if sent is not None and sent[0] == stat.version:
+        return sent[1]
     return _examine(path, stat.version, store)
+
+
+_SENT: dict[tuple[Path, FileStore], tuple[tuple[int, ...], Examined]] = {}
+"""The tables that this process sent to a store, which need not be read back to be known."""
 
 
 @lru_cache(_REMEMBERED)
@@ -115,6 +122,13 @@ def _glance(path: Path, _version: tuple[int, ...], digest: str) -> Examined | No
 @lru_cache(_REMEMBERED)
 def _examine(path: Path, _version: tuple[int, ...], store: FileStore) -> Examined:
     return _KINDS.get(path.suffix, _examine_parquet)(path, store)
+
+
+def remember_written(path: Path, store: FileStore, record: Record) -> None:
+    """Take what was just sealed for examined, where the store knows that it is there as sent."""
+    told, stat = store.written(path), store.stat(path)
+    if told is not None and stat is not None:
+        _SENT[path, store] = stat.version, Examined(Proof.WHOLE, record, told.digest)
 
 
 def forget_examined() -> None:

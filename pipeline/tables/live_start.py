@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -11,7 +11,7 @@ import polars as pl
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.registry import DataType
 from alphaqcm.pipeline.domain.symbol import Symbol
-from alphaqcm.pipeline.domain.time import HOUR_US
+from alphaqcm.pipeline.domain.time import DAY_US, HOUR_US, epoch_us
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.factors.segments import times_us
 from alphaqcm.pipeline.features.stream.hour_engine import HourEngine
@@ -25,12 +25,13 @@ from alphaqcm.pipeline.tables.symbol_table import require_wide
 _KLINES: Final = (DataType.KLINES, "1m")
 
 
-def warm_engine(layout: Layout, symbols: Sequence[Symbol]) -> HourEngine:
+def warm_engine(layout: Layout, symbols: Sequence[Symbol], end: date | None = None) -> HourEngine:
     """An engine whose states are those of the table's rows, symbol by symbol.
 
     `symbols` are those of the run that made the table: the cross-section is over them. A symbol
-    without rows starts from nothing. Raises `TableError` without a table, `Undefined` for a market
-    that has none, `LayerError`.
+    without rows starts from nothing. `end` is the run's last day, after which the engine begins
+    also where a symbol had no row at its end. Raises `TableError` without a table, `Undefined` for
+    a market that has none, `LayerError`.
     """
     require_wide(layout.market)
     path = layout.final_table()
@@ -42,15 +43,16 @@ def warm_engine(layout: Layout, symbols: Sequence[Symbol]) -> HourEngine:
             next_step="alphaqcm run",
         )
     table = ExistingTable(path)
-    states, last_us = {}, {}
+    states = {}
     for symbol in symbols:
         rows = table.read(symbol.table, STATE_COLUMNS)
         states[symbol] = SymbolState() if rows is None else SymbolState.warm(rows)
-        last_us[symbol] = states[symbol].last_us
     engine = HourEngine(states)
-    for symbol, hour_us in last_us.items():
-        if hour_us >= 0:
-            _add_past(engine, layout, symbol, hour_us)
+    if end is not None:
+        engine.begin(epoch_us(end) + DAY_US)
+    for symbol in symbols:
+        if next_us := engine.next_us(symbol.exchange):
+            _add_past(engine, layout, symbol, next_us - HOUR_US)
     return engine
 
 

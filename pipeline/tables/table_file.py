@@ -20,11 +20,10 @@ import pyarrow.parquet as pq
 
 from alphaqcm.pipeline.errors import LayerError, TableError, layer_error
 from alphaqcm.pipeline.features.columns import COLUMNS, REGISTRY, DType
-from alphaqcm.pipeline.storage.artifact import Artifact, read_record
+from alphaqcm.pipeline.storage.artifact import Artifact, Record, read_record
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
-from alphaqcm.pipeline.storage.file_digest import seal_file
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
-from alphaqcm.pipeline.storage.verified_read import require_whole
+from alphaqcm.pipeline.storage.verified_read import remember_written, require_whole
 
 _ARROW: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),
@@ -111,22 +110,24 @@ def write_table(
     path = artifact.path
     held: list[SymbolRows] = []
     try:
-        with artifact.store.batch() as batch:
-            temp = batch.add(path)
-            with open_writer(temp, arrow_schema(), options) as writer:
-                for symbol, frame in _ahead(frames):
-                    if held and symbol <= held[-1].symbol:
-                        raise TableError(
-                            path,
-                            expected=f"symbols in byte order, each once, after {held[-1].symbol}",
-                            found=symbol,
-                        )
-                    writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
-                    held.append(SymbolRows.of(symbol, frame))
-                report = TableReport(tuple(held), metrics_last)
-                writer.add_key_value_metadata(artifact.footer(report.to_dict()))
-            seal_file(temp)
-            batch.commit(gate)
+        with (
+            artifact.store.sealed(path, gate) as written,
+            open_writer(written.target, arrow_schema(), options) as writer,
+        ):
+            for symbol, frame in _ahead(frames):
+                if held and symbol <= held[-1].symbol:
+                    raise TableError(
+                        path,
+                        expected=f"symbols in byte order, each once, after {held[-1].symbol}",
+                        found=symbol,
+                    )
+                writer.write_table(to_arrow(frame), row_group_size=options.row_group_size)
+                held.append(SymbolRows.of(symbol, frame))
+            report = TableReport(tuple(held), metrics_last)
+            writer.add_key_value_metadata(artifact.footer(report.to_dict()))
+            written.begin_footer()
+        record = Record(artifact.fingerprint, report.to_dict())
+        remember_written(path, artifact.store, record)
     except pa.ArrowException as error:
         raise LayerError(
             path, expected="a table that parquet can hold", found=str(error)

@@ -26,6 +26,7 @@ from tests.helpers.simulated_exchange import (
     plant,
     repeated_kline_pages,
     stats,
+    take_faults_away,
 )
 
 pytestmark = pytest.mark.process
@@ -103,6 +104,26 @@ def test_a_refused_region_stops_at_once_and_keeps_what_is_there(
     assert "data-api.binance.vision" in done.stderr
     assert footer(tmp_path, UM, "BTCUSDT")["rows"] == 2 * 288
     assert stats(server)["statuses"]["451"] == 1
+    take_faults_away(server)
+    assert candles(server, tmp_path, "fetch", *ONE).returncode == 0
+    all_equal(server, tmp_path)
+    assert repeated_kline_pages(server) == {}
+
+
+def test_a_network_lost_in_the_middle_keeps_what_came_and_the_same_command_goes_on(
+    server: Exchange, tmp_path: Path
+) -> None:
+    plant(server, "drop", symbol="ETHUSDT", path="klines")
+    done = candles(server, tmp_path, "fetch", *ONE)
+    assert done.returncode == 1
+    assert "run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    for symbol in ("BTCUSDT", "BNBUSDT"):
+        assert_stored_equals_truth(server, tmp_path, UM, "um", symbol)
+    take_faults_away(server)
+    assert candles(server, tmp_path, "fetch", *ONE).returncode == 0
+    all_equal(server, tmp_path)
+    assert repeated_kline_pages(server) == {}
 
 
 def test_a_symbol_delisted_in_the_middle_is_told_and_the_others_go_on(
@@ -153,6 +174,8 @@ def test_no_network_is_a_clear_error(tmp_path: Path) -> None:
             "before any was: NEWUSDT",
         ),
         (("--exchange", "moon"), "an http(s) address"),
+        (("--market", "cm"), "most have USD"),
+        (("--symbols-file", "no.txt"), "symbols file no.txt"),
     ],
 )
 def test_words_that_do_not_fit_are_refused_with_exit_code_2(

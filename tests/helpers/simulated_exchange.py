@@ -88,6 +88,13 @@ def plant(server: Exchange, kind: str, **words: Any) -> None:
         assert answer.status == 200
 
 
+def take_faults_away(server: Exchange) -> None:
+    """End everything that was planted; what it did to the truth stays."""
+    request = urllib.request.Request(f"{server.url}/__fault__", method="DELETE")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 200
+
+
 def truth(
     server: Exchange, market: str, symbol: str, start_ms: int, end_ms: int, interval: str = "5m"
 ) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,16 +87,26 @@ def choose_symbols(
     """Each market's symbols in order: those that are named, or all that trade in the quote asset.
 
     Of futures only perpetual contracts, unless named. Raises `UsageError` for names that no market
-    knows.
+    knows and for a quote asset in which nothing trades.
     """
     if not request.symbols:
-        return {
+        chosen = {
             market: sorted(
                 (one for one in known if _is_wanted(one, request.quote)),
                 key=lambda one: one.symbol,
             )
             for market, known in infos.items()
         }
+        if not any(chosen.values()):
+            quotes = Counter(one.quoteAsset for known in infos.values() for one in known)
+            most = ", ".join(quote for quote, _ in quotes.most_common(_FEW))
+            raise UsageError(
+                f"--quote {request.quote}",
+                expected="a quote asset that symbols of " + ", ".join(infos) + " trade in",
+                found="no symbol" + (f"; most have {most}" if most else ""),
+                next_step="pass another --quote (coin-margined contracts have USD)",
+            )
+        return chosen
     every = {one.symbol for known in infos.values() for one in known}
     unknown = [name for name in request.symbols if name not in every]
     if unknown:

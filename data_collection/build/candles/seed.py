@@ -6,7 +6,8 @@ REST, which may know what the archive lacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -26,6 +27,7 @@ from alphaqcm.pipeline.errors import RawError
 from alphaqcm.pipeline.reading.csv_reader import read_archive
 
 _DAY_MS = 86_400_000
+_FILES_AT_ONCE = 500  # asked of the archive: enough to keep every connection busy
 _NAMES = {
     "open_time": "candle_begin_time",
     "count": "trade_num",
@@ -60,23 +62,61 @@ def seed_store(
         symbol: Series(market, DataType.KLINES, symbol, store.interval) for symbol, _ in spans
     }
     archive.list_many(series.values())
+    wanted = []
     for symbol, span in spans:
         missing = subtract(span, (part.stretch for part in store.covered(symbol)))
-        progress(_seed_symbol(archive, store, series[symbol], missing, fetched_at))
+        files = dict.fromkeys(_files(archive, series[symbol], missing))
+        wanted.append(_Wanted(symbol, missing, tuple(files)))
+    for one, found in _fetched(archive, wanted):
+        progress(_seed_symbol(store, one, found, fetched_at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The files that may have what the store lacks of a symbol."""
+
+    symbol: str
+    missing: Sequence[Stretch]
+    files: tuple[ArchiveFile, ...]
+
+
+def _fetched(
+    archive: Archive, wanted: Sequence[_Wanted]
+) -> Iterator[tuple[_Wanted, Mapping[ArchiveFile, object]]]:
+    """Each symbol with its files, fetched many symbols at a time while those before are read."""
+    groups: list[list[_Wanted]] = []
+    room = 0
+    for one in wanted:
+        if len(one.files) > room:
+            groups.append([])
+            room = _FILES_AT_ONCE
+        elif not groups:
+            groups.append([])
+        groups[-1].append(one)
+        room -= len(one.files)
+    with ThreadPoolExecutor(1, "seed") as pool:
+        coming = [
+            pool.submit(archive.fetch, [file for one in group for file in one.files])
+            for group in groups
+        ]
+        try:
+            for group, files in zip(groups, coming, strict=True):
+                found = files.result()
+                for one in group:
+                    yield one, found
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _seed_symbol(
-    archive: Archive,
-    store: CandleStore,
-    series: Series,
-    missing: Sequence[Stretch],
-    fetched_at: str,
+    store: CandleStore, wanted: _Wanted, found: Mapping[ArchiveFile, object], fetched_at: str
 ) -> Seeded:
-    files = list(dict.fromkeys(_files(archive, series, missing)))
-    if not files:
-        return Seeded(series.symbol, 0, 0)
+    symbol, missing = wanted.symbol, wanted.missing
+    if not wanted.files:
+        return Seeded(symbol, 0, 0)
     frames, problems = [], []
-    for file, item in archive.fetch(files).items():
+    for file in wanted.files:
+        item = found.get(file)
         if not isinstance(item, Fetched):
             continue
         try:
@@ -94,13 +134,11 @@ def _seed_symbol(
         if day < end and day + _DAY_MS > begin
     ]
     if not covered:
-        return Seeded(series.symbol, 0, 0, tuple(problems))
+        return Seeded(symbol, 0, 0, tuple(problems))
     begins = pl.col("candle_begin_time").dt.epoch("ms")
     inside = rows.filter(pl.any_horizontal((begins >= a) & (begins < b) for a, b in union(covered)))
-    store.add(
-        series.symbol, [inside], [Covered(a, b, "archive", fetched_at) for a, b in union(covered)]
-    )
-    return Seeded(series.symbol, inside.height, len(days), tuple(problems))
+    store.add(symbol, [inside], [Covered(a, b, "archive", fetched_at) for a, b in union(covered)])
+    return Seeded(symbol, inside.height, len(days), tuple(problems))
 
 
 def _files(archive: Archive, series: Series, missing: Sequence[Stretch]) -> Iterator[ArchiveFile]:

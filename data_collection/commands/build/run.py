@@ -60,7 +60,13 @@ def run(arguments: argparse.Namespace) -> Answer:
                 cluster=cluster,
                 each=stored.now_and_then if stored else lambda: None,
             )
-            tables = publish(settings, progress, arguments.complete, arguments.name)
+            tables = publish(
+                settings,
+                progress,
+                arguments.complete,
+                arguments.name,
+                partitions=arguments.layout == "dataset",
+            )
             if progress.failures:
                 proven.forget()
         if tables:

@@ -80,19 +80,28 @@ class Book:
         self.series.replace(index, candle.values, candle.source)
         return Offer(Outcome.REVISED, before=known)
 
-    def absent(self, until_ms: int) -> tuple[tuple[int, ...], tuple[Candle, ...]]:
+    def absent(
+        self, until_ms: int, *, flat: bool = False
+    ) -> tuple[tuple[int, ...], tuple[Candle, ...]]:
         """The exchange has none of the expected candles before `until_ms` that are not known.
 
         Returns the open times that are gaps from now on, and the candles that are in place now.
-        What lies before the very first candle is no gap.
+        What lies before the very first candle is no gap. With `flat` a gap gets a candle without
+        volume at the close before it.
         """
         gaps: list[int] = []
         taken: list[Candle] = []
         while self.expected_ms < until_ms:
-            if self.expected_ms not in self.waiting:
+            open_ms = self.expected_ms
+            if open_ms not in self.waiting:
                 if len(self.series):
-                    gaps.append(self.expected_ms)
-                self.expected_ms += self.interval_ms
+                    gaps.append(open_ms)
+                if flat and len(self.series):
+                    candle = flat_candle(open_ms, self.series.at(len(self.series) - 1)[0])
+                    self._append(candle)
+                    taken.append(candle)
+                else:
+                    self.expected_ms += self.interval_ms
             taken += self._follow()
         self.gaps.update(gaps)
         return tuple(gaps), tuple(taken)
@@ -132,3 +141,9 @@ class Book:
             return Offer(Outcome.REFUSED, before=before)
         self.waiting[candle.open_ms] = candle
         return Offer(Outcome.REVISED, before=before)
+
+
+def flat_candle(open_ms: int, before: Row) -> Candle:
+    """A candle in which nothing was traded, after one with these values."""
+    close = before[3]
+    return Candle(open_ms, (close, close, close, close, 0.0, 0.0, 0.0, 0.0, 0.0), BarSource.FLAT)

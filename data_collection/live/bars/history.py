@@ -106,6 +106,8 @@ class History:
         if symbol not in keeper.books:
             return
         self._note_holes(symbol, times, step)
+        if keeper.fill_flat:
+            times, values, sources = _merge([*parts, *_flat_parts(times, values, step)])
         expected = int(times[-1]) + step if len(times) else begin
         taken = keeper.books[symbol].begin(times, values, sources, expected)
         keeper.started(symbol, taken)
@@ -154,6 +156,17 @@ def _part_of(page: KlinePage) -> Part:
     times = page.candles["candle_begin_time"].dt.epoch("ms").to_numpy()
     values = np.column_stack([page.candles[name].to_numpy().astype(np.float64) for name in VALUES])
     return times, values, BarSource.REST
+
+
+def _flat_parts(times: Times, values: Numbers, step: int) -> list[Part]:
+    """Candles without volume for the holes between others."""
+    if not len(times):
+        return []
+    holes = np.setdiff1d(np.arange(times[0], times[-1], step), times)
+    rows = np.zeros((len(holes), len(VALUES)))
+    before = np.searchsorted(times, holes) - 1
+    rows[:, :4] = values[before, 3][:, None]
+    return [(holes, rows, BarSource.FLAT)]
 
 
 def _merge(parts: list[Part]) -> tuple[Times, Numbers, Sources]:

@@ -48,6 +48,7 @@ class Keeper:
     starting: set[str] = field(default_factory=set)  # history is still on its way
     halted_since: dict[str, int] = field(default_factory=dict)  # ms
     series_name: str = ""
+    fill_flat: bool = False
 
     def open(self, symbol: str, expected_ms: int) -> Book:
         """Begin to keep a symbol; its history comes later."""
@@ -104,7 +105,7 @@ class Keeper:
 
     def absent(self, symbol: str, until_ms: int) -> None:
         """The exchange has none of the missing candles before a moment."""
-        gaps, taken = self.books[symbol].absent(until_ms)
+        gaps, taken = self.books[symbol].absent(until_ms, flat=self.fill_flat)
         if gaps:
             self.metrics.gaps += len(gaps)
             now_ms = self.clock.now_ms()

@@ -90,10 +90,13 @@ def read_candles(path: Path, interval_ms: int, save_type: SaveType) -> CandleRow
     """
     try:
         if save_type is SaveType.FEATHER:
-            table = feather.read_table(path, memory_map=False)
+            table = feather.read_table(path, use_threads=False, memory_map=False)
         else:
-            table = pq.read_table(path, memory_map=False)
-    except pa.ArrowException as error:
+            with pq.ParquetFile(path) as file:
+                table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(f"{error}".splitlines()[0]) from error
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:

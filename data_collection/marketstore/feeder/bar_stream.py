@@ -16,6 +16,7 @@ from alphaqcm.data_collection.marketstore.buckets.model import Wanted
 from alphaqcm.data_collection.marketstore.dataset import EPOCH
 from alphaqcm.data_collection.marketstore.endpoint.stream import StreamHub
 from alphaqcm.data_collection.marketstore.feeder.recent import Minute
+from alphaqcm.data_collection.marketstore.feeder.server_sink import ServerSink
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.pipeline.candles.window_grid import MINUTE_US, WindowGrid
 from alphaqcm.pipeline.errors import PipelineError
@@ -29,14 +30,19 @@ _NAMES: Final = [column.name for column in COLUMNS[OHLCV_EXT]]
 class BarStream:
     """Publishes one market's candles; `closed` is called on the hub's event loop."""
 
-    def __init__(self, hub: StreamHub, source: CandleSource, log: Log) -> None:
+    def __init__(
+        self, hub: StreamHub, source: CandleSource, log: Log, sink: ServerSink | None = None
+    ) -> None:
         self._hub = hub
         self._source = source
         self._log = log
+        self._sink = sink
         self._due: asyncio.Queue[tuple[BucketKey, int]] = asyncio.Queue()
 
     def closed(self, minute: Minute) -> None:
         """A minute has closed: publish it, and have those published that end with it."""
+        if self._sink is not None:
+            self._sink.closed(minute)
         symbol = self._source.prefix + minute.symbol
         for group in (OHLCV, OHLCV_EXT):
             key = f"{symbol}/1Min/{group}"

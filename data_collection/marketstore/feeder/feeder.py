@@ -13,6 +13,7 @@ from alphaqcm.data_collection.live.sockets.routes import Addresses
 from alphaqcm.data_collection.marketstore.config import FeederConfig
 from alphaqcm.data_collection.marketstore.feeder.backfill import Backfill, Places
 from alphaqcm.data_collection.marketstore.feeder.real_time import Outlets, RealTime
+from alphaqcm.data_collection.marketstore.feeder.server_sink import ServerSink
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.pipeline.errors import PipelineError
 
@@ -31,10 +32,12 @@ class Feeder:
         addresses: Addresses,
         outlets: Outlets,
         log: Log,
+        sink: ServerSink | None = None,
     ) -> None:
         self._config = config
         self._log = log
         self._client = client
+        self._sink = sink
         fetcher = BinanceFetcher(TRADE_TYPE_OF_MARKET[config.market], client=client)
         self._backfill = Backfill(config, places, fetcher, log.say)
         self._real_time = RealTime(config, addresses, client.clock, self._backfill, outlets, log)
@@ -42,10 +45,17 @@ class Feeder:
     async def run(self) -> None:
         """Backfill and real time, as they are turned on."""
         async with asyncio.TaskGroup() as group:
+            if self._sink is not None:
+                group.create_task(self._sink.run())
             if self._config.backfill.enabled:
-                group.create_task(self._until_done("backfill", self._backfill.run))
+                group.create_task(self._until_done("backfill", self._bring_history))
             if self._config.realtime.enabled:
                 group.create_task(self._until_done("real time", self._listen))
+
+    async def _bring_history(self) -> None:
+        await self._backfill.run()
+        if self._sink is not None:
+            self._sink.everything()
 
     async def _listen(self) -> None:
         await self._client.server_time(self._config.market)  # the clock is the exchange's

@@ -69,6 +69,7 @@ class HourEngine:
             symbol.exchange: _Track(symbol, states[symbol], done_us=states[symbol].last_us)
             for symbol in ordered
         }
+        self._names = {track.symbol.table: name for name, track in self._tracks.items()}
         self._rows: dict[int, list[pl.DataFrame]] = {}
         self.refused = 0  # minutes of hours that were computed before they came
 
@@ -77,9 +78,24 @@ class HourEngine:
         """Exchange names, in the table's order."""
         return tuple(self._tracks)
 
+    def exchange_name(self, table_name: str) -> str:
+        """The exchange's name of a symbol of the table."""
+        return self._names[table_name]
+
+    def begin(self, hour_us: int) -> None:
+        """Hours before this one are done, also where a symbol had no row in the last of them."""
+        for track in self._tracks.values():
+            track.done_us = max(track.done_us, hour_us - HOUR_US)
+
+    def next_us(self, symbol: str) -> int:
+        """The hour that must be closed next; 0 for a symbol without a beginning."""
+        done_us = self._track(symbol).done_us
+        return done_us + HOUR_US if done_us >= 0 else 0
+
     def add_symbol(self, symbol: Symbol) -> None:
         """A symbol that was listed; its first row is its first hour."""
         self._tracks.setdefault(symbol.exchange, _Track(symbol, SymbolState()))
+        self._names[symbol.table] = symbol.exchange
         self._tracks = dict(
             sorted(self._tracks.items(), key=lambda item: item[1].symbol.table.encode())
         )

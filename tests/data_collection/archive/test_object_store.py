@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import boto3
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from alphaqcm.data_collection.archive.object_store import (
@@ -15,8 +20,9 @@ from alphaqcm.data_collection.archive.object_store import (
     conditional_puts,
     is_store_url,
 )
-from alphaqcm.data_collection.errors import StoreError, UsageError
+from alphaqcm.data_collection.errors import LeaseLost, StoreError, UsageError
 from alphaqcm.pipeline.errors import Conflict, LayerError
+from alphaqcm.pipeline.storage.file_digest import UNSEALED, Proof, proof_of, told_digest
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from tests.helpers.s3_servers import BUCKET, Fault, Request, S3Server, faulty, moto, rclone
 
@@ -112,6 +118,70 @@ def test_a_large_object_travels_in_parts(store: ObjectStore, root: Path) -> None
         assert stream.seek(PART - 3) == PART - 3
         assert stream.read(7) == data[PART - 3 : PART + 4]
     assert [path for path in root.rglob("*") if path.is_file()] == []  # nothing is left here
+
+
+def write_parquet(store: FileStore, path: Path, groups: int, fail_at: int = -1) -> None:
+    schema = pa.schema([("x", pa.float64())])
+    with (
+        store.sealed(path) as written,
+        pq.ParquetWriter(written.target, schema, compression="zstd") as writer,
+    ):
+        for number in range(groups):
+            if number == fail_at:
+                raise RuntimeError("in the middle")
+            values = np.random.default_rng(number).random(PART // 8)
+            writer.write_table(pa.table({"x": values}, schema))
+        writer.add_key_value_metadata({"alphaqcm": f'{{"digest":"{UNSEALED}"}}'})
+        written.begin_footer()
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_parquet_is_sealed_as_it_is_sent(
+    store: ObjectStore, root: Path, tmp_path: Path, groups: int
+) -> None:
+    write_parquet(store, root / "table.parquet", groups)
+    write_parquet(LOCAL, tmp_path / "table.parquet", groups)
+    data = (tmp_path / "table.parquet").read_bytes()
+    assert store.read(root / "table.parquet") == data
+    assert proof_of(data) is Proof.WHOLE
+    told = store.written(root / "table.parquet")
+    assert told is not None
+    assert (told.sha256, told.size) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert told.digest == told_digest(data)
+    store.replace(root / "table.parquet", b"another")
+    assert store.written(root / "table.parquet") is None
+
+
+def test_an_error_in_the_middle_leaves_the_old_table_and_no_parts(
+    with_conditions: S3Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(with_conditions, root, monkeypatch)
+    client = boto3.client("s3", endpoint_url=with_conditions.environment["AWS_ENDPOINT_URL"])
+
+    def unfinished() -> int:
+        return len(client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+
+    table = root / "table.parquet"
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write_parquet(store, table, 4, fail_at=3)
+    assert store.stat(table) is None
+    store.replace(table, b"the old one")
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write_parquet(store, table, 4, fail_at=3)
+    lost = LeaseLost("x")
+
+    def fenced() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 2:  # at the beginning all was well
+            raise lost
+
+    checks = 0
+    store.fence = fenced
+    with pytest.raises(LeaseLost):
+        write_parquet(store, table, 4)
+    assert store.read(table) == b"the old one"
+    assert unfinished() == 0
 
 
 def test_it_can_be_sent_to_another_process(store: ObjectStore, root: Path) -> None:

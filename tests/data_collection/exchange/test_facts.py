@@ -15,6 +15,7 @@ from alphaqcm.data_collection.exchange.endpoints import (
     Pool,
     parse_trade_type,
 )
+from alphaqcm.data_collection.exchange.fetcher import final_end
 from alphaqcm.data_collection.exchange.pages import plan_pages, shortest_seconds, weight_of
 from alphaqcm.data_collection.exchange.signals import Signal, judge
 from alphaqcm.pipeline.domain.registry import Market
@@ -125,8 +126,16 @@ def test_the_clock_follows_what_the_exchange_tells() -> None:
 def test_a_less_exact_reading_does_not_move_the_clock() -> None:
     clock = ExchangeClock(now=1000.0)
     clock.told(5_000_000, sent=clock._anchor, received=clock._anchor + 0.02)
+    before = clock._base
+    clock.told(5_000_400, sent=clock._anchor, received=clock._anchor + 0.9)
+    assert clock._base == before
+
+
+def test_a_clock_that_was_set_is_followed_however_exact_the_reading() -> None:
+    clock = ExchangeClock(now=1000.0)
+    clock.told(5_000_000, sent=clock._anchor, received=clock._anchor + 0.02)
     clock.told(9_000_000, sent=clock._anchor, received=clock._anchor + 0.9)
-    assert clock.now() == pytest.approx(5000.0, abs=0.5)
+    assert clock.now() == pytest.approx(9000.0, abs=0.5)
 
 
 def test_a_fast_clock_sleeps_less() -> None:
@@ -142,3 +151,8 @@ def test_a_test_clock_elsewhere_than_on_loopback_is_refused(
     monkeypatch.setenv("ALPHAQCM_TEST_CLOCK", url)
     with pytest.raises(UsageError, match="of this machine"):
         ExchangeClock.from_environment()
+
+
+@pytest.mark.parametrize(("past_ms", "final"), [(0, 0), (1_999, 0), (2_000, 1), (299_999, 1)])
+def test_a_candle_is_final_two_seconds_after_its_close(past_ms: int, final: int) -> None:
+    assert final_end(300_000 + past_ms, 300_000) == final * 300_000

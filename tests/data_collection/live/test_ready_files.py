@@ -15,7 +15,7 @@ from alphaqcm.data_collection.live.files.layout import parse_ready_name, ready_n
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles, Step
 from alphaqcm.data_collection.live.files.tables import CandleRows, read_candles
 from tests.conftest import PROJECT
-from tests.helpers.ready_child import FIRST, NAMES, STEP, rows
+from tests.helpers.ready_child import FIRST, NAMES, STEP, read, rows, write
 
 
 def child(*words: object) -> subprocess.Popen[str]:
@@ -118,8 +118,8 @@ def test_a_kill_at_any_step_leaves_the_promise_true(tmp_path: Path, step: Step) 
     for path in tmp_path.glob("*.ready"):  # before anybody cleans up
         name, ready_us = parse_ready_name(path.name) or ("", 0)
         assert read_candles(tmp_path / f"{name}.pqt", STEP, SaveType.PARQUET).as_of_us >= ready_us
-    finished(child("write", tmp_path, 5, ""))
-    finished(child("read", tmp_path, FIRST + 8))
+    write(tmp_path, 5, "")
+    read(tmp_path, FIRST + 8)
     names = [path.name for path in tmp_path.iterdir()]
     assert not [name for name in names if name.endswith(".tmp")]
     assert len(names) == 2 * len(NAMES)

@@ -1,0 +1,234 @@
+"""Speed of the live client: frames to bars, bars to files, and a market of 700 symbols live.
+
+usage: bench_live.py [frames|files|live …] [--seconds N]      (all without a word)
+
+`frames` holds the decoding of candle frames against json.loads of each; `files` a close of 700
+symbols against one frame after the other by pandas, as BMAC wrote them; `live` runs `bmac start`
+on the simulated exchange at real speed, each a process of its own, and tells the stand-in's own
+cost apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from alphaqcm.data_collection.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.live.bars.keeper import Keeper
+from alphaqcm.data_collection.live.events import BarSource, LocalBus
+from alphaqcm.data_collection.live.files.notes import Notes
+from alphaqcm.data_collection.live.files.publisher import Publisher
+from alphaqcm.data_collection.live.files.ready_files import ReadyFiles
+from alphaqcm.data_collection.live.files.tables import VALUES
+from alphaqcm.data_collection.live.sockets.frames import topic_of
+from alphaqcm.data_collection.live.watch.metrics import Latencies, Metrics
+from alphaqcm.pipeline.domain.registry import Market
+
+SYMBOLS, ROWS, STEP = 700, 1500, 60_000
+BEGIN = 29_500_000 * STEP
+ROUNDS = 3
+NAMES = [f"COIN{number:03d}USDT" for number in range(SYMBOLS)]
+
+
+def frame(symbol: str, open_ms: int, *, closed: bool) -> bytes:
+    return (
+        f'{{"e":"kline","E":{open_ms + STEP},"s":"{symbol}","k":{{"t":{open_ms},'
+        f'"T":{open_ms + STEP - 1},"s":"{symbol}","i":"1m","f":1,"L":9,"o":"61000.10",'
+        f'"c":"61001.20","h":"61010.00","l":"60990.50","v":"12.345","n":9,'
+        f'"x":{"true" if closed else "false"},"q":"753067.1234","V":"6.1","Q":"372106.0",'
+        f'"B":"0"}}}}'
+    ).encode()
+
+
+def keeper_of(folder: Path, metrics: Metrics) -> Keeper:
+    """A keeper of 700 symbols with full histories."""
+    notes = Notes(folder / "_live")
+    notes.load("bench")
+    keeper = Keeper(
+        Market.UM, "1m", STEP, ROWS, ExchangeClock(), LocalBus(lambda *_: None), notes, metrics,
+        lambda *_: None,
+    )  # fmt: skip
+    times = BEGIN + np.arange(ROWS) * STEP
+    values = np.round(np.random.default_rng(1).random((ROWS, len(VALUES))) * 1000, 4)
+    sources = np.full(ROWS, BarSource.REST, np.uint8)
+    for name in NAMES:
+        keeper.open(name, BEGIN)
+        keeper.books[name].begin(times, values, sources, BEGIN + ROWS * STEP)
+        keeper.started(name, ())
+        keeper.trading.add(name)
+    return keeper
+
+
+def best(work: Callable[[], object]) -> float:
+    """Least seconds of a few runs."""
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def frames() -> None:
+    """Frames a second, of which one in 240 closes a candle."""
+    with tempfile.TemporaryDirectory() as folder:
+        keeper = keeper_of(Path(folder), Metrics())
+        raws = [frame(name, BEGIN + ROWS * STEP, closed=k == 239)
+                for k in range(240) for name in NAMES[:100]]  # fmt: skip
+
+        def ours() -> None:
+            for raw in raws:
+                topic_of(raw)
+                keeper.hear(raw, 0)
+
+        def peer() -> None:
+            for raw in raws:
+                json.loads(raw)["k"]["x"]
+
+        mine, theirs = best(ours), best(peer)
+    print(f"frames: {len(raws) / mine:,.0f} a second, {theirs / mine:.1f} x json.loads of each")
+
+
+def files() -> None:
+    """From the first close frame to the last ready file, 700 symbols with 1,500 rows."""
+
+    async def ours(folder: Path) -> tuple[Metrics, float]:
+        metrics = Metrics()
+        keeper = keeper_of(folder, metrics)
+        store = ReadyFiles(folder / "usdt_perp_1m")
+        store.recover()
+        publisher = Publisher(store, keeper.books, keeper.clock, metrics, lambda *_: None)
+        keeper.changed = publisher.mark
+        running = asyncio.create_task(publisher.run())
+        began = time.perf_counter()
+        for name in NAMES:
+            keeper.hear(frame(name, BEGIN + ROWS * STEP, closed=True), time.monotonic_ns())
+        await publisher.drain()
+        seconds = time.perf_counter() - began
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return metrics, seconds
+
+    def peer(folder: Path) -> float:
+        values = np.random.default_rng(1).random((ROWS, len(VALUES)))
+        times = pd.to_datetime(BEGIN + np.arange(ROWS) * STEP, unit="ms", utc=True)
+        old = pd.DataFrame(values, columns=list(VALUES), index=times)
+        began = time.perf_counter()
+        for name in NAMES[:100]:
+            new = pd.concat([old.iloc[1:], old.iloc[:1]])
+            new.to_parquet(folder / f"{name}.pqt")
+            (folder / f"{name}.ready").touch()
+        return (time.perf_counter() - began) * SYMBOLS / 100
+
+    with tempfile.TemporaryDirectory() as folder:
+        metrics, seconds = asyncio.run(ours(Path(folder)))
+        theirs = peer(Path(folder))
+    print(
+        f"files: {SYMBOLS} symbols ready in {seconds:.2f} s, pandas takes {theirs / seconds:.1f} x"
+    )
+    show("close frame to bus", metrics.to_bus)
+    show("bus to ready file", metrics.to_file)
+
+
+def show(what: str, latencies: Latencies) -> None:
+    p50, p99, most = (latencies.quantile(share) * 1000 for share in (0.5, 0.99, 1.0))
+    print(f"  {what:<24} p50 {p50:8.2f} ms   p99 {p99:8.2f} ms   max {most:8.2f} ms")
+
+
+def live(seconds: float) -> None:
+    """`bmac start` beside the stand-in, both at real speed."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "live"
+        base.mkdir()
+        words = {"interval": "1m", "trade_type": "usdt_perp", "num_candles": 300}
+        (base / "config.json").write_text(json.dumps(words))
+        log = Path(folder) / "exchange.log"
+        with log.open("wb") as stream:
+            exchange = subprocess.Popen(
+                [sys.executable, "-m", "alphaqcm", "exchange", "--port", "0", "--um",
+                 str(SYMBOLS - 7)], stdout=stream,
+            )  # fmt: skip
+        try:
+            while not (found := re.search(r"http://\S+", log.read_text())):
+                time.sleep(0.1)
+            client = subprocess.Popen(
+                [sys.executable, "-m", "alphaqcm", "bmac", "start", str(base), "--exchange",
+                 found[0]], stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                measure(base, client, exchange, seconds)
+            finally:
+                client.terminate()
+                client.wait()
+        finally:
+            exchange.terminate()
+            exchange.wait()
+
+
+def measure(
+    base: Path,
+    client: subprocess.Popen[bytes],
+    exchange: subprocess.Popen[bytes],
+    seconds: float,
+) -> None:
+    """Wait until the client is warm, then watch both for a while."""
+    status = base / "_live" / "status.json"
+    while not status.exists() or not json.loads(status.read_text())["warm"]:
+        time.sleep(0.5)
+    port = json.loads(status.read_text())["port"]
+    watched = {name: psutil.Process(one.pid) for name, one in (("client", client),
+                                                               ("stand-in", exchange))}  # fmt: skip
+    began, before = time.monotonic(), {name: cpu(one) for name, one in watched.items()}
+    first = health(port)
+    most = 0
+    while time.monotonic() - began < seconds:
+        time.sleep(0.5)
+        most = max(most, watched["client"].memory_info().rss)
+    passed, last = time.monotonic() - began, health(port)
+    told = (last["frames"] - first["frames"]) / passed
+    print(f"live: {last['symbols']} symbols, {told:,.0f} frames a second, {passed:.0f} s")
+    for name, process in watched.items():
+        print(f"  {name:<24} {(cpu(process) - before[name]) / passed:6.1%} of a core")
+    print(f"  {'memory of the client':<24} {most / 1e6:,.0f} MB")
+    for name, what in (("to_bus", "close frame to bus"), ("to_file", "bus to ready file")):
+        one = last[name]
+        print(f"  {what:<24} p50 {one['p50']:8.2f} ms   p99 {one['p99']:8.2f} ms   "
+              f"max {one['most']:8.2f} ms   of {one['count']:,}")  # fmt: skip
+
+
+def cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def health(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+        return dict(json.loads(answer.read()))
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    seconds = 130.0
+    if "--seconds" in words:
+        at = words.index("--seconds")
+        seconds = float(words[at + 1])
+        del words[at : at + 2]
+    for name, work in (("frames", frames), ("files", files), ("live", lambda: live(seconds))):
+        if not words or name in words:
+            work()
+
+
+if __name__ == "__main__":
+    main()
