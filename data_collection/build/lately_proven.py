@@ -12,7 +12,7 @@ from alphaqcm.pipeline.storage.file_store import LOCAL
 from alphaqcm.pipeline.storage.layout import Layout
 from alphaqcm.pipeline.storage.proven_versions import ProvenVersions, trusting
 
-NAME = "proven_versions.txt"
+NAME = "proven.digests"
 """Below `_tmp`."""
 
 
