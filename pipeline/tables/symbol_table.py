@@ -53,7 +53,7 @@ INPUT_TYPES: dict[str, tuple[DataType, str]] = {
 """The fields of `Inputs` and the month files behind them."""
 
 
-_TOGETHER = 1 << 20  # bytes of small month files that are read at once
+_TOGETHER = 1 << 16  # bytes of small month files that are read at once
 
 
 @dataclass(frozen=True, slots=True)
