@@ -191,8 +191,8 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def run_tests(checkout: Path, arguments: Sequence[str]) -> int:
-    """Run pytest in the checkout; its exit code, 1 where it does not end in time."""
+def run_tests(checkout: Path, arguments: Sequence[str], timeout: float | None = TIMEOUT) -> int:
+    """Run pytest in the checkout; its exit code, 1 where it does not end in time (seconds)."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     with subprocess.Popen(
@@ -200,7 +200,7 @@ def run_tests(checkout: Path, arguments: Sequence[str]) -> int:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as child:  # fmt: skip
         try:
-            return child.wait(TIMEOUT)
+            return child.wait(timeout)
         except subprocess.TimeoutExpired:
             return 1
         finally:
@@ -220,6 +220,7 @@ def covering_tests(checkout: Path, area: Area) -> Covering:
         checkout,
         [*area.tests, "-m", "not soak and not process and not slow", "-n", "0", "--cov",
          "--cov-config", str(config), "--cov-context=test", "--cov-report="],
+        timeout=None,
     )  # fmt: skip
     if code:
         raise SystemExit(f"the tests of {', '.join(area.tests)} fail without any change")

@@ -34,6 +34,10 @@ _POSITIONS = {
 }
 
 
+_AMOUNTS = [5, 7, 8, 9, 10]
+_MOST_TRADES = 2**53
+
+
 class ServerTime(msgspec.Struct):
     """Answer of `time`."""
 
@@ -197,6 +201,8 @@ def _reasons(
         (~np.isfinite(table[:, :11]).all(axis=1), "not a number"),
         ((lows > opens) | (lows > closes) | (lows > highs), "low above another price"),
         ((opens > highs) | (closes > highs), "high below another price"),
+        ((table[:, _AMOUNTS] < 0).any(axis=1), "an amount below zero"),
+        (table[:, 8] > _MOST_TRADES, "more trades than can be counted"),
     )
     reasons = [""] * table.shape[0]
     for wrong, text in reversed(checks):

@@ -41,6 +41,7 @@ from alphaqcm.data_collection.exchange.endpoints import (
 from alphaqcm.data_collection.exchange.governor import Governor, Priority
 from alphaqcm.data_collection.exchange.signals import (
     FIREWALL_FREEZE,
+    LONGEST_WAIT,
     TRIES,
     Signal,
     Verdict,
@@ -55,6 +56,7 @@ Parameters = Mapping[str, str | int]
 _LOG = logging.getLogger("alphaqcm.exchange")
 _CONNECTIONS = 80
 _FIREWALL_TRIES = 3
+_MOST_BYTES = 1 << 26  # of an answer; the longest, exchangeInfo, has a quarter of it
 _BAN_UNKNOWN = 120.0  # seconds, where an answer does not tell how long
 _TIME = msgspec.json.Decoder(ServerTime)
 _INFO = msgspec.json.Decoder(ExchangeInfo)
@@ -179,7 +181,8 @@ class RestClient:
             if verdict.signal is Signal.FINE:
                 try:
                     told = _TIME.decode(answer.body).serverTime
-                except msgspec.MsgspecError as error:
+                    utc(told / 1000)
+                except (msgspec.MsgspecError, ValueError, OverflowError, OSError) as error:
                     verdict = Verdict(Signal.TRANSIENT, f"an answer that cannot be read: {error}")
                 else:
                     self.clock.told(told, answer.sent, answer.received)
@@ -209,7 +212,7 @@ class RestClient:
             async with self.session.get(
                 request.url, allow_redirects=False, middlewares=(_send_once(),)
             ) as response:
-                body = await response.read()
+                body = await _read(response)
                 received = time.monotonic()
                 used = response.headers.get(USED_WEIGHT_HEADER, "")
                 verdict = judge(response.status, response.headers, body)
@@ -233,6 +236,7 @@ class RestClient:
         elif verdict.signal is Signal.BANNED:
             wait = _BAN_UNKNOWN if verdict.wait is None else verdict.wait
             until = now + wait if verdict.until_ms is None else verdict.until_ms / 1000
+            until = min(until, now + LONGEST_WAIT)
             self.governor.freeze(pool, until)
             raise Banned(f"{request}", until, f"{utc(until):%Y-%m-%d %H:%M:%S} UTC")
         elif verdict.signal is Signal.FIREWALL and fruitless[verdict.signal] < _FIREWALL_TRIES:
@@ -242,6 +246,17 @@ class RestClient:
             await self.clock.sleep(backoff(fruitless[verdict.signal] - 1))
         else:
             raise _final_error(request, verdict)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body; raises `aiohttp.ClientError` for one without end."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MOST_BYTES:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {_MOST_BYTES:,} bytes")
+    return b"".join(pieces)
 
 
 def _send_once() -> aiohttp.ClientMiddlewareType:

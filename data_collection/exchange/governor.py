@@ -118,6 +118,7 @@ class Governor:
         self.soft_cap = soft_cap
         self._slots = in_flight
         self._pools = {pool: _PoolState(limit) for pool, limit in limits.items()}
+        self._turns = list(limits)  # the pool that waited longest since its last grant first
 
     def set_limit(self, pool: Pool, limit: int) -> None:
         """Take over a limit that the exchange itself tells."""
@@ -244,8 +245,8 @@ class Governor:
         while self._slots > 0:
             heads = {
                 pool: head
-                for pool, state in self._pools.items()
-                if pool not in blocked and (head := state.head()) is not None
+                for pool in self._turns
+                if pool not in blocked and (head := self._pools[pool].head()) is not None
             }
             if not heads:
                 return
@@ -269,6 +270,8 @@ class Governor:
         state.outstanding += waiter.weight
         self._slots -= 1
         state.queues[priority].pop()
+        self._turns.remove(pool)
+        self._turns.append(pool)
         waiter.granted.set_result(None)
         return True
 

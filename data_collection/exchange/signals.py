@@ -5,6 +5,7 @@ Source: the exchange's error codes (https://developers.binance.com/docs/binance-
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Signal(StrEnum):
 TRIES = 6
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.5, 30.0  # seconds
 FIREWALL_FREEZE = 300.0  # seconds
+LONGEST_WAIT = 7 * 86_400.0  # seconds; the exchange bans for three days at most
 
 _BY_CODE = {
     -1003: Signal.THROTTLED,
@@ -93,6 +95,7 @@ def _refusal(body: bytes) -> _Refusal:
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return max(0.0, float(text)) if text else None
+        told = float(text) if text else math.nan
     except ValueError:
         return None
+    return min(max(0.0, told), LONGEST_WAIT) if math.isfinite(told) else None

@@ -48,9 +48,10 @@ class Supervisor:
             began = self._clock.elapsed()
             try:
                 await part()
-            except _FATAL:
-                raise
-            except Exception as error:  # noqa: BLE001 (whatever it is, the others go on)
+            except Exception as failure:
+                error = _first_of(failure)
+                if isinstance(error, _FATAL):
+                    raise error from failure
                 if self._clock.elapsed() - began > _HEALTHY:
                     in_a_row = 0
                 self.restarts[name] += 1
@@ -60,3 +61,11 @@ class Supervisor:
                 in_a_row += 1
             else:
                 return
+
+
+def _first_of(error: Exception) -> Exception:
+    """The error that ends the whole where one of a group does, else the first of the group."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    leaves = [_first_of(one) for one in error.exceptions]
+    return next((one for one in leaves if isinstance(one, _FATAL)), leaves[0])

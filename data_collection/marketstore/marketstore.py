@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
+from alphaqcm.data_collection.build.candles.fetch import first_error
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.client import RestClient, create_aiohttp_session
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
@@ -138,9 +139,14 @@ class Marketstore:
         waiting = asyncio.create_task(stopping.wait())
         self._feeding = asyncio.create_task(self._feed())
         await asyncio.wait({waiting, self._feeding}, return_when=asyncio.FIRST_COMPLETED)
-        if self._feeding.done():
-            self._feeding.result()
-        await waiting
+        try:
+            if self._feeding.done():
+                self._feeding.result()
+            await waiting
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
+        finally:
+            waiting.cancel()
 
     async def stop(self) -> None:
         """End the feeders, close every connection."""
@@ -167,8 +173,7 @@ class Marketstore:
 
     def _feeder(self, config: FeederConfig, session: aiohttp.ClientSession) -> Feeder:
         settings, stores = self._settings, self._stores
-        host = settings.exchange or os.environ.get(EXCHANGE_VARIABLE)
-        addresses = Addresses.at(host) if host else TESTNET if config.testnet else Addresses()
+        addresses = addresses_of(config, settings.exchange)
         client = RestClient(session, addresses.rest, settings.clock)
         log = Log(f"feeder-{config.market}")
         prefix = prefix_of(config.market, settings.config.market)
@@ -179,6 +184,14 @@ class Marketstore:
         outlets = Outlets(stores.recent, stores.ticks, self.hub, bars, prefix)
         places = Places(settings.root, settings.source)
         return Feeder(config, places, client, addresses, outlets, log, sink)
+
+
+def addresses_of(config: FeederConfig, exchange: str | None) -> Addresses:
+    """Where a feeder finds the exchange: `exchange`, else ALPHAQCM_EXCHANGE, else its own hosts."""
+    host = exchange or os.environ.get(EXCHANGE_VARIABLE)
+    if host:
+        return Addresses.at(host)
+    return TESTNET if config.testnet else Addresses()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event, told: Callable[[str], object]) -> None:

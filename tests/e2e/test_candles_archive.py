@@ -95,14 +95,15 @@ def test_the_archive_gives_whole_days_and_rest_the_others(
 
 
 def test_hours_are_held_against_the_archives(server: Exchange, tree: Path, tmp_path: Path) -> None:
-    words = (*ONE, "--start", f"{TODAY - timedelta(days=6)}")
-    candles(server, tmp_path, "fetch", *words)
+    both = ("--market", "um", "--symbols", "BTCUSDT,ETHUSDT")
+    candles(server, tmp_path, "fetch", *both, "--start", f"{TODAY - timedelta(days=6)}")
     candles(server, tmp_path, "resample", "--market", "um")
     found = candles(
         server, tmp_path, "compare", "--market", "um", "--reference", "archive-1h", "--source", tree
     )
     assert found.returncode == 0, found.stderr
     assert "144 candles on both sides: equal" in found.stdout
+    assert "the reference has nothing of them: 1: ETHUSDT" in found.stdout
 
 
 def test_the_calendar_has_every_minute_with_its_settlements(

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.simulation.exchange import Exchange
-from tests.helpers.simulated_exchange import candles, exchange, stored
+from tests.helpers.simulated_exchange import candles, exchange, plant, stored
 
 pytestmark = pytest.mark.process
 
@@ -61,6 +61,15 @@ def test_hours_at_offset_0_are_the_exchanges_own(server: Exchange, root: Path) -
     code, out, err = compare(server, root, "--reference", "exchange-1h")
     assert code == 0, err
     assert "usdt_futures: 36 candles on both sides: equal" in out
+
+
+def test_a_symbol_that_the_exchange_has_no_more_is_named(root: Path) -> None:
+    with exchange() as server:
+        plant(server, "delist", market="um", symbol="ETHUSDT", value=-1121)
+        code, out, err = compare(server, root, "--reference", "exchange-1h")
+    assert code == 0, err
+    assert "usdt_futures: 18 candles on both sides: equal" in out
+    assert "the reference has nothing of them: 1: ETHUSDT" in out
 
 
 def test_every_offset_has_a_file_a_symbol_and_one_long_file(root: Path) -> None:

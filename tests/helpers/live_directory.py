@@ -103,21 +103,26 @@ class LiveDirectory:
 
     def wait_warm(self) -> None:
         self.wait(
-            "a warm client",
-            lambda s: s["warm"] and s["ready"] == s["trading"] > 0 and not s["waiting_files"],
+            "a warm client with a file of each symbol",
+            lambda s: s["warm"] and s["trading"] > 0 and s["files"] >= s["symbols"],
         )
+
+    def pass_until(self, moment_ms: float) -> None:
+        """Wait until the exchange's clock is there."""
+        clock = self.server.state.clock
+        end = time.monotonic() + 60 + clock.real_seconds(moment_ms - clock.now())
+        while clock.now() < moment_ms:
+            assert time.monotonic() < end
+            assert self.process is None or self.process.poll() is None, self.log
+            time.sleep(0.05)
 
     def wait_until(self, moment_ms: float) -> None:
         """Wait until the exchange's clock is there and every trading symbol is ready for it."""
-        end = time.monotonic() + 200
-        while self.server.state.clock.now() < moment_ms:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        self.pass_until(moment_ms)
         self.wait(
             f"{moment_ms} to be complete",
             lambda s: (
                 s["ready"] == s["trading"] > 0
-                and s["waiting_files"] == 0
                 and _ms(s["run_time"]) >= moment_ms // 60_000 * 60_000
                 and _ms(s["at"]) >= moment_ms
             ),

@@ -26,6 +26,7 @@ class Script:
     answers: list[web.Response]
     asked: list[float] = field(default_factory=list)
     times: int = 0  # requests for the time
+    server_ms: int | None = None  # what the time is told to be; None: as it is
 
 
 def answer(status: int = 200, body: bytes = b"[]", **headers: str) -> web.Response:
@@ -43,7 +44,8 @@ def play(script: Script, body: Callable[[RestClient], Awaitable[None]]) -> None:
         async def serve(request: web.BaseRequest) -> web.Response:
             if request.path.endswith("/time"):
                 script.times += 1
-                return web.json_response({"serverTime": clock.now_ms()}, headers={USED: "1"})
+                now_ms = clock.now_ms() if script.server_ms is None else script.server_ms
+                return web.json_response({"serverTime": now_ms}, headers={USED: "1"})
             found = script.answers[min(len(script.asked), len(script.answers) - 1)]
             script.asked.append(clock.now())
             return web.Response(status=found.status, body=found.body, headers=found.headers)

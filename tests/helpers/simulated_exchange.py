@@ -95,6 +95,13 @@ def take_faults_away(server: Exchange) -> None:
         assert answer.status == 200
 
 
+def forget(server: Exchange) -> None:
+    """Take all planted faults away; what they did to the truth stays."""
+    request = urllib.request.Request(f"{server.url}/__fault__", method="DELETE")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 200
+
+
 def truth(
     server: Exchange, market: str, symbol: str, start_ms: int, end_ms: int, interval: str = "5m"
 ) -> pl.DataFrame:

@@ -178,6 +178,9 @@ def describe(jobs: Sequence[FetchJob]) -> list[str]:
     return lines
 
 
+_LAST = 32_503_680_000.0  # the year 3000: no moment of a ban that was written whole
+
+
 @dataclass(frozen=True, slots=True)
 class BanRecord:
     """Bans that were told, kept beside the store: a rerun does not ask before their end."""
@@ -206,6 +209,6 @@ class BanRecord:
     def _read(self) -> dict[str, float]:
         try:
             told = orjson.loads(self.path.read_bytes())
-            return {str(host): float(until) for host, until in told.items()}
+            return {str(host): min(float(until), _LAST) for host, until in told.items()}
         except (OSError, ValueError, AttributeError):
             return {}  # none yet, or torn: the exchange tells again

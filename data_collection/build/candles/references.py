@@ -12,7 +12,7 @@ import polars as pl
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.build.candles.resample import ResampleJob
 from alphaqcm.data_collection.build.candles.seed import listed_files, to_candles
-from alphaqcm.data_collection.errors import UsageError
+from alphaqcm.data_collection.errors import BadSymbol, UsageError
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.data_collection.exchange.pages import plan_pages
 from alphaqcm.data_collection.exchange.quantclass import QuantclassDataApi
@@ -57,8 +57,13 @@ class Hours:
         return pl.concat([self.read(offset, symbol) for symbol in self.symbols(offset)])
 
 
-async def exchange_pairs(hours: Hours, fetcher: BinanceFetcher) -> AsyncIterator[Pair]:
-    """Offset 0 beside the exchange's own candles of the same interval, symbol by symbol."""
+async def exchange_pairs(
+    hours: Hours, fetcher: BinanceFetcher, lacking: list[str]
+) -> AsyncIterator[Pair]:
+    """Offset 0 beside the exchange's own candles of the same interval, symbol by symbol.
+
+    Symbols that the exchange does not know any more are added to `lacking`.
+    """
     interval_ms = interval_us(hours.job.interval) // 1000
     names = hours.symbols(0)
 
@@ -68,9 +73,13 @@ async def exchange_pairs(hours: Hours, fetcher: BinanceFetcher) -> AsyncIterator
             return None
         begin, end = _ends(ours)
         pages = plan_pages(fetcher.market, interval_ms, begin, end)
-        found = await asyncio.gather(
-            *(fetcher.page(symbol, hours.job.interval, page) for page in pages)
-        )
+        try:
+            found = await asyncio.gather(
+                *(fetcher.page(symbol, hours.job.interval, page) for page in pages)
+            )
+        except BadSymbol:
+            lacking.append(symbol)
+            return None
         return ours, _named(symbol, [page.candles for page in found])
 
     for start in range(0, len(names), _AT_ONCE):

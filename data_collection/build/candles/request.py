@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from alphaqcm.data_collection.build.candles.spans import Stretch, text
+from alphaqcm.data_collection.build.candles.store import is_file_name
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.answers import SymbolInfo
 from alphaqcm.data_collection.exchange.endpoints import PERPETUAL
@@ -86,8 +87,8 @@ def choose_symbols(
 ) -> dict[Market, list[SymbolInfo]]:
     """Each market's symbols in order: those that are named, or all that trade in the quote asset.
 
-    Of futures only perpetual contracts, unless named. Raises `UsageError` for names that no market
-    knows and for a quote asset in which nothing trades.
+    Of futures only perpetual contracts, unless named. A name that cannot be a file's is none.
+    Raises `UsageError` for names that no market knows, and for a quote asset nothing trades in.
     """
     if not request.symbols:
         chosen = {
@@ -107,6 +108,10 @@ def choose_symbols(
                 next_step="pass another --quote (coin-margined contracts have USD)",
             )
         return chosen
+    infos = {
+        market: [one for one in known if is_file_name(one.symbol)]
+        for market, known in infos.items()
+    }
     every = {one.symbol for known in infos.values() for one in known}
     unknown = [name for name in request.symbols if name not in every]
     if unknown:
@@ -134,6 +139,7 @@ def _is_wanted(info: SymbolInfo, quote: str) -> bool:
         info.quoteAsset == quote
         and info.state == "TRADING"
         and info.contractType in ("", PERPETUAL)
+        and is_file_name(info.symbol)
     )
 
 

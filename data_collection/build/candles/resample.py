@@ -31,7 +31,7 @@ from alphaqcm.pipeline.candles.fold import Ints, Values
 from alphaqcm.pipeline.candles.resample import WindowRule, resample
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES, offset_name
 from alphaqcm.pipeline.candles.window_grid import WindowGrid
-from alphaqcm.pipeline.errors import DamagedFile, layer_error
+from alphaqcm.pipeline.errors import DamagedFile, LayerError
 from alphaqcm.pipeline.storage.artifact import Fingerprint, record_in
 from alphaqcm.pipeline.storage.file_group import FileGroup, sync_folders
 from alphaqcm.pipeline.storage.parquet_template import TemplateWriter
@@ -198,4 +198,9 @@ def _fingerprint(job: ResampleJob) -> Fingerprint:
 
 
 def _damaged(path: Path, error: Exception) -> Exception:
-    return layer_error(path, error, "a whole file; alphaqcm candles fetch moves it aside")
+    return LayerError(
+        path,
+        expected="a whole file of the candle store",
+        found=f"{error}".splitlines()[0],
+        next_step="alphaqcm candles fetch moves it aside and fetches its candles anew",
+    )

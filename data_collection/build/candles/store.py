@@ -9,6 +9,7 @@ aside, never written over.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +22,13 @@ from alphaqcm.data_collection.build.candles.spans import Stretch, gaps, text, un
 from alphaqcm.data_collection.exchange.answers import Rejected
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA
 from alphaqcm.pipeline.candles.window_grid import interval_us
-from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.errors import BadName, LayerError
 from alphaqcm.pipeline.storage.artifact import Artifact, Fingerprint, read_frame, read_record
 from alphaqcm.pipeline.storage.atomic_write import write_bytes
 
 VERSION = 1
 FOLDER = "candles"
+_LONGEST_NAME = 100  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class CandleStore:
         return interval_us(self.interval) // 1000
 
     def path(self, symbol: str) -> Path:
-        """The symbol's file."""
+        """The symbol's file; raises `BadName` for a name that leads elsewhere."""
+        if not is_file_name(symbol):
+            raise BadName(f"symbol {symbol!r}", expected="letters, digits and _ . -")
         return self.folder / f"{symbol}.parquet"
 
     def symbols(self) -> list[str]:
@@ -173,6 +177,11 @@ class CandleStore:
         ]
         write_bytes(path, kept + b"".join(lines))
         return path
+
+
+def is_file_name(symbol: str) -> bool:
+    """Whether a symbol, which is told by a server, may name a file in the store's folder."""
+    return re.fullmatch(r"\w[\w.-]*", symbol) is not None and len(symbol.encode()) <= _LONGEST_NAME
 
 
 def rows_checksum(frame: pl.DataFrame) -> str:

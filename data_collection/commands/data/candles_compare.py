@@ -74,12 +74,20 @@ async def _compare(
             continue
         most = default_max_ulp(job.grid.k) if arguments.max_ulp is None else arguments.max_ulp
         total = Comparison()
-        async for ours, theirs in _pairs(arguments, reference, hours, market):
+        lacking: list[str] = []  # symbols that the reference has nothing of
+        async for ours, theirs in _pairs(arguments, reference, hours, market, lacking):
             total.add(compare_candles(ours, theirs))
         same = total.is_equal(most) and total.rows > 0
         equal = equal and same
         _print(trade_type, total, most, same)
-        report[trade_type] = {"equal": same, "max_ulp": most, **asdict(total)}
+        if lacking:
+            named = ", ".join(lacking[:_NAMED])
+            more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+            title = "not compared, the reference has nothing of them"
+            print(f"  {title}: {len(lacking):,}: {named}{more}")
+        report[trade_type] = {
+            "equal": same, "max_ulp": most, "not_compared": lacking, **asdict(total)
+        }  # fmt: skip
     if len(report) == 2:
         raise UsageError(
             arguments.data_root / FOLDER,
@@ -93,13 +101,19 @@ async def _compare(
 
 
 async def _pairs(
-    arguments: argparse.Namespace, reference: str, hours: Hours, market: Market
+    arguments: argparse.Namespace,
+    reference: str,
+    hours: Hours,
+    market: Market,
+    lacking: list[str],
 ) -> AsyncIterator[Pair]:
     if reference == "archive-1h":
         with archive_opener(arguments)() as archive:
             for symbol in hours.symbols(0):
                 pair = archive_pair(hours, archive, market, symbol)
-                if pair is not None:
+                if pair is None:
+                    lacking.append(symbol)
+                else:
                     yield pair
     elif reference.endswith(".parquet"):
         yield file_pair(hours, Path(reference))
@@ -112,7 +126,7 @@ async def _pairs(
                 return
             client = RestClient(session, read_bases(arguments))
             fetcher = BinanceFetcher(TRADE_TYPE_OF_MARKET[market], client=client)
-            async for pair in exchange_pairs(hours, fetcher):
+            async for pair in exchange_pairs(hours, fetcher, lacking):
                 yield pair
 
 

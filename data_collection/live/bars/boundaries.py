@@ -106,7 +106,7 @@ class Boundaries:
             client.bus.publish(Control(ControlKind.STATUS, client.market, symbol, detail=detail))
         for symbol in change.delisted:
             keeper.trading.discard(symbol)
-            self._spawn(self._delist(symbol))
+            self._tasks.add(asyncio.create_task(self._delist(symbol)))
 
     async def _delist(self, symbol: str) -> None:
         """Give the last candle time to come, then move the files aside."""

@@ -92,6 +92,8 @@ class Keeper:
         self.metrics.outcomes[offer.outcome] += 1
         if offer.outcome is Outcome.TAKEN:
             self._tell(symbol, offer.taken)
+            if candle.received_ns:  # those that waited for others are not slow
+                self.metrics.to_bus.add((time.monotonic_ns() - candle.received_ns) / 1e9)
             if symbol not in self.starting:
                 self.changed(symbol)
                 if book.waiting:
@@ -150,11 +152,8 @@ class Keeper:
                 yield self._bar(symbol, Candle(open_ms, *series.at(index)))
 
     def _tell(self, symbol: str, taken: tuple[Candle, ...]) -> None:
-        now_ns = time.monotonic_ns()
         for candle in taken:
             self.metrics.bars[candle.source.name.lower()] += 1
-            if candle.received_ns and candle.source is BarSource.SOCKET:
-                self.metrics.to_bus.add((now_ns - candle.received_ns) / 1e9)
             self.bus.publish(self._bar(symbol, candle))
 
     def _bar(self, symbol: str, candle: Candle) -> ClosedBar:

@@ -59,10 +59,15 @@ def compact(
     return file
 
 
-def differences(part: Path, archive_rows: list[list[str]]) -> list[str]:
-    """First columns of rows that are on one side only, or differ in their numbers."""
+def differences(part: Path, archive_zip: Path) -> list[str]:
+    """First columns of rows that only one side has, or whose numbers differ, in their order.
+
+    Raises OSError, BadZipFile or ValueError for an archive file that cannot be read.
+    """
+    with zipfile.ZipFile(archive_zip) as archive:
+        lines = archive.read(archive.namelist()[0]).decode().splitlines()
+    theirs = {row[0]: row for row in (line.split(",") for line in lines) if row[0].isdigit()}
     ours = {row[0]: row for row in read_rows(part)}
-    theirs = {row[0]: row for row in archive_rows}
     return [
         key
         for key in sorted(ours.keys() | theirs.keys(), key=int)

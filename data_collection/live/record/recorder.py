@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+import orjson
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.live.events import (
@@ -17,13 +21,16 @@ from alphaqcm.data_collection.live.events import (
     LiveTrade,
     MarkPrice,
 )
-from alphaqcm.data_collection.live.record.compact import archive_file, compact
+from alphaqcm.data_collection.live.record.compact import archive_file, compact, differences
 from alphaqcm.data_collection.live.record.day_parts import DayParts, Kind
 from alphaqcm.data_collection.live.record.liquidations import LiquidationHours
 from alphaqcm.pipeline.domain.registry import Market, contract_usd
+from alphaqcm.pipeline.storage.layout import Layout
 
 FLUSH_EVERY = 1.0  # seconds of real time
 _SETTLED = 300.0  # seconds after a day's end at which nothing of it comes any more
+DIFFERENCES = "differences.jsonl"
+_NAMED = 20
 _HOUR, _DAY = 3600, 86_400
 
 
@@ -96,6 +103,7 @@ class Recorder:
                 if day != compacted:
                     compacted = day
                     await asyncio.to_thread(self.compact_days)
+                    await asyncio.to_thread(self.compare_days)
         finally:
             self.flush()
 
@@ -126,6 +134,39 @@ class Recorder:
                     return made
         self.counts["days"] += made
         return made
+
+    def compare_days(self) -> int:
+        """Hold recorded days against the archive's files that have come meanwhile; how many differ.
+
+        Each is told once, as a line of `recorded/differences.jsonl`.
+        """
+        told = self.root / "recorded" / DIFFERENCES
+        known = set()
+        if told.exists():
+            for line in told.read_bytes().splitlines():
+                with contextlib.suppress(orjson.JSONDecodeError, KeyError):
+                    known.add(orjson.loads(line)["file"])
+        differ = 0
+        cache = Layout(self.root, self.market).cache
+        for kind in (Kind.KLINES, Kind.AGG_TRADES):
+            for symbol, day, part in self.parts.days(kind):
+                file = archive_file(self.market, kind, symbol, day)
+                if file.name in known or not (cache / file.key).exists():
+                    continue
+                try:
+                    keys = differences(part, cache / file.key)
+                    row = {"file": file.name, "rows": len(keys), "first": keys[:_NAMED]}
+                    with told.open("ab") as stream:
+                        stream.write(orjson.dumps(row) + b"\n")
+                except (OSError, ValueError, zipfile.BadZipFile) as error:
+                    self.alert("recorder", f"{file.name} cannot be compared: {error}")
+                    continue
+                if keys:
+                    differ += 1
+                    self.alert(
+                        "recorder", f"{file.name}: {len(keys)} rows differ from the archive's"
+                    )
+        return differ
 
     def _close_hour(self, hour: int) -> None:
         symbols = sorted(self.symbols())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -34,8 +35,8 @@ _ARCHIVE_NAMES: Final = {
     "taker_buy_base_asset_volume": "taker_buy_volume",
     "taker_buy_quote_asset_volume": "taker_buy_quote_volume",
 }
+_REMEMBERED: Final = 64  # files of the candle store
 _EACH: Final = WindowGrid.of("1m", "1m")
-_STORE_NAMES: Final = {own: name for name, own in _ARCHIVE_NAMES.items()}
 
 
 class RecentMinutes(Protocol):
@@ -117,12 +118,22 @@ class MinuteSource:
         return sorted((layer.folder / symbol).glob("*.parquet"))
 
     def _stored(self, symbol: str) -> pl.DataFrame | None:
-        stored = self.store.read(symbol)
-        return None if stored is None else stored.candles.rename(_ARCHIVE_NAMES)
+        try:
+            stat = self.store.path(symbol).stat()
+        except FileNotFoundError:
+            return None
+        return _candles(self.store, symbol, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
     def _recent(self, symbol: str) -> pl.DataFrame | None:
         frame = self.recent.frame(self.market, symbol) if self.recent else None
         return frame if frame is not None and frame.height else None
+
+
+@lru_cache(_REMEMBERED)
+def _candles(store: CandleStore, symbol: str, _version: tuple[int, ...]) -> pl.DataFrame | None:
+    """A symbol's candles of the store, verified once for each version of their file."""
+    stored = store.read(symbol)
+    return None if stored is None else stored.candles.rename(_ARCHIVE_NAMES)
 
 
 _TYPES: Final = {TIME: pl.Datetime("us", "UTC"), **BARS.columns}

@@ -126,13 +126,13 @@ class Backfill:
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from errors
 
-    def stored(self, symbol: str, end_ms: int) -> dict[int, Values]:
-        """The store's minutes that begin before `end_ms`: values by begin in microseconds."""
+    def stored(self, symbol: str, begin_us: int, end_us: int) -> dict[int, Values]:
+        """The store's minutes that begin in [begin_us, end_us): values by begin."""
         held = self._store.read(symbol)
         if held is None:
             return {}
         begin = pl.col("candle_begin_time").dt.epoch("us")
-        rows = held.candles.filter(begin < end_ms * 1000)
+        rows = held.candles.filter(begin >= begin_us, begin < end_us)
         values = rows.select(begin, *PRICES, *QUANTITIES).iter_rows()
         return {row[0]: row[1:] for row in values}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any, Final
 
 from alphaqcm.data_collection.marketstore.bucket_key import TIMEFRAMES, BucketKey
@@ -27,6 +28,16 @@ _LONGER: Final = {
 _NAMES: Final = [column.name for column in COLUMNS[OHLCV_EXT]]
 
 
+@lru_cache(16)
+def _ended(end_us: int) -> list[tuple[str, int]]:
+    """The longer timeframes of which a window ends at an instant, and its start."""
+    return [
+        (name, end_us - grid.window_us)
+        for name, grid in _LONGER.items()
+        if grid.floor_us(end_us) == end_us
+    ]
+
+
 class BarStream:
     """Publishes one market's candles; `closed` is called on the hub's event loop."""
 
@@ -49,10 +60,8 @@ class BarStream:
             if self._hub.wants(key):
                 row = (minute.begin_us // 1_000_000, *minute.values, 1)
                 self._publish(key, group, dict(zip(_NAMES, row, strict=True)))
-            for timeframe, grid in _LONGER.items():
-                start = grid.floor_us(minute.begin_us)
-                ends = start + grid.window_us == minute.begin_us + MINUTE_US
-                if ends and self._hub.wants(f"{symbol}/{timeframe}/{group}"):
+            for timeframe, start in _ended(minute.begin_us + MINUTE_US):
+                if self._hub.wants(f"{symbol}/{timeframe}/{group}"):
                     self._due.put_nowait((BucketKey(symbol, timeframe, group), start))
 
     async def run(self) -> None:

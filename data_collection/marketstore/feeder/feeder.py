@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.exchange.client import RestClient
 from alphaqcm.data_collection.exchange.endpoints import TRADE_TYPE_OF_MARKET
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
@@ -66,6 +67,8 @@ class Feeder:
         while True:
             try:
                 await work()
+            except UsageError:
+                raise  # the words do not fit: it would not go better the next time
             except PipelineError as error:
                 self._log.event("problem", part=name, error=error, again_in=f"{wait:.0f}s")
                 await self._client.clock.sleep(wait)

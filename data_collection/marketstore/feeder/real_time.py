@@ -7,6 +7,7 @@ them, are asked of REST, whose word then counts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ from alphaqcm.pipeline.errors import PipelineError
 SETTLE_EVERY: Final = 900.0
 """Seconds of the exchange's clock between two times that REST is asked for what came since."""
 
+_AGAIN: Final = 30.0  # seconds of the exchange's clock before REST is asked again
 _MILLI: Final = 1_000_000  # nanoseconds
 
 
@@ -165,7 +167,8 @@ class RealTime:
         if topic is Topic.KLINE and CLOSES in raw:
             self._hear_minute(raw)
         elif topic is Topic.TRADE:
-            self._hear_trade(raw)
+            with contextlib.suppress(ValueError):  # a number that is none
+                self._hear_trade(raw)
 
     def _hear_minute(self, raw: bytes) -> None:
         told = KLINE.decode(raw).k
@@ -260,6 +263,8 @@ class RealTime:
                 await self._backfill.fetch_missing(self._config.symbols, (start_ms, end_ms))
             except PipelineError as error:
                 self._log.event("problem", part="settling", error=error)
+                await self._clock.sleep(_AGAIN)
+                self._gap.set()
                 continue
             differ = await asyncio.to_thread(self._confirm, end_ms)
             if differ:
@@ -267,9 +272,12 @@ class RealTime:
 
     def _confirm(self, end_ms: int) -> int:
         differ = 0
+        recent, until_us = self._out.recent, end_ms * 1000
         for symbol in self._config.symbols:
-            told = self._backfill.stored(symbol, end_ms)
-            differ += self._out.recent.confirm(self._market, symbol, end_ms * 1000, told)
+            begin_us = recent.unconfirmed_us(self._market, symbol)
+            if begin_us is not None and begin_us < until_us:
+                told = self._backfill.stored(symbol, begin_us, until_us)
+                differ += recent.confirm(self._market, symbol, until_us, told)
         return differ
 
 

@@ -68,6 +68,12 @@ class Recent:
             }
         )
 
+    def unconfirmed_us(self, market: Market, symbol: str) -> int | None:
+        """Begin of the first minute that REST has not told; None where there is none."""
+        done = self._confirmed.get((market, symbol), 0)
+        held = self._minutes.get((market, symbol), {})
+        return min((begin for begin in list(held) if begin >= done), default=None)
+
     def confirm(
         self, market: Market, symbol: str, until_us: int, told: Mapping[int, Values]
     ) -> int:

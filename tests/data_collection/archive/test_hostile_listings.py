@@ -43,6 +43,12 @@ def test_a_size_that_is_none_is_a_bad_listing(tmp_path: Path, size: str) -> None
         periods(only(page(content(FILE.key, size))), tmp_path)
 
 
+def test_a_source_without_a_listing_is_told_as_that(tmp_path: Path) -> None:
+    nothing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(SourceError, match="status 404"):
+        periods(lambda _target: iter([nothing]), tmp_path)
+
+
 def test_a_month_whose_end_is_no_date_is_a_foreign_name(tmp_path: Path) -> None:
     odd = FILE.key.replace("2024-01-01", "9999-12-31")
     month = odd.replace("9999-12-31", "9999-12")

@@ -14,12 +14,16 @@ import pytest
 
 from alphaqcm.data_collection.build.candles import store as stores
 from alphaqcm.data_collection.build.candles.fetch import FetchJob, fetch_jobs, plan_symbols
+from alphaqcm.data_collection.build.candles.request import CandleRequest, choose_symbols
 from alphaqcm.data_collection.build.candles.resample import StoreSource
 from alphaqcm.data_collection.build.candles.store import CandleStore, Covered
+from alphaqcm.data_collection.errors import BadSymbol
+from alphaqcm.data_collection.exchange.answers import SymbolInfo
 from alphaqcm.data_collection.exchange.client import RestClient
 from alphaqcm.data_collection.exchange.fetcher import BinanceFetcher
 from alphaqcm.pipeline.candles.schema import CANDLE_SCHEMA, PRICES, QUANTITIES
-from alphaqcm.pipeline.errors import LayerError
+from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.errors import BadName, LayerError
 from tests.helpers.scripted_exchange import NOON, Script, answer, play
 
 STEP = 300_000
@@ -132,13 +136,13 @@ def line(number: int, high: str = "4", shift: int = 0) -> list[object]:
     return [begin, "2", high, "1", "3", "5", begin + STEP - 1, "6", 7, "1", "1", "0"]
 
 
-def fetch(tmp_path: Path, script: Script, count: int) -> CandleStore:
+def fetch(tmp_path: Path, script: Script, count: int, newest_end_ms: int = 0) -> CandleStore:
     store = CandleStore(tmp_path, "usdt_futures", "5m")
 
     async def body(client: RestClient) -> None:
         fetcher = BinanceFetcher("usdt_futures", client=client)
         plans = plan_symbols(fetcher, store, [("BTCUSDT", (BEGIN, BEGIN + count * STEP))])
-        await fetch_jobs([FetchJob(fetcher, store, plans, 0)], lambda _: None)
+        await fetch_jobs([FetchJob(fetcher, store, plans, newest_end_ms)], lambda _: None)
 
     play(script, body)
     return store
@@ -189,3 +193,41 @@ def test_what_was_answered_is_kept_when_the_fetch_is_cancelled(tmp_path: Path) -
     assert rows(store).height == 4
     (kept,) = store.covered("BTCUSDT")
     assert kept.end_ms - kept.begin_ms == 4 * STEP
+
+
+def test_the_newest_candle_is_asked_for_ten_seconds_after_its_close(tmp_path: Path) -> None:
+    script = Script([answer()])
+    close = int(NOON * 1000) + 12 * STEP  # an hour from now, by the server's clock
+    fetch(tmp_path, script, 112, newest_end_ms=close)
+    assert script.asked[0] >= close / 1000 + 10
+
+
+@pytest.mark.parametrize("name", ["../BTCUSDT", "a/b", "..", ".x", "", "a\0b", "x" * 200, "A B"])
+def test_a_symbol_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadName):
+        CandleStore(tmp_path, "spot", "5m").path(name)
+
+
+def test_the_names_that_there_are_name_files(tmp_path: Path) -> None:
+    for name in ("BTCUSDT", "BTCUSD_PERP", "币安人生USDT", "1000SATSUSDT", "SP0_BTCUSDT"):
+        assert CandleStore(tmp_path, "spot", "5m").path(name).name == f"{name}.parquet"
+
+
+def info(symbol: str, status: str) -> bytes:
+    one = {"symbol": symbol, "baseAsset": "BTC", "quoteAsset": "USDT", "status": status}
+    return msgspec.json.encode({"symbols": [one]})
+
+
+def test_a_refused_symbol_that_is_traded_is_an_error(tmp_path: Path) -> None:
+    script = Script([answer(400, b'{"code":-1121}'), answer(200, info("BTCUSDT", "TRADING"))])
+    with pytest.raises(BadSymbol):
+        fetch(tmp_path, script, 4)
+
+
+def test_a_symbol_with_the_name_of_another_folder_is_not_fetched() -> None:
+    known = [
+        SymbolInfo(name, "BTC", "USDT", status="TRADING") for name in ("../../evil", "BTCUSDT")
+    ]
+    request = CandleRequest((Market.SPOT,), "USDT", "5m", 1, None, None)
+    (chosen,) = choose_symbols({Market.SPOT: known}, request).values()
+    assert [one.symbol for one in chosen] == ["BTCUSDT"]

@@ -137,3 +137,38 @@ def test_limits_that_the_exchange_tells_are_taken_over() -> None:
         assert client.governor.limit(Pool.FUTURES) == 1234
 
     play(Script([answer(200, msgspec.json.encode(told))]), body)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e308", "nan", "-5", "soon"])
+def test_a_wait_without_sense_freezes_for_days_at_most(seconds: str) -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(Banned) as told:
+            await ask(client)
+        assert told.value.until <= client.clock.now() + 8 * 86_400
+
+    play(Script([answer(418, Retry_After=seconds)]), body)
+
+
+def test_a_ban_until_the_end_of_time_is_one_of_days() -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(Banned) as told:
+            await ask(client)
+        assert told.value.until <= client.clock.now() + 8 * 86_400
+
+    play(Script([answer(418, b'{"code":-1003,"msg":"banned until 9999999999999."}')]), body)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(NoAnswer, match="more than"):
+            await ask(client)
+
+    play(Script([answer(200, b"[" + b" " * (1 << 26))]), body)
+
+
+def test_a_time_that_no_calendar_has_is_no_answer() -> None:
+    async def body(client: RestClient) -> None:
+        with pytest.raises(NoAnswer, match="cannot be read"):
+            await client.server_time(Market.UM)
+
+    play(Script([answer()], server_ms=10**18), body)

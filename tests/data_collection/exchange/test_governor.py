@@ -180,6 +180,25 @@ def test_repair_goes_first_whatever_its_pool() -> None:
     run(body)
 
 
+def test_pools_take_turns_where_all_slots_are_taken() -> None:
+    async def body() -> None:
+        one = governor(in_flight=1)
+        order: list[Pool] = []
+
+        async def spend(pool: Pool) -> None:
+            async with one.spend(pool, 1):
+                order.append(pool)
+
+        async with one.spend(Pool.SPOT, 1):
+            tasks = [asyncio.create_task(spend(Pool.SPOT)) for _ in range(4)]
+            tasks += [asyncio.create_task(spend(Pool.FUTURES)) for _ in range(4)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert order[:4].count(Pool.FUTURES) == 2
+
+    run(body)
+
+
 def test_groups_take_turns() -> None:
     async def body() -> None:
         one = governor(in_flight=1)

@@ -108,6 +108,12 @@ def row(begin: int, low: float = 1.0, high: float = 4.0) -> tuple[float, ...]:
         ([row(0), row(300_000, low=2.5)], 1, "low above another price"),
         ([row(0), row(300_000, high=2.5)], 1, "high below another price"),
         ([row(0), row(300_000, high=float("inf"))], 1, "not a number"),
+        ([row(0), (*row(300_000)[:5], -1.0, *row(300_000)[6:])], 1, "an amount below zero"),
+        (
+            [row(0), (*row(300_000)[:8], 2**63, *row(300_000)[9:])],
+            1,
+            "more trades than can be counted",
+        ),
         ([row(0), row(0, high=9.0), row(300_000)], 1, "twice with different values"),
     ],
 )

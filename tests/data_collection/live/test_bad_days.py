@@ -91,6 +91,20 @@ def test_a_full_disk_is_told_and_the_files_are_written_when_there_is_room(tmp_pa
         assert not [path for path in live.folder.iterdir() if path.name.endswith(".tmp")]
 
 
+def test_a_region_that_is_refused_ends_it_at_once_with_one_line(tmp_path: Path) -> None:
+    with exchange(um=2, kline_push=KlinePush.CLOSES) as server:
+        live = LiveDirectory(server, tmp_path / "live")
+        live.start()
+        live.wait_warm()
+        plant(server, "region-451")
+        assert live.process is not None
+        assert live.process.wait(60) == 1
+        last = live.log.splitlines()[-1]
+        assert last.startswith("alphaqcm bmac start: RegionRefused: ") and "451" in last
+        for name in live.symbols():
+            live.assert_equals_truth(name)  # what was there stays
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

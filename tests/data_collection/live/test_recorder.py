@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
+import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.live.events import Liquidation
-from alphaqcm.data_collection.live.record.compact import compact, differences
+from alphaqcm.data_collection.live.record.compact import archive_file, compact
 from alphaqcm.data_collection.live.record.day_parts import DayParts, Kind, read_rows
 from alphaqcm.data_collection.live.record.liquidations import (
     LiquidationHours,
@@ -23,6 +25,7 @@ from alphaqcm.data_collection.live.record.liquidations import (
 )
 from alphaqcm.data_collection.live.record.recorder import Recorder
 from alphaqcm.pipeline.domain.registry import Market
+from alphaqcm.pipeline.storage.layout import Layout
 from tests.conftest import PROJECT
 from tests.helpers.live_directory import LiveDirectory
 from tests.helpers.simulated_exchange import ask, exchange, plant
@@ -115,12 +118,34 @@ def test_a_row_that_a_crash_cut_is_dropped_and_a_doubled_one_counts_once(tmp_pat
     first = (tmp_path / "recorded" / file.key).read_bytes()
     compact(tmp_path, Market.UM, Kind.AGG_TRADES, "BTCUSDT", date(2026, 3, 10), path)
     assert (tmp_path / "recorded" / file.key).read_bytes() == first
-    archive = [
-        ["7", "1.00", "1.000", "7", "7", "100", "true"],
-        ["8", "1.00", "2.000", "8", "8", "100", "true"],
-        ["10", "1.5", "1.0", "9", "9", "100", "false"],
+
+
+def test_a_recorded_day_is_held_against_the_archives_file_when_that_comes(tmp_path: Path) -> None:
+    told: list[str] = []
+    recorder = Recorder(
+        tmp_path, Market.UM, ExchangeClock(NOON / 1e6), lambda _, text: told.append(text), list
+    )
+    for row in ("7,1.0,1.0,7,7,100,true", "8,1.0,1.0,8,8,100,true", "9,1.5,1.0,9,9,100,false"):
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            recorder.parts.add(Kind.AGG_TRADES, symbol, NOON - DAY_US, row)
+    recorder.flush()
+    assert recorder.compact_days() == 2 and recorder.compare_days() == 0 and told == []
+    same = "agg_trade_id,price,q,f,l,t,m\n7,1.00,1.000,7,7,100,True\n8,1,1,8,8,100,true\n"
+    for symbol, last in (("BTCUSDT", "9,1.5,2.0,9,9,100,false\n11,1,1,1,1,1,true\n"),
+                         ("ETHUSDT", "9,1.50,1,9,9,100,false\n")):  # fmt: skip
+        file = archive_file(Market.UM, Kind.AGG_TRADES, symbol, date(2026, 3, 9))
+        path = Layout(tmp_path).cache / file.key
+        path.parent.mkdir(parents=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{file.name[:-4]}.csv", same + last)
+    assert recorder.compare_days() == 1
+    assert told == ["BTCUSDT-aggTrades-2026-03-09.zip: 2 rows differ from the archive's"]
+    lines = (tmp_path / "recorded" / "differences.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"file": "BTCUSDT-aggTrades-2026-03-09.zip", "rows": 2, "first": ["9", "11"]},
+        {"file": "ETHUSDT-aggTrades-2026-03-09.zip", "rows": 0, "first": []},
     ]
-    assert differences(path, archive) == ["8", "9", "10"]
+    assert recorder.compare_days() == 0  # told once
 
 
 @pytest.mark.process

@@ -13,8 +13,12 @@ import polars as pl
 import pymarketstore as pymkts
 import pytest
 
+from alphaqcm.data_collection.exchange.clock import ExchangeClock
+from alphaqcm.data_collection.marketstore.config import Backfill, FeederConfig, MarketstoreConfig
 from alphaqcm.data_collection.simulation.exchange import Exchange
+from alphaqcm.pipeline.domain.registry import Market
 from tests.conftest import PROJECT
+from tests.helpers.marketstore_server import served
 from tests.helpers.marketstore_tape import (
     FIRST,
     NOW_MS,
@@ -23,7 +27,8 @@ from tests.helpers.marketstore_tape import (
     published,
     true_minutes,
 )
-from tests.helpers.simulated_exchange import environment, stats
+from tests.helpers.simulated_exchange import START_MS, environment, stats, truth
+from tests.helpers.simulated_exchange import exchange as generated
 
 pytestmark = pytest.mark.process
 
@@ -43,14 +48,16 @@ bgworkers:
 
 
 @contextlib.contextmanager
-def started(server: Exchange, folder: Path, batch: int = 500) -> Iterator[subprocess.Popen[str]]:
+def started(
+    server: Exchange, folder: Path, batch: int = 500, source: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """The command, once it has told its address."""
     path = folder / "mkts.yml"
     path.write_text(CONFIG.format(first=FIRST, batch=batch))
     command = [sys.executable, "-m", "alphaqcm", "marketstore", "start", "--config", str(path)]
     words = ["--data-root", str(folder / "root"), "--exchange", server.url]
     process = subprocess.Popen(
-        [*command, *words, "--source", str(published())],
+        [*command, *words, "--source", str(source or published())],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
         env=environment(server.url),
     )  # fmt: skip
@@ -125,3 +132,37 @@ def test_a_backfill_killed_ten_times_is_finished_by_the_next(tmp_path: Path) -> 
         assert KILLS < before < len(pages)  # they were killed at work, and had not finished
         # no page is asked for again but those that a kill cut off before they were kept
         assert sum(pages.values()) - len(pages) <= KILLS * PARALLEL
+
+
+@pytest.mark.parametrize("market", [Market.SPOT, Market.CM])
+def test_other_markets_are_backfilled_too(tmp_path: Path, market: Market) -> None:
+    """All of it over REST, from an archive that has nothing; names have no prefix."""
+    for name in ("spot", "futures"):
+        (tmp_path / "archive" / "data" / name).mkdir(parents=True)
+    symbol = "BTCUSDT" if market is Market.SPOT else "BTCUSD_PERP"
+    span = (START_MS // 60_000 * 60_000 - 3 * 3_600_000, START_MS // 60_000 * 60_000)
+    backfill = Backfill(enabled=True, start_ms=span[0], end_ms=span[1])
+    feeder = FeederConfig(market, (symbol,), backfill=backfill)
+    with generated(speed=60.0) as server, served(
+        tmp_path / "root", MarketstoreConfig(feeders=(feeder,)), exchange=server.url,
+        source=str(tmp_path / "archive"), clock=ExchangeClock(speed=60.0),
+    ) as running:  # fmt: skip
+        params = pymkts.Params(symbol, "1Min", "OHLCV")
+        for _ in range(900):
+            with contextlib.suppress(Exception):  # not there yet
+                if len(array := running.client().query(params).first().array) == 180:
+                    break
+            time.sleep(0.1)
+        told = truth(server, market.value, symbol, *span, "1m")
+        assert array["Close"].tolist() == told["close"].to_list()
+        assert array["Volume"].tolist() == told["volume"].to_list()
+        assert [t * 1000 for t in array["Epoch"].tolist()] == list(range(*span, 60_000))
+
+
+def test_a_source_that_is_no_archive_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with exchange() as server, started(server, tmp_path, source=tmp_path / "elsewhere") as process:
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 2
+    (line,) = told.splitlines()
+    assert "expected a directory that holds the archive's own tree" in line

@@ -15,11 +15,13 @@ import pytest
 
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.marketstore.config import (
+    FeederConfig,
     MarketstoreConfig,
     Sink,
     StreamType,
     read_config,
 )
+from alphaqcm.data_collection.marketstore.marketstore import addresses_of
 from alphaqcm.pipeline.domain.registry import Market
 from tests.conftest import PROJECT
 
@@ -184,3 +186,16 @@ def test_a_torn_file_does_not_tell_its_keys(tmp_path: Path, line: str) -> None:
     except UsageError as error:
         told = f"{error}"
     assert "the-secret" not in told
+
+
+def test_testnet_selects_the_test_hosts_unless_an_exchange_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ALPHAQCM_EXCHANGE", raising=False)
+    real, test = (addresses_of(FeederConfig(testnet=on), None) for on in (False, True))
+    assert real.um == "https://fapi.binance.com"
+    for name in ("spot", "um", "cm", "spot_ws", "um_ws", "cm_ws"):
+        assert getattr(test, name) != getattr(real, name)
+    assert "testnet" in test.um
+    named = addresses_of(FeederConfig(testnet=True), "http://127.0.0.1:8100")
+    assert named.um == "http://127.0.0.1:8100"

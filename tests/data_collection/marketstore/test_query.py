@@ -15,6 +15,7 @@ import pytest
 
 from alphaqcm.data_collection.build.candles.store import CandleStore, Covered
 from alphaqcm.data_collection.exchange.answers import candle_frame
+from alphaqcm.data_collection.marketstore.config import MarketstoreConfig
 from alphaqcm.pipeline.features.columns import COLUMNS
 from tests.helpers.marketstore_server import Served, served
 from tests.helpers.root_of_a_day import root_of_a_day
@@ -328,3 +329,9 @@ def test_the_version_is_told_in_a_header(client: pymkts.Client) -> None:
     from alphaqcm import __version__
 
     assert client.server_version() == __version__
+
+
+def test_frames_are_in_the_time_zone_of_the_configuration(month: Path) -> None:
+    with served(month, MarketstoreConfig(timezone="Asia/Hong_Kong")) as running:
+        frame = running.client().query(pymkts.Params("ETHUSDT", "1D", "OHLCV", limit=1)).first()
+    assert frame.df().index[0].isoformat() == "2024-01-31T08:00:00+08:00"  # the day is UTC's

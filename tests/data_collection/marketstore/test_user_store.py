@@ -200,3 +200,14 @@ def test_readers_see_whole_writes_while_writers_write(own: Served) -> None:
     assert seen
     assert {len(values) for values in seen} == {1}
     assert query(own, "TEST", "1Min", "Tick").size == 500
+
+
+@pytest.mark.parametrize("unit", [b"\xff\xff\xff\xff", b"\x00\xd8\x00\x00", b"\x00\x00\x11\x00"])
+def test_texts_that_are_no_unicode_are_refused(own: Served, unit: bytes) -> None:
+    dataset = {
+        "types": ["i8", "U16"], "names": ["Epoch", "A"], "data": [bytes(8), unit * 16],
+        "length": 1, "startindex": {"X/1D/T": 0}, "lengths": {"X/1D/T": 1},
+    }  # fmt: skip
+    reply = own.client().client.rpc.call("DataService.Write", requests=[{"dataset": dataset}])
+    assert "texts of Unicode characters" in errors(reply)[0]
+    assert "X" not in own.client().list_symbols()

@@ -31,6 +31,7 @@ METRICS_START = ArchiveFile.parse(
     "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2026-06-25.zip"
 )
 START = KLINES.period.start_us // 1000
+START_OF_TRADES = TRADES.period.start_us
 MINUTE = 60_000
 
 
@@ -287,3 +288,27 @@ def test_real_close_time_beside_an_outage_is_not_used(real: Path) -> None:
     closes_early = reading.frame.filter(pl.col("close_time") < opened)
     assert closes_early["open_time"].to_list() == [datetime(2020, 12, 21, 14, tzinfo=UTC)]
     assert reading.outside == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "column"),
+    [
+        (0, "yesterday", "create_time"),
+        (0, "2026-06-24 25:00:00", "create_time"),
+        (2, "many", "sum_open_interest"),
+        (3, "1.5.2", "sum_open_interest_value"),
+    ],
+)
+def test_the_field_that_cannot_be_read_is_named(at: int, value: str, column: str) -> None:
+    rows = metrics_rows("2026-06-24", first=1)
+    rows[7][at] = value
+    with pytest.raises(BadRow) as raised:
+        read_csv(csv_text(METRICS_END, rows).encode(), METRICS_END)
+    assert column in str(raised.value)
+    assert value in str(raised.value)
+
+
+def test_a_truth_value_that_is_none_is_named() -> None:
+    rows = [[n, "1.0", "2.0", n, n, START_OF_TRADES + n, "True", "maybe"] for n in range(3)]
+    with pytest.raises(BadRow, match=r"is_best_match to be .*found 'maybe'"):
+        read_csv(csv_text(TRADES, rows).encode(), TRADES)

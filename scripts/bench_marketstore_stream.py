@@ -1,0 +1,238 @@
+"""From a candle's close at the exchange to the callback of a stream client, for many symbols.
+
+usage: python scripts/bench_marketstore_stream.py [--symbols 700] [--closes 2]
+
+Exchange, endpoint with its feeder, stream client and this program are four processes on one
+machine; the clock runs at real speed. The peer is a WebSocket of the exchange itself, read here:
+what the endpoint adds is the time from a close frame on that socket to the callback of
+pymarketstore's StreamConn for the same candle, on the machine's monotonic clock. All candles close
+at once, so that the client's own pace counts: what it needs for as many messages that wait for it
+is measured too. With fewer cores than processes, part of it is waiting for a core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import aiohttp
+import msgpack
+import orjson
+import pymarketstore as pymkts
+import requests
+from aiohttp import web
+
+BAR_MS = 20.0  # at most, at the 99th percentile
+STREAMS = 190  # on one connection of the peer
+CONFIG = """
+listen_port: 0
+bgworkers:
+  - config:
+      symbols: [{symbols}]
+      realtime: {{enabled: true, stream_type: kline}}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--symbols", type=int, default=700)
+    parser.add_argument("--closes", type=int, default=2)
+    words = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="alphaqcm-bench-") as name:
+        folder = Path(name)
+        options = ["--um", str(words.symbols), "--trades-per-minute", "1", "--kline-push", "closes"]
+        exchange, url = start(folder / "exchange.log", {}, "exchange", "--port", "0", *options)
+        symbols = traded(url)[: words.symbols]
+        config = folder / "mkts.yml"
+        config.write_text(CONFIG.format(symbols=", ".join(symbols)))
+        environment = {"ALPHAQCM_TEST_CLOCK": url}
+        own = ["--config", str(config), "--data-root", str(folder / "root"), "--exchange", url]
+        endpoint, rpc = start(folder / "endpoint.log", environment, "marketstore", "start", *own)
+        try:
+            return measure(url, rpc, symbols, words.closes)
+        finally:
+            for process in (endpoint, exchange):
+                process.terminate()
+                process.wait()
+
+
+def start(log: Path, more: dict[str, str], *words: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A command in a process of its own, and the address that it tells."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alphaqcm", *words], stdout=stream, env={**os.environ, **more}
+        )
+    while not (found := re.search(r"http://\S+", log.read_text())):
+        time.sleep(0.1)
+    return process, found[0]
+
+
+def traded(url: str) -> list[str]:
+    info = requests.get(f"{url}/fapi/v1/exchangeInfo", timeout=60).json()
+    return sorted(
+        one["symbol"]
+        for one in info["symbols"]
+        if one["status"] == "TRADING" and one["contractType"] == "PERPETUAL"
+    )
+
+
+def measure(url: str, rpc: str, symbols: list[str], closes: int) -> int:
+    """Listen until so many minutes have closed; the table of what was added."""
+    peer: dict[tuple[str, int], float] = {}
+    ours: dict[tuple[str, int], float] = {}
+    stamps: Any = multiprocessing.Queue()
+    client = multiprocessing.Process(target=listen, args=(rpc, stamps), daemon=True)
+    client.start()
+    asyncio.run(watch(url, symbols, peer, closes))
+    time.sleep(2)
+    client.terminate()
+    while not stamps.empty():
+        ours |= stamps.get()
+    both = sorted((ours[key] - peer[key]) * 1e3 for key in peer if key in ours)
+    lost = len(peer) - len(both)
+    spread = spread_of_closes(peer)
+    print(f"{len(symbols)} symbols, {len(both):,} closes; they took {spread * 1e3:.0f} ms to come")
+    print(f"the client alone, {len(symbols)} messages {client_alone(len(symbols)) * 1e3:.1f} ms")
+    for name, at in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("most", 1.0)):
+        print(
+            f"close to callback, {name:5} {both[min(len(both) - 1, int(at * len(both)))]:8.1f} ms"
+        )
+    p99 = both[min(len(both) - 1, int(0.99 * len(both)))]
+    good = p99 < BAR_MS and not lost
+    print(f"p99 {p99:.1f} ms, below {BAR_MS:g}; {lost} lost: {'met' if good else 'NOT met'}")
+    return 0 if good else 1
+
+
+def spread_of_closes(peer: dict[tuple[str, int], float]) -> float:
+    """Seconds from a minute's first close to its last, at the peer."""
+    minutes: dict[int, list[float]] = {}
+    for (_, epoch), moment in peer.items():
+        minutes.setdefault(epoch, []).append(moment)
+    return statistics.median(max(one) - min(one) for one in minutes.values())
+
+
+def listen(rpc: str, stamps: Any) -> None:
+    """Hand over when the callback was called for each candle, in a process of its own."""
+    seen: dict[tuple[str, int], float] = {}
+    stream = pymkts.Client(rpc).client.stream()
+
+    @stream.on(r".*")
+    def closed(_stream: Any, message: dict[str, Any]) -> None:
+        seen[message["key"].partition("/")[0], message["data"]["Epoch"]] = time.monotonic()
+
+    def hand_over() -> None:
+        while True:
+            time.sleep(0.5)
+            now = {key: seen.pop(key) for key in list(seen)}
+            if now:
+                stamps.put(now)
+
+    threading.Thread(target=hand_over, daemon=True).start()
+    with contextlib.suppress(TypeError):  # how the client meets the end of the connection
+        stream.run(["*/1Min/OHLCV"])
+
+
+def client_alone(count: int) -> float:
+    """Seconds that the stream client takes for so many messages that wait for it."""
+    message = msgpack.dumps(
+        {"key": "BTCUSDT/1Min/OHLCV", "data": dict.fromkeys(("Epoch", *"OHLCV"), 1.5)}
+    )
+    ready, ports = threading.Event(), []
+
+    async def serve() -> None:
+        async def answer(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.receive()
+            for _ in range(count):
+                await socket.send_bytes(message)
+            await asyncio.sleep(30)
+            return socket
+
+        app = web.Application()
+        app.router.add_get("/ws", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
+        ready.set()
+        await asyncio.sleep(3600)
+
+    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    ready.wait()
+    stream = pymkts.StreamConn(f"ws://127.0.0.1:{ports[0]}/ws")
+    moments: list[float] = []
+
+    @stream.on(r".*")
+    def called(_stream: Any, _message: dict[str, Any]) -> None:
+        moments.append(time.monotonic())
+        if len(moments) == 1:
+            time.sleep(0.5)  # until all are there
+            moments[0] = time.monotonic()
+        if len(moments) == count:
+            raise StopIteration
+
+    with contextlib.suppress(StopIteration):
+        stream.run(["*/*/*"])
+    return moments[-1] - moments[0]
+
+
+async def watch(
+    url: str, symbols: list[str], peer: dict[tuple[str, int], float], closes: int
+) -> None:
+    base = url.replace("http", "ws") + "/um-ws/market/ws"
+    seen: set[int] = set()
+    done = asyncio.Event()
+
+    async def read(part: list[str]) -> None:
+        names = [f"{symbol.lower()}@kline_1m" for symbol in part]
+        async with aiohttp.ClientSession() as session, session.ws_connect(base) as socket:
+            for start in range(0, len(names), 50):
+                words = {
+                    "method": "SUBSCRIBE",
+                    "params": names[start : start + 50],
+                    "id": start + 1,
+                }
+                await socket.send_json(words)
+                await asyncio.sleep(0.3)
+            async for message in socket:
+                now = time.monotonic()
+                if '"x":true' not in message.data:
+                    continue
+                kline = orjson.loads(message.data)["k"]
+                epoch = kline["t"] // 1000
+                peer[kline["s"], epoch] = now
+                seen.add(epoch)
+                if len(seen) >= closes + 2:
+                    done.set()
+
+    reading = [
+        asyncio.create_task(read(symbols[at : at + STREAMS]))
+        for at in range(0, len(symbols), STREAMS)
+    ]
+    await done.wait()
+    first, *_ = sorted(seen)
+    last = max(seen)
+    for task in reading:
+        task.cancel()
+    # the first minute may have closed while streams were being subscribed, the last is under way
+    for key in [key for key in peer if key[1] in (first, last)]:
+        del peer[key]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
