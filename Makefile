@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo demo-candles demo-live demo-marketstore test test-fast check dist lock bench mutants soak venv clean
+.PHONY: demo demo-candles demo-cluster demo-live demo-marketstore test test-fast check dist lock bench mutants soak venv clean
 .DEFAULT_GOAL := demo
 
 venv: $(READY)
@@ -35,6 +35,10 @@ demo-live: $(READY)
 # the fourth: a data root over MarketStore's protocol, fed from a simulated exchange and a mirror of its archive
 demo-marketstore: $(READY)
 	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_marketstore.sh
+
+# the third act: the same on a Dask cluster, into an S3 server; the bytes are those of `make demo`
+demo-cluster: demo
+	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_cluster.sh
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"

@@ -32,6 +32,7 @@ from alphaqcm.data_collection.live.files.notes import Notes
 from alphaqcm.data_collection.live.files.publisher import Publisher
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles
 from alphaqcm.data_collection.live.files.tables import VALUES
+from alphaqcm.data_collection.live.run import SWITCH_INTERVAL
 from alphaqcm.data_collection.live.sockets.frames import topic_of
 from alphaqcm.data_collection.live.watch.metrics import Latencies, Metrics
 from alphaqcm.pipeline.domain.registry import Market
@@ -112,6 +113,9 @@ def files() -> None:
         publisher = Publisher(store, keeper.books, keeper.clock, metrics, lambda *_: None)
         keeper.changed = publisher.mark
         running = asyncio.create_task(publisher.run())
+        for name in NAMES:
+            publisher.mark(name)
+        await publisher.drain()
         began = time.perf_counter()
         for name in NAMES:
             keeper.hear(frame(name, BEGIN + ROWS * STEP, closed=True), time.monotonic_ns())
@@ -219,6 +223,7 @@ def health(port: int) -> dict[str, float]:
 
 
 def main() -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL)
     words = sys.argv[1:]
     seconds = 130.0
     if "--seconds" in words:

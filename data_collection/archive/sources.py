@@ -60,8 +60,13 @@ class Source:
         return cls(files, files if listing is None else _parse_one(listing, "--listing"))
 
 
+def is_remote(source: str) -> bool:
+    """Whether `--source` names an address, not a directory."""
+    return "://" in source
+
+
 def _parse_one(text: str, option: str) -> HttpSource | DirectorySource:
-    if "://" not in text:
+    if not is_remote(text):
         root = Path(text).expanduser()
         if not root.is_dir():
             raise UsageError(

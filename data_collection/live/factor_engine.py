@@ -38,7 +38,9 @@ INTERVAL = "1h"
 EXPIRE_SEC = 40.0
 _BARS = "1m"
 _WHOLE = (1 << 60) - 1
+_MANY = 200  # trades of a symbol that wait
 _NAMED = 10
+_PATIENCE_US = 3 * HOUR_US  # for the missing hour of a symbol, while later ones are kept
 
 
 @dataclass(slots=True)
@@ -67,13 +69,11 @@ class _Symbol:
     counts: Counter[int] = field(default_factory=Counter)  # trades told, by minute
     wanted: dict[int, int] = field(default_factory=dict)  # trades of a minute by its candle
 
-    def forget(self, hour_us: int) -> dict[int, _Hour]:
-        """Drop an hour that is computed; the hours that are not."""
-        del self.hours[hour_us]
-        end_us = hour_us + HOUR_US
-        self.counts = Counter({at: n for at, n in self.counts.items() if at >= end_us})
-        self.wanted = {at: n for at, n in self.wanted.items() if at >= end_us}
-        return self.hours
+    def forget(self, until_us: int) -> None:
+        """Drop the hours that end at or before a moment."""
+        self.hours = {at: hour for at, hour in self.hours.items() if at >= until_us}
+        self.counts = Counter({at: n for at, n in self.counts.items() if at >= until_us})
+        self.wanted = {at: n for at, n in self.wanted.items() if at >= until_us}
 
 
 class FactorEngine:
@@ -205,12 +205,17 @@ class FactorEngine:
             self._flush_soon()
 
     def _condense(self, symbol: str, hour_us: int) -> None:
-        """Make minutes of the trades up to the first minute that may get more of them."""
+        """Make minutes of the trades up to the first minute that may get more of them.
+
+        Not of every few trades: a call costs as much as a hundred of them.
+        """
         known = self._symbols[symbol]
-        until_us = hour_us + known.hours[hour_us].traded_minutes * MINUTE_US
-        if until_us > known.condensed_us:
+        hour = known.hours[hour_us]
+        until_us = hour_us + hour.traded_minutes * MINUTE_US
+        enough = hour.trades == _WHOLE or known.builder.waiting >= _MANY
+        if enough and until_us > known.condensed_us:
             known.condensed_us = until_us
-            self._engine.add_flow(symbol, known.builder.close(until_us).frame)
+            self._engine.add_flow_columns(symbol, known.builder.close_columns(until_us))
 
     def _flush_soon(self) -> None:
         """Symbols close by the hundred: they are computed together."""
@@ -237,8 +242,9 @@ class FactorEngine:
             symbols = self._ready.pop(hour_us)
             own = self._engine.close(symbols, hour_us)
             for symbol in symbols:
-                hours = self._symbols[symbol].forget(hour_us)
-                following = hours.get(hour_us + HOUR_US)
+                known = self._symbols[symbol]
+                known.forget(hour_us + HOUR_US)
+                following = known.hours.get(hour_us + HOUR_US)
                 if following is None:
                     continue
                 self._condense(symbol, hour_us + HOUR_US)
@@ -268,11 +274,20 @@ class FactorEngine:
         self._bus.publish(FactorHour(self._market, INTERVAL, hour_us, rows.frame.height, rows.late))
         self.counts["hours"] += 1
         self.counts["late"] += len(late)
+        for symbol in self._symbols:
+            if self._is_cold(symbol, hour_us):
+                self._drop(symbol, hour_us - _PATIENCE_US)
         if late:
             cold = sum(self._is_cold(symbol, hour_us) for symbol in late)
             named = ", ".join(late[:_NAMED]) + (" …" if len(late) > _NAMED else "")
             why = f"; {cold} lack earlier hours: update the data root" if cold else ""
             self._alert("factors", f"{len(late)} symbols without their factors: {named}{why}")
+
+    def _drop(self, symbol: str, before_us: int) -> None:
+        """Keep no more of a symbol that cannot go on than may still be made whole."""
+        self._symbols[symbol].forget(before_us)
+        self._symbols[symbol].builder.close(before_us)
+        self._engine.drop(symbol, before_us)
 
     def _tell_rows(self, hour_us: int, frame: pl.DataFrame) -> None:
         """A row a symbol; times are microseconds since the epoch."""

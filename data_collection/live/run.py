@@ -24,6 +24,9 @@ from alphaqcm.data_collection.process.root_lock import RootPart, hold_root
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.layout import Layout
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread that writes files may keep the interpreter from the streams."""
+
 
 def read_config(base: Path, exchange: str | None) -> LiveConfig:
     """The directory's configuration, asked at another exchange where one is named."""
@@ -104,6 +107,7 @@ def start(base: Path, config: LiveConfig, port: int = 0, data_root: Path | None 
         async with LiveClient(base, config, LiveParts(data_root=data_root)) as client:
             await work(client, port)
 
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with contextlib.ExitStack() as held:
         held.enter_context(hold(base))
         if data_root is not None:

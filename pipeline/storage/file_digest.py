@@ -101,25 +101,32 @@ def proof_of_file(path: Path) -> tuple[Proof, str]:
 
 def proof_of_stream(stream: BinaryIO) -> tuple[Proof, str]:
     """The same of an open file."""
-    size = stream.seek(0, 2)
-    stream.seek(max(0, size - _TAIL))
-    tail = stream.read()
-    length = int.from_bytes(tail[:4], "little") + _TAIL
-    if tail[4:] != _MAGIC or length > size:
+    footer = footer_of(stream)
+    if footer is None:
         return Proof.DAMAGED, ""
-    stream.seek(size - length)
-    footer = stream.read()
     match = _PLACE.search(footer)
     if match is None:
         return (Proof.DAMAGED if _HINT.search(footer) else Proof.UNSEALED), ""
+    found, left = xxhash.xxh3_128(), stream.seek(0, 2) - len(footer)
     stream.seek(0)
-    found, left = xxhash.xxh3_128(), size - length
     while left and (piece := stream.read(min(left, _PIECE))):
         found.update(piece)
         left -= len(piece)
     found.update(footer[: match.start(1)] + _ZEROS + footer[match.end(1) :])
     told = match[1].decode()
     return (Proof.WHOLE if found.hexdigest() == told else Proof.DAMAGED), told
+
+
+def footer_of(stream: BinaryIO) -> bytes | None:
+    """A parquet's footer, its length and MAGIC included; None where it has none."""
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - _TAIL))
+    tail = stream.read()
+    length = int.from_bytes(tail[:4], "little") + _TAIL
+    if tail[4:] != _MAGIC or length > size:
+        return None
+    stream.seek(size - length)
+    return stream.read()
 
 
 def sealed_json(told: Mapping[str, Any], *, indent: bool = False) -> bytes:

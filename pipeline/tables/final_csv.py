@@ -18,7 +18,7 @@ from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_digest import Proof, sealed_json
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
 from alphaqcm.pipeline.storage.layout import Layout
-from alphaqcm.pipeline.storage.verified_read import prove_csv
+from alphaqcm.pipeline.storage.verified_read import glance_at_csv, prove_csv
 from alphaqcm.pipeline.tables.table_file import SymbolRows, TableOptions, held_symbols, read_table
 from alphaqcm.pipeline.tables.wide_table import LeftOut
 
@@ -85,7 +85,8 @@ def _current(store: FileStore, marker: Path, digest: str, folder: Path) -> bool:
     found = {name: store.stat(folder / name) for name in sizes}
     same = {name: stat.size for name, stat in found.items() if stat is not None} == sizes
     return same and all(
-        prove_csv(folder / name, digests.get(name), store) is not Proof.DAMAGED for name in sizes
+        glance_at_csv(folder / name, digests.get(name), store) is not Proof.DAMAGED
+        for name in sizes
     )
 
 

@@ -37,7 +37,7 @@ from alphaqcm.pipeline.storage.csv_file import write_csv
 from alphaqcm.pipeline.storage.file_digest import Proof
 from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 from alphaqcm.pipeline.storage.layout import Layout, month_name
-from alphaqcm.pipeline.storage.verified_read import prove_csv
+from alphaqcm.pipeline.storage.verified_read import glance_at_csv
 
 LAYER = "symbol_table"
 
@@ -53,18 +53,33 @@ INPUT_TYPES: dict[str, tuple[DataType, str]] = {
 """The fields of `Inputs` and the month files behind them."""
 
 
+_TOGETHER = 1 << 16  # bytes of small month files that are read at once
+
+
 @dataclass(frozen=True, slots=True)
 class MonthFiles:
-    """Month files of minutes, read one at a time: years of them would not fit beside each other."""
+    """Month files of minutes, read one at a time: years of them would not fit beside each other.
+
+    Only small ones are read together: a piece of few rows costs more than its rows.
+    """
 
     field: str
     paths: tuple[Path, ...]
     store: FileStore = LOCAL
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        """Each month's rows; raises `LayerError`."""
+        """The rows of a month, or of several small ones; raises `LayerError`."""
+        group: list[Path] = []
+        total = 0
         for path in self.paths:
-            yield _read(self.field, [path], self.store)
+            stat = self.store.stat(path)
+            total += 0 if stat is None else stat.size
+            if group and total > _TOGETHER:
+                yield _read(self.field, group, self.store)
+                group, total = [], 0 if stat is None else stat.size
+            group.append(path)
+        if group:
+            yield _read(self.field, group, self.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +316,6 @@ def _stages_whole(layout: Layout, symbol: Symbol, report: SymbolReport) -> bool:
     sizes = {stage: stat.size for stage, stat in found.items() if stat is not None}
     digests = report.stage_digests or {}
     return sizes == report.stage_bytes and all(
-        prove_csv(path, digests.get(stage), layout.store) is not Proof.DAMAGED
+        glance_at_csv(path, digests.get(stage), layout.store) is not Proof.DAMAGED
         for stage, path in paths.items()
     )

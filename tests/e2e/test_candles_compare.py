@@ -72,6 +72,15 @@ def test_a_symbol_that_the_exchange_has_no_more_is_named(root: Path) -> None:
     assert "the reference has nothing of them: 1: ETHUSDT" in out
 
 
+def test_where_nothing_can_be_compared_nothing_is_equal(root: Path) -> None:
+    with exchange() as server:
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            plant(server, "delist", market="um", symbol=symbol, value=-1121)
+        code, out, _ = compare(server, root, "--reference", "exchange-1h")
+    assert code == 1
+    assert "0 candles on both sides: DIFFERENT" in out
+
+
 def test_every_offset_has_a_file_a_symbol_and_one_long_file(root: Path) -> None:
     for number in range(12):
         offset = f"{5 * number}m"

@@ -151,6 +151,24 @@ def test_the_wheel_makes_a_table(from_wheel: FreshVenv) -> None:
     assert table["symbol"].unique().sort().to_list() == ["BTC_USDT:USDT", "ETH_USDT:USDT"]
 
 
+KIT = (
+    "from bmac_kit import BmacAllMarketCalculator, BmacSingleSymbolCalculator, CandleFileReader\n"
+    "from bmac_kit import convert_interval_to_timedelta, next_run_time, now_time\n"
+    "from bmac_kit import sleep_until_run_time\n"
+    "print(CandleFileReader('folder', 'parquet').format_data_file_path('BTCUSDT'))"
+)
+
+
+def test_strategies_import_bmac_kit(from_wheel: FreshVenv) -> None:
+    done = from_wheel.run("python", "-c", KIT)
+    assert done.stdout == "folder/BTCUSDT.pqt\n", done.stderr
+
+
+def test_strategies_import_bmac_kit_of_a_checkout(from_checkout: FreshVenv) -> None:
+    done = from_checkout.run("python", "-c", KIT)
+    assert done.stdout == "folder/BTCUSDT.pqt\n", done.stderr
+
+
 def test_the_wheel_prints_its_pages(from_wheel: FreshVenv) -> None:
     done = from_wheel.run("alphaqcm", "docs", "sql")
     assert done.stdout == (PROJECT / "docs" / "sql.md").read_text(encoding="utf-8")

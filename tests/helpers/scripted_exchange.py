@@ -27,6 +27,7 @@ class Script:
     asked: list[float] = field(default_factory=list)
     times: int = 0  # requests for the time
     server_ms: int | None = None  # what the time is told to be; None: as it is
+    slept: list[float] = field(default_factory=list)  # pauses of the client
 
 
 def answer(status: int = 200, body: bytes = b"[]", **headers: str) -> web.Response:
@@ -34,11 +35,24 @@ def answer(status: int = 200, body: bytes = b"[]", **headers: str) -> web.Respon
     return web.Response(status=status, body=body, headers=named)
 
 
+class WatchedClock(ExchangeClock):
+    """A clock that notes for how long its users asked to sleep."""
+
+    def __init__(self, now: float, speed: float, slept: list[float]) -> None:
+        super().__init__(now, speed)
+        self.slept = slept
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, and note it."""
+        self.slept.append(seconds)
+        await super().sleep(seconds)
+
+
 def play(script: Script, body: Callable[[RestClient], Awaitable[None]]) -> None:
     """Run `body` with a client of a server that answers so."""
 
     async def main() -> None:
-        clock = ExchangeClock(NOON + 5, speed=600.0)
+        clock = WatchedClock(NOON + 5, 600.0, script.slept)
         clock.uncertainty = 0.0
 
         async def serve(request: web.BaseRequest) -> web.Response:

@@ -120,10 +120,12 @@ def _seed_symbol(
         if not isinstance(item, Fetched):
             continue
         try:
-            frames.append(to_candles(read_archive(item.path, file).frame, store.interval_ms))
+            frames.append(read_archive(item.path, file).frame)
         except RawError as error:
             problems.append(f"{error}")
-    rows = pl.concat([pl.DataFrame(schema=CANDLE_SCHEMA), *frames]).unique(
+    if not frames:
+        return Seeded(symbol, 0, 0, tuple(problems))
+    rows = to_candles(pl.concat(frames), store.interval_ms).unique(
         "candle_begin_time", keep="first", maintain_order=True
     )
     days = whole_days(rows, store.interval_ms)

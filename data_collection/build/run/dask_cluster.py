@@ -33,6 +33,7 @@ LEAST_MEMORY = 500_000_000
 """Bytes: a worker with less cannot hold its libraries and one small month."""
 
 _STARTS = 5
+_PATIENT_LOOKS = 20  # looks at a cluster with too few workers before one more is started
 _PATIENCE = 10.0  # seconds for a scheduler's answer and for its first worker
 _SCHEDULER_LOCAL = ("127.", "localhost", "[::1]", "::1")
 
@@ -92,7 +93,26 @@ def _own_cluster(options: ClusterOptions) -> Iterator[Cluster]:
         _started(options, memory) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield Cluster(client, options.workers, memory, lambda: cluster.scale(options.workers))
+        yield Cluster(client, options.workers, memory, _Refill(cluster, options.workers))
+
+
+class _Refill:
+    """Starts workers again that Dask itself has given up: those that died while they began."""
+
+    def __init__(self, cluster: LocalCluster, count: int) -> None:
+        self._cluster = cluster
+        self._count = count
+        self._asked = 0
+
+    def __call__(self) -> None:
+        """To be called from time to time while there are fewer than there should be."""
+        ended = ("closed", "failed", "stopped", "closing_gracefully")
+        for name, nanny in list(self._cluster.workers.items()):
+            if nanny.status.name in ended:
+                self._cluster.workers.pop(name, None)
+        self._asked += 1
+        # whatever else keeps one from coming back: now and then another one is added
+        self._cluster.scale(self._count + self._asked // _PATIENT_LOOKS)
 
 
 def _started(options: ClusterOptions, memory: int) -> LocalCluster:
@@ -138,7 +158,7 @@ def _running_cluster(address: str, say: Callable[[str], None]) -> Iterator[Clien
     if not address.startswith("tls://") and not host.startswith(_SCHEDULER_LOCAL):
         say(
             f"{address} is not encrypted, and a scheduler runs what anybody sends it: use tls:// "
-            "and a private network (docs/scale.md)"
+            "and a private network (alphaqcm docs scale)"
         )
     try:
         client = Client(address, timeout=_PATIENCE, set_as_default=False)

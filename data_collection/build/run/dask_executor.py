@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -41,10 +43,12 @@ if TYPE_CHECKING:
 WAVE = 2000
 """Tasks that the scheduler holds at once: some 13 MB of its memory, and never an idle worker."""
 
+_REFILL = WAVE - 200  # below so many the next ones are handed over, many in one message
 _RETRIES = 3  # of a task that failed by an error that may not come again
 _LOOK = 2.0  # seconds between two looks at the cluster itself
 _LOST = 120.0  # seconds without any worker after which the run ends
 _LIBRARIES = 350_000_000  # bytes of a worker's process before it reads anything
+_STEP = 250_000_000  # bytes
 _MONTH_SHARE = 1.5  # bytes of memory for a byte of ZIP that a month task reads
 _REST_SHARE = 0.25  # for a byte of ZIP behind a task that reads layers
 
@@ -69,21 +73,22 @@ class DaskExecutor:
         """See `Executor`. Raises `UsageError`, `ClusterError`."""
         with open_cluster(self.options, self.say) as cluster:
             remote = RemoteTask(perform, self.options.scratch, cluster.workers)
-            yield from self._run(cluster, tasks, remote)
+            yield from self.run_on(cluster, tasks, remote)
 
     def cancel(self) -> None:
         """Hand over no more tasks; those at work end with the cluster."""
         self._cancelled = True
 
-    def _run(
-        self, cluster: Cluster, tasks: Sequence[Planned], remote: RemoteTask
+    def run_on(
+        self, cluster: Cluster, tasks: Sequence[Planned], remote: Callable[[Planned], Done]
     ) -> Iterator[Finished[Planned, Outcome]]:
-        plan = _Plan(tasks)
+        """The same on a cluster that is open already; `remote` does a task there."""
+        plan = Plan(tasks)
         flight = _Flight(cluster, remote)
         try:
             while not self._cancelled:
-                while len(flight) < WAVE and (task := plan.next()) is not None:
-                    flight.submit(task)
+                if len(flight) < _REFILL:
+                    flight.submit(plan.take(WAVE - len(flight)))
                 if not flight:
                     break
                 for task, done in flight.landed():
@@ -98,7 +103,7 @@ class DaskExecutor:
             flight.cancel()
 
 
-class _Plan:
+class Plan:
     """Which task may be handed over: its needs are settled, and the heaviest goes first."""
 
     def __init__(self, tasks: Sequence[Planned]) -> None:
@@ -118,9 +123,9 @@ class _Plan:
     def _push(self, task: Planned) -> None:
         heapq.heappush(self._ready, (-task.size, next(self._order), task))
 
-    def next(self) -> Planned | None:
-        """The next task that may be done now."""
-        return heapq.heappop(self._ready)[2] if self._ready else None
+    def take(self, count: int) -> list[Planned]:
+        """The next tasks that may be done now, at most so many."""
+        return [heapq.heappop(self._ready)[2] for _ in range(min(count, len(self._ready)))]
 
     def settle(self, task: Planned, *, ok: bool) -> Iterator[Planned]:
         """The task has ended; gives those that cannot be done any more."""
@@ -141,44 +146,69 @@ class _Plan:
 class _Flight:
     """The tasks that the scheduler holds."""
 
-    def __init__(self, cluster: Cluster, remote: RemoteTask) -> None:
+    def __init__(self, cluster: Cluster, remote: Callable[[Planned], Done]) -> None:
         self._client: Client = cluster.client
         self._cluster = cluster
         self._remote = remote
         self._run = uuid4().hex[:8]
         self._tasks: dict[str, tuple[Planned, Future[Any]]] = {}
         self._ended: SimpleQueue[str] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(1, "results")
         self._look_at = self._seen_at = time.monotonic()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def submit(self, task: Planned) -> None:
-        """Hand a task over."""
-        key = f"{task.id}-{self._run}"
-        future = self._client.submit(
-            self._remote,
-            task,
-            key=key,
-            resources=resources_of(task, self._cluster.memory),
-            retries=_RETRIES,
-            priority=task.size,
-            pure=False,
-        )
-        self._tasks[key] = task, future
-        future.add_done_callback(lambda ended: self._ended.put(ended.key))
+    def submit(self, tasks: Sequence[Planned]) -> None:
+        """Hand tasks over, those that ask for the same in one message."""
+        groups: defaultdict[tuple[tuple[str, float], ...], list[Planned]] = defaultdict(list)
+        for task in tasks:
+            groups[tuple(resources_of(task, self._cluster.memory).items())].append(task)
+        for resources, group in groups.items():
+            keys = [f"{task.id}-{self._run}" for task in group]
+            futures = self._client.map(
+                self._remote,
+                group,
+                key=keys,
+                resources=dict(resources),
+                retries=_RETRIES,
+                priority=max(task.size for task in group),
+                pure=False,
+            )
+            for key, task, future in zip(keys, group, futures, strict=True):
+                self._tasks[key] = task, future
+                future.add_done_callback(lambda ended: self._ended.put(ended.key))
 
     def landed(self) -> list[tuple[Planned, Done]]:
         """Those that have ended; waits for one. Raises `ClusterError` when none can come."""
         keys = [self._wait()]
         while not self._ended.empty():
             keys.append(self._ended.get())
-        found = []
-        for key in keys:
-            task, future = self._tasks.pop(key)
-            found.append((task, self._result(future)))
+        ended = [self._tasks.pop(key) for key in keys]
+        results = self._results([future for _, future in ended])
+        for _, future in ended:
             future.release()
-        return found
+        return [(task, done) for (task, _), done in zip(ended, results, strict=True)]
+
+    def _results(self, futures: Sequence[Future[Any]]) -> list[Done]:
+        """What became of them: all at once where none failed, else one by one.
+
+        A result whose worker died is computed again first: meanwhile the cluster is looked at.
+        """
+        coming = self._pool.submit(self._bring, list(futures))
+        while True:
+            try:
+                return coming.result(timeout=_LOOK)
+            except TimeoutError:
+                if coming.done():
+                    raise
+                self._look()
+
+    def _bring(self, futures: list[Future[Any]]) -> list[Done]:
+        if len(futures) > 1 and all(future.status == "finished" for future in futures):
+            with contextlib.suppress(Exception):  # one failed after all
+                return list(self._client.gather(futures))
+        return [self._result(future) for future in futures]
 
     def _wait(self) -> str:
         while True:
@@ -225,13 +255,16 @@ class _Flight:
         if self._tasks and self._client.status == "running":
             self._client.cancel([future for _, future in self._tasks.values()], force=True)
         self._tasks.clear()
+        self._pool.shutdown(wait=False)
 
 
 def resources_of(task: Planned, largest: int) -> dict[str, float]:
     """What a task takes of its worker; memory in bytes, never more than the largest worker has."""
     month = task.id.startswith(f"{Stage.MONTH}/")
     share = _MONTH_SHARE if month else _REST_SHARE
-    told: dict[str, Any] = {CPU: 1, MEMORY: min(largest, int(_LIBRARIES + share * task.size))}
+    asked = _LIBRARIES + share * task.size
+    steps = math.ceil(asked / _STEP)  # in steps, so that many tasks ask for the same
+    told: dict[str, Any] = {CPU: 1, MEMORY: min(largest, steps * _STEP)}
     return {**told, DOWNLOAD: 1} if month else told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from alphaqcm.data_collection.archive.sources import is_remote
 from alphaqcm.data_collection.build.damaged_files import adopt_once
 from alphaqcm.data_collection.build.run.dask_executor import DaskExecutor
 from alphaqcm.data_collection.build.run.forecast import Forecast, look_ahead, weights
@@ -83,7 +84,8 @@ def execute(
     for line in ahead.lines:
         say(line)
     many = sum(len(list(task.months(settings.span))) for task in months) >= _MANY
-    many = many and not settings.store  # nothing is to gather in a passing folder
+    # nothing is to gather in a passing folder, and a directory answers at once
+    many = many and not settings.store and is_remote(settings.source)
     executor = cluster or LocalExecutor(workers, lock, prefetch=many)
     held = 0 if offline else runner.archive.ledger.verified_bytes()
     by_id = {task.id: task for task in left}

@@ -11,7 +11,7 @@ from alphaqcm.data_collection.archive.archive import Archive, Fetched, Missing, 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.errors import BadName
-from alphaqcm.pipeline.reading.month_file import month_version
+from alphaqcm.pipeline.reading.month_file import FileRows, month_version, read_files_together
 from alphaqcm.pipeline.reading.month_report import MonthReport
 from alphaqcm.pipeline.storage.artifact import Fingerprint, Input
 from alphaqcm.pipeline.storage.file_digest import Proof
@@ -50,6 +50,7 @@ class Fetch:
     archive: Archive
     downloaded: int = 0
     known: dict[ArchiveFile, Fetched | Missing] = field(default_factory=dict)
+    rows: Mapping[ArchiveFile, FileRows] = field(default_factory=dict)  # read already
 
     def __call__(self, files: Sequence[ArchiveFile]) -> Mapping[ArchiveFile, Fetched | Missing]:
         """As `Archive.fetch`."""
@@ -58,6 +59,13 @@ class Fetch:
         self.downloaded += sum(i.downloaded for i in found.values() if isinstance(i, Fetched))
         self.known |= found
         return {file: self.known[file] for file in files}
+
+    def read_ahead(self, files: Sequence[ArchiveFile]) -> None:
+        """Read small files together that will all be asked for, if they are whole."""
+        found = [(file, self.known[file]) for file in files]
+        wanted = [(item.path, file) for file, item in found if isinstance(item, Fetched)]
+        parts = read_files_together(wanted) or []
+        self.rows = {part.file: part for part in parts}
 
     def _is_known(self, file: ArchiveFile) -> bool:
         item = self.known.get(file)
@@ -98,6 +106,7 @@ class Files:
 
     lookup: Lookup
     skip: frozenset[tuple[str, str]] = frozenset()  # (key, SHA-256) known to be unreadable
+    rows: Mapping[ArchiveFile, FileRows] = field(default_factory=dict)  # read already
     good: dict[ArchiveFile, Fetched] = field(default_factory=dict)
     bad: dict[ArchiveFile, str] = field(default_factory=dict)
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # (key, SHA-256), found now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,6 +40,12 @@ from alphaqcm.pipeline.storage.file_store import LOCAL, Batch, FileStore
 from alphaqcm.pipeline.storage.verified_read import damaged
 
 MADE_AGAIN = "was damaged on the disk: made again"
+
+
+@functools.lru_cache(maxsize=1_000)  # asked for again by every series
+def _periods_of(month: Period) -> tuple[Period, ...]:
+    """The month and its days: what its files can be of."""
+    return (month, *map(Period.day, month.days()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class MonthTask:
         outcome = self.current(old, available, fetch)
         if outcome is not None:
             return outcome
-        files = Files(fetch)
+        files = Files(fetch, rows=fetch.rows)
         self._take_base(old, files, available)
         made = self._append(archive, old, files) or self._gather(archive, old, available, files)
         if made is not None:
@@ -217,11 +224,14 @@ class MonthTask:
         Unless the month file at hand holds an earlier, readable version of it: then that is kept.
         """
         wanted = list(files.good)[skip:]
-        together = read_files_together([(files.good[file].path, file) for file in wanted])
+        read = files.rows
+        if any(file not in read for file in wanted):
+            together = read_files_together([(files.good[file].path, file) for file in wanted])
+            read = {part.file: part for part in together or ()}
         parts = []
-        for number, file in enumerate(wanted):
+        for file in wanted:
             try:
-                part = together[number] if together else self._read_file(files, file)
+                part = read[file] if file in read else self._read_file(files, file)
             except RawError as error:
                 if file in old.held:
                     raise
@@ -261,14 +271,10 @@ class MonthTask:
         days: DateRange | None = None,
     ) -> list[ArchiveFile]:
         """The files of the month that can be had; see `month_sources`."""
-        listed = [period for period in self._periods if period in available]
+        listed = [period for period in _periods_of(self.month) if period in available]
         held = {file.period for file in old.held}
         files = month_sources(self.series, self.month, listed, held, known_gaps, days or self.span)
         return [file for file in files if file.period in available]
-
-    @property
-    def _periods(self) -> list[Period]:
-        return [self.month, *map(Period.day, self.month.days())]
 
     def _take_base(self, old: ExistingMonth, files: Files, available: Available) -> bool:
         """The monthly file; without a good one the daily files of the run and of the file held."""

@@ -23,6 +23,8 @@ def make_months(
     fetch = Fetch(archive)
     at_hand = [(month, month.existing()) for month in months]
     fetch([file for month, old in at_hand for file in month.first_files(old, available)])
+    new = [(month, old) for month, old in at_hand if old.fingerprint is None]
+    fetch.read_ahead([file for month, old in new for file in month.first_files(old, available)])
     try:
         with months[0].store.batch() as batch:
             with archive.notes.together():

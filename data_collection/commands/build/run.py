@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
+from alphaqcm.data_collection.build.lately_proven import proven_lately
 from alphaqcm.data_collection.build.object_root import hold_object_root
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.compile_ahead import compiling_ahead, note_compiled
@@ -51,20 +52,23 @@ def run(arguments: argparse.Namespace) -> Answer:
         tell("listing the source")
         runner.find_files()  # lists all; names unknown symbols
         save_settings(settings)
-        progress = execute(
-            runner,
-            arguments.workers,
-            lock,
-            cluster=cluster,
-            each=stored.now_and_then if stored else lambda: None,
-        )
-        tables = publish(
-            settings,
-            progress,
-            arguments.complete,
-            arguments.name,
-            partitions=arguments.layout == "dataset",
-        )
+        with proven_lately(settings.layout) as proven:
+            progress = execute(
+                runner,
+                arguments.workers,
+                lock,
+                cluster=cluster,
+                each=stored.now_and_then if stored else lambda: None,
+            )
+            tables = publish(
+                settings,
+                progress,
+                arguments.complete,
+                arguments.name,
+                partitions=arguments.layout == "dataset",
+            )
+            if progress.failures:
+                proven.forget()
         if tables:
             note_compiled(progress.outcomes)
     seconds = time.monotonic() - began

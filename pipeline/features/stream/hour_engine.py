@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,7 @@ from alphaqcm.pipeline.domain.time import HOUR_US, MINUTE_US
 from alphaqcm.pipeline.errors import TableError
 from alphaqcm.pipeline.features.columns import schema
 from alphaqcm.pipeline.features.cross_section import CrossSection
-from alphaqcm.pipeline.features.factors.segments import times_us
+from alphaqcm.pipeline.features.factors.segments import floats, times_us
 from alphaqcm.pipeline.features.stream.hour_rows import (
     FLOW_FIELDS,
     OpenHour,
@@ -108,13 +109,20 @@ class HourEngine:
 
     def add_flow(self, symbol: str, minutes: pl.DataFrame) -> None:
         """Minutes of order flow, as the 1m aggTrades layer has them."""
-        if not minutes.height:
+        columns = {name: floats(minutes[name]) for name in FLOW_FIELDS}
+        self.add_flow_columns(symbol, {"minute": times_us(minutes["minute"]), **columns})
+
+    def add_flow_columns(self, symbol: str, columns: Mapping[str, Any]) -> None:
+        """The same as arrays by name, `minute` in microseconds since the epoch; may be empty."""
+        if not columns:
             return
-        values = minutes.select(pl.col(FLOW_FIELDS).cast(pl.Float64)).to_numpy()
-        for minute, row in zip(times_us(minutes["minute"]).tolist(), values, strict=True):
-            hour = self._hour_of(symbol, minute)
+        minute = columns["minute"]
+        rows = np.column_stack([columns[name] for name in FLOW_FIELDS])
+        for hour_us in np.unique(minute // HOUR_US * HOUR_US).tolist():
+            hour = self._hour_of(symbol, hour_us)
             if hour is not None:
-                hour.flow[minute % HOUR_US // MINUTE_US] = row
+                there = minute // HOUR_US * HOUR_US == hour_us
+                hour.flow[(minute[there] - hour_us) // MINUTE_US] = rows[there]
 
     def add_past(self, symbol: str, open_us: int, values: Sequence[float]) -> None:
         """A candle of the last hour that the state was made from: the next hour may look at it."""
@@ -122,6 +130,11 @@ class HourEngine:
         if open_us // HOUR_US * HOUR_US == track.done_us:
             track.done = track.done or OpenHour()
             track.done.bars[open_us % HOUR_US // MINUTE_US] = values
+
+    def drop(self, symbol: str, before_us: int) -> None:
+        """Forget open hours of a symbol that begin before a moment."""
+        track = self._track(symbol)
+        track.hours = {at: hour for at, hour in track.hours.items() if at >= before_us}
 
     def close(self, symbols: Collection[str], hour_us: int) -> pl.DataFrame:
         """Compute the hour of symbols that have all its minutes: their `LIVE_OWN` rows.

@@ -124,11 +124,11 @@ class MinuteTable:
         lasts = np.append(jumps[1:, 0], self.state[k.S_KEPT_ID])
         return np.stack((jumps[:, 1], lasts), axis=1)
 
-    def sums(self) -> Sums:
-        """The minutes so far."""
+    def columns(self) -> dict[str, Any]:
+        """The minutes so far, by `SCHEMA`'s names; times in microseconds since the epoch."""
         size = int(self.state[k.S_ROW]) + 1
         ints, floats = (array[:size] for array in self.minutes)
-        data: dict[str, Any] = {
+        return {
             "minute": ints[:, k.I_MINUTE],
             "trade_count": ints[:, k.I_COUNT],
             "base_volume": floats[:, k.F_BASE],
@@ -155,6 +155,10 @@ class MinuteTable:
             "last_agg_trade_id": ints[:, k.I_LAST_ID],
             "raw_trade_count": ints[:, k.I_RAW],
         }
+
+    def sums(self) -> Sums:
+        """The minutes so far."""
+        data = self.columns()
         frame = pl.DataFrame({name: np.ascontiguousarray(data[name]) for name in SCHEMA})
         times = [name for name, kind in SCHEMA.items() if kind == UTC_US]
         return Sums(

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -242,12 +242,46 @@ class MinuteBuilder:
         else:
             self._open.append(trade)
 
+    @property
+    def waiting(self) -> int:
+        """Trades of open minutes."""
+        return len(self._open)
+
     def close(self, until_us: int) -> AggMinutes:
         """The minutes that end at or before `until_us`; trades of them can come no more."""
+        ended = self._take(until_us)
+        if not ended:
+            return empty_minutes()
+        return aggregate_rows(trade_frame(ended), self._series, self._thresholds, space=self._space)
+
+    def close_columns(self, until_us: int) -> dict[str, Any]:
+        """What `close` gives as arrays by name, at a tenth of the cost; empty for no minute."""
+        ended = self._take(until_us)
+        if not ended:
+            return {}
+        rows = sorted(
+            {
+                (t.time_us, t.agg_id, t.first_id, t.last_id, t.price, t.quantity, t.buyer_is_maker)
+                for t in ended
+            }
+        )
+        times, ids, firsts, lasts, prices, quantities, makers = zip(*rows, strict=True)
+        self._space = self._space or Workspace()
+        stretch = _range_of(times[0], times[-1])
+        amounts = Amounts.of(self._series, self._thresholds or Thresholds())
+        table = MinuteTable(stretch, amounts, strict=False, space=self._space)
+        columns = (
+            np.array((ids, firsts, lasts, times), np.int64).ravel(),
+            np.array((prices, quantities), np.float64).ravel(),
+            np.array(makers, np.uint8) * np.uint8(k.MAKER),
+        )
+        table.add(columns, len(rows))
+        return table.columns()
+
+    def _take(self, until_us: int) -> list[Trade]:
         until = until_us // MINUTE_US * MINUTE_US
         self._closed_us = max(self._closed_us, until)
         ended = [trade for trade in self._open if trade.time_us < until]
-        if not ended:
-            return empty_minutes()
-        self._open = [trade for trade in self._open if trade.time_us >= until]
-        return aggregate_rows(trade_frame(ended), self._series, self._thresholds, space=self._space)
+        if ended:
+            self._open = [trade for trade in self._open if trade.time_us >= until]
+        return ended

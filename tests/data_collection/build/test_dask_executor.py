@@ -118,6 +118,7 @@ def test_thirty_killed_workers(source: Path, tmp_path: Path, expected: dict[str,
     same(layer_bytes(tmp_path / "root"), expected)
 
 
+@pytest.mark.soak  # and into an object store, in every run: tests/data_collection/build/
 def test_a_killed_client_goes_on_with_the_same_command(
     source: Path, tmp_path: Path, expected: dict[str, str]
 ) -> None:

@@ -115,6 +115,11 @@ def test_six_tries_with_growing_pauses(bad: web.Response) -> None:
     script = Script([bad])
     play(script, body)
     assert len(script.asked) == 6
+    assert len(script.slept) == 5
+    assert all(
+        0 <= pause <= most for pause, most in zip(script.slept, (0.5, 1, 2, 4, 8), strict=True)
+    )
+    assert sum(script.slept) > 0
 
 
 def test_the_header_of_an_answer_counts() -> None:

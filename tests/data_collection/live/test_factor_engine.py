@@ -291,6 +291,12 @@ def test_a_symbol_that_lacks_an_hour_is_named_and_nobody_waits_for_it(
     assert late[0] == ("ETHUSDT",)
     assert set(late) == {("ETHUSDT",)}
     assert "lack earlier hours: update the data root" in told.alerts[-1]
+    # what can never be told is not kept for ever
+    known = told.engine._symbols["ETHUSDT"]
+    assert len(known.hours) <= 5
+    assert len(known.counts) <= 5 * 60
+    assert len(known.builder._open) < 5 * 100
+    assert len(told.engine._engine._tracks["ETHUSDT"].hours) <= 5
 
 
 def test_a_root_without_a_table_has_no_live_columns(tmp_path: Path) -> None:

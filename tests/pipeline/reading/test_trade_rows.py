@@ -132,6 +132,22 @@ def test_a_stream_gives_the_minutes_of_the_zip(day: tuple[Path, ArchiveFile]) ->
     )
 
 
+def test_a_stream_as_arrays_gives_the_same_minutes(day: tuple[Path, ArchiveFile]) -> None:
+    path, file = day
+    whole = aggregate_file(path, file).frame
+    builder, held = MinuteBuilder(file.series), list(stream(texts(path)))
+    for trade in random.Random(1).sample(held, len(held)) + held[:50]:
+        builder.push(trade)
+    middle = whole["minute"].cast(pl.Int64)[300]
+    parts = [builder.close_columns(middle), builder.close_columns(held[-1].time_us + MINUTE)]
+    assert builder.close_columns(held[-1].time_us + MINUTE) == {}
+    frames = [pl.DataFrame({name: part[name] for name in whole.columns}) for part in parts]
+    times = [name for name, kind in whole.schema.items() if kind.is_temporal()]
+    assert_frame_equal(
+        pl.concat(frames), whole.with_columns(pl.col(times).cast(pl.Int64)), check_exact=True
+    )
+
+
 def test_more_rows_than_a_piece_holds_and_a_gap_at_each_of_them(tmp_path: Path) -> None:
     """Every id is followed by a jump: the most that is to be noted of a stretch."""
     file = trades_file()

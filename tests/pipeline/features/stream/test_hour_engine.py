@@ -134,6 +134,7 @@ FIRST = epoch_us(SPAN.start)
     ("since", "count"),
     [
         (0, 9 * 24),  # from nothing
+        (12, 6),  # in hours without a trade
         (14, 30),  # in the middle of New York's first hour
         (43, 24),  # in an outage
         (171, 24),
