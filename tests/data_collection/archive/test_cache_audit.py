@@ -1,4 +1,4 @@
-"""The cache against ledger, disk and source: every kind of problem found, and mended where it can."""
+"""The cache against ledger, disk and source: problems found, and mended where they can be."""
 
 from __future__ import annotations
 
