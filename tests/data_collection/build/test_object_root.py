@@ -193,6 +193,8 @@ def test_dask_with_kills_and_a_client_killed_and_started_again(
     # the workers keep nothing, also those that were killed
     assert list((tmp_path / "scratch").glob("alphaqcm-*")) == []
     assert list((tmp_path / "scratch").rglob("*.zip")) == []
+    ahead = run(server, source, "--dry-run")
+    assert "everything is current" in ahead.stdout
     again = run(server, source)
     assert "everything is current" in again.stdout + again.stderr
     assert "built 0 files, downloaded 0.0 MB" in again.stdout
