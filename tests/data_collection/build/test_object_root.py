@@ -16,8 +16,8 @@ import orjson
 import psutil
 import pytest
 
-from alphaqcm.data_collection.archive.lease import Lease
 from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.lease import Lease
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.simulation.sample.defect_parser import parse_trap
 from tests.conftest import PROJECT
@@ -193,6 +193,8 @@ def test_dask_with_kills_and_a_client_killed_and_started_again(
     # the workers keep nothing, also those that were killed
     assert list((tmp_path / "scratch").glob("alphaqcm-*")) == []
     assert list((tmp_path / "scratch").rglob("*.zip")) == []
+    ahead = run(server, source, "--dry-run")
+    assert "everything is current" in ahead.stdout
     again = run(server, source)
     assert "everything is current" in again.stdout + again.stderr
     assert "built 0 files, downloaded 0.0 MB" in again.stdout
