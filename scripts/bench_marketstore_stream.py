@@ -63,7 +63,7 @@ def main() -> int:
         own = ["--config", str(config), "--data-root", str(folder / "root"), "--exchange", url]
         endpoint, rpc = start(folder / "endpoint.log", environment, "marketstore", "start", *own)
         try:
-            return measure(url, rpc, symbols, words.closes)
+            return measure(url, rpc, symbols, words.closes, folder / "stamps.txt")
         finally:
             for process in (endpoint, exchange):
                 process.terminate()
@@ -90,18 +90,18 @@ def traded(url: str) -> list[str]:
     )
 
 
-def measure(url: str, rpc: str, symbols: list[str], closes: int) -> int:
+def measure(url: str, rpc: str, symbols: list[str], closes: int, stamps: Path) -> int:
     """Listen until so many minutes have closed; the table of what was added."""
     peer: dict[tuple[str, int], float] = {}
     ours: dict[tuple[str, int], float] = {}
-    stamps: Any = multiprocessing.Queue()
     client = multiprocessing.Process(target=listen, args=(rpc, stamps), daemon=True)
     client.start()
     asyncio.run(watch(url, symbols, peer, closes))
     time.sleep(2)
     client.terminate()
-    while not stamps.empty():
-        ours |= stamps.get()
+    for line in stamps.read_text().splitlines():
+        symbol, epoch, moment = line.split()
+        ours[symbol, int(epoch)] = float(moment)
     both = sorted((ours[key] - peer[key]) * 1e3 for key in peer if key in ours)
     lost = len(peer) - len(both)
     spread = spread_of_closes(peer)
@@ -125,25 +125,19 @@ def spread_of_closes(peer: dict[tuple[str, int], float]) -> float:
     return statistics.median(max(one) - min(one) for one in minutes.values())
 
 
-def listen(rpc: str, stamps: Any) -> None:
-    """Hand over when the callback was called for each candle, in a process of its own."""
-    seen: dict[tuple[str, int], float] = {}
+def listen(rpc: str, stamps: Path) -> None:
+    """Write down when the callback was called for each candle, in a process of its own."""
     stream = pymkts.Client(rpc).client.stream()
+    with stamps.open("w", buffering=1) as file:
 
-    @stream.on(r".*")
-    def closed(_stream: Any, message: dict[str, Any]) -> None:
-        seen[message["key"].partition("/")[0], message["data"]["Epoch"]] = time.monotonic()
+        @stream.on(r".*")
+        def closed(_stream: Any, message: dict[str, Any]) -> None:
+            now = time.monotonic()
+            symbol = message["key"].partition("/")[0]
+            file.write(f"{symbol} {message['data']['Epoch']} {now!r}\n")
 
-    def hand_over() -> None:
-        while True:
-            time.sleep(0.5)
-            now = {key: seen.pop(key) for key in list(seen)}
-            if now:
-                stamps.put(now)
-
-    threading.Thread(target=hand_over, daemon=True).start()
-    with contextlib.suppress(TypeError):  # how the client meets the end of the connection
-        stream.run(["*/1Min/OHLCV"])
+        with contextlib.suppress(TypeError):  # how the client meets the end of the connection
+            stream.run(["*/1Min/OHLCV"])
 
 
 def client_alone(count: int) -> float:

@@ -41,6 +41,8 @@ from alphaqcm.pipeline.domain.registry import Market
 from alphaqcm.pipeline.domain.series_type import types_of
 
 CORES = os.cpu_count() or 1
+TRADES = int(os.environ.get("TRADES", "400000"))  # a day of the busiest symbol
+TURNS = int(os.environ.get("TURNS", "3"))
 
 
 def main() -> None:
@@ -69,14 +71,14 @@ def bench_dask(folder: Path) -> None:
     for day in months:
         write_sample(
             folder / "archive",
-            SampleSpec(symbols=symbols, start=day, days=1, trades_per_day=400_000, compression=1),
+            SampleSpec(symbols=symbols, start=day, days=1, trades_per_day=TRADES, compression=1),
         )
     words = [
         "run", "--symbols", ",".join(symbols), "--start", months[0], "--end", months[-1],
         "--source", folder / "archive", "--workers", CORES,
     ]  # fmt: skip
     seconds: dict[str, list[float]] = {"local": [], "dask": []}
-    for turn in range(3):
+    for turn in range(TURNS):
         for executor, taken in seconds.items():
             root = folder / f"{executor}{turn}"
             taken.append(
@@ -84,7 +86,7 @@ def bench_dask(folder: Path) -> None:
             )
     local, dask = min(seconds["local"]), min(seconds["dask"])
     print(
-        f"local queue {local:.1f} s, dask {dask:.1f} s, ratio {dask / local:.2f} (of the best of 3)"
+        f"local queue {local:.1f} s, dask {dask:.1f} s, ratio {dask / local:.2f} (best of {TURNS})"
     )
 
 

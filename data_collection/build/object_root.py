@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.lease import hold_store
 from alphaqcm.data_collection.archive.ledger import FileRecord, Ledger
-from alphaqcm.data_collection.archive.ledger_parts import LedgerParts
 from alphaqcm.data_collection.archive.object_store import ObjectStore, open_store
+from alphaqcm.data_collection.archive.objects.lease import hold_store
+from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.pipeline.storage.layout import Layout
 
@@ -59,12 +59,18 @@ def hold_object_root(settings: RunSettings, *, lease: bool = True) -> Iterator[O
         yield None
         return
     store = open_store(settings.store, settings.root)
-    layout = Layout(settings.root)
     with hold_store(store, lease=lease):
-        root = ObjectRoot(store, LedgerParts(store, layout.temp / "ledger"), layout.ledger_dir)
-        with Ledger(layout.ledger_dir) as ledger:
-            root.parts.restore(ledger)
+        root = restored(settings)
         try:
             yield root
         finally:
             root.keep_ledger()
+
+
+def restored(settings: RunSettings) -> ObjectRoot:
+    """The data root of `settings`, which lies in an object store, with its ledger at hand."""
+    store, layout = open_store(settings.store, settings.root), Layout(settings.root)
+    root = ObjectRoot(store, LedgerParts(store, layout.temp / "ledger"), layout.ledger_dir)
+    with Ledger(layout.ledger_dir) as ledger:
+        root.parts.restore(ledger)
+    return root

@@ -95,11 +95,12 @@ class CandleFileReader:
         """
         path = Path(self.format_data_file_path(symbol))
         try:
+            data = pa.BufferReader(path.read_bytes())  # a path would cost as much as the reading
             if self.save_type == "parquet":
-                with pa.parquet.ParquetFile(path) as file:
+                with pa.parquet.ParquetFile(data) as file:
                     table = file.read(use_threads=False)
             else:
-                table = pa.feather.read_table(path, use_threads=False, memory_map=False)
+                table = pa.feather.read_table(data, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise layer_error(path, error, "a file of the live client: alphaqcm bmac status") from (
                 error

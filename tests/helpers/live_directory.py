@@ -104,7 +104,11 @@ class LiveDirectory:
     def wait_warm(self) -> None:
         self.wait(
             "a warm client with a file of each symbol",
-            lambda s: s["warm"] and s["trading"] > 0 and s["files"] >= s["symbols"],
+            lambda s: (
+                s["warm"]
+                and s["trading"] > 0
+                and len(list(self.folder.glob("*.ready"))) >= s["symbols"]
+            ),
         )
 
     def pass_until(self, moment_ms: float) -> None:

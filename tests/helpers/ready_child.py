@@ -40,7 +40,7 @@ def write(folder: Path, updates: int, die: str) -> None:
             if seen == int(at):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    files = ReadyFiles(folder, SaveType.PARQUET, reached=reached)
+    files = ReadyFiles(folder, SaveType.FEATHER, reached=reached)
     files.recover()
     begin = max((files.ready_at(name) or 0) for name in NAMES) // (STEP * 1000)
     for number in range(max(FIRST, begin), max(FIRST, begin) + updates):
@@ -56,7 +56,7 @@ def read(folder: Path, until: int) -> None:
             parsed = parse_ready_name(path.name)
             assert parsed is not None, path.name
             name, ready_us = parsed
-            found = read_candles(folder / f"{name}.pqt", STEP, SaveType.PARQUET)
+            found = read_candles(folder / f"{name}.fea", STEP, SaveType.FEATHER)
             last = int(found.open_ms[-1]) // STEP
             assert found.as_of_us >= ready_us, f"{path.name} is ready before its rows"
             assert (last + 1) * STEP * 1000 >= ready_us, f"{path.name} without its last row"
@@ -64,7 +64,7 @@ def read(folder: Path, until: int) -> None:
             assert (found.values == found.open_ms[:, None] / STEP).all(), "torn"
             newest = max(newest, ready_us // (STEP * 1000) - 1)
             reads += 1
-            time.sleep(0.01)  # four who never rest would leave the writer nothing
+            time.sleep(0.02)  # four who never rest would leave the writer nothing
     print(reads)
 
 

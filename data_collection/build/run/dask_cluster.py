@@ -158,7 +158,7 @@ def _running_cluster(address: str, say: Callable[[str], None]) -> Iterator[Clien
     if not address.startswith("tls://") and not host.startswith(_SCHEDULER_LOCAL):
         say(
             f"{address} is not encrypted, and a scheduler runs what anybody sends it: use tls:// "
-            "and a private network (docs/scale.md)"
+            "and a private network (alphaqcm docs scale)"
         )
     try:
         client = Client(address, timeout=_PATIENCE, set_as_default=False)

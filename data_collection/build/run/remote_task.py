@@ -24,6 +24,7 @@ from alphaqcm.data_collection.process.scratch import scratch_folder
 from alphaqcm.data_collection.queue.state import Planned
 from alphaqcm.data_collection.queue.task import Outcome
 from alphaqcm.data_collection.queue.worker import FINAL_ERRORS, STOP_ERRORS, TASK_ERRORS
+from alphaqcm.pipeline.errors import PipelineError
 
 
 class TaskFailed(Exception):
@@ -55,7 +56,10 @@ class RemoteTask:
 
     def __call__(self, task: Planned) -> Done:
         """Do one task; raises `TaskFailed`, and what is a fault of the program."""
-        seat = _SEATS.of(self)
+        try:
+            seat = _SEATS.of(self)
+        except PipelineError as error:  # no folder for passing files, no source that can be opened
+            return Done(stop=_reason(error))
         runner = seat.runner
         before = Counter(runner.retried_errors)
         try:

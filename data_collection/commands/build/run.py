@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.build.last_run import save_settings
 from alphaqcm.data_collection.build.lately_proven import proven_lately
-from alphaqcm.data_collection.build.object_root import hold_object_root
+from alphaqcm.data_collection.build.object_root import hold_object_root, restored
 from alphaqcm.data_collection.build.publish import check_complete, publish
 from alphaqcm.data_collection.build.run.compile_ahead import compiling_ahead, note_compiled
 from alphaqcm.data_collection.build.run.run_tasks import execute, forecast_run
@@ -87,7 +87,9 @@ def _forecast(settings: RunSettings, workers: int) -> Answer:
         else:
             folder = stack.enter_context(TemporaryDirectory(prefix="alphaqcm-"))
             settings = replace(settings, root=Path(folder))
-        runner = stack.enter_context(open_task_runner(settings))
+        if settings.store:
+            restored(settings)  # what is current there is told by its ledger too
+        runner = stack.enter_context(open_task_runner(settings, looks_only=True))
         tell("listing the source")
         runner.find_files()
         ahead = forecast_run(runner, workers)

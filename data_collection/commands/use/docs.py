@@ -19,8 +19,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     pages = {path.stem: path for path in sorted(FOLDER.glob("*.md"))}
     if arguments.page is None:
         titles = {name: _title(path) for name, path in pages.items()}
+        width = 2 + max(map(len, titles))
         for name, title in titles.items() if wants_text(arguments) else ():
-            print(f"{name:<14}{title}")
+            print(f"{name:<{width}}{title}")
         return Answer(ExitCode.DONE, titles)
     name = arguments.page.removeprefix("docs/").removesuffix(".md")
     if name not in pages:

@@ -24,6 +24,7 @@ Hear = Callable[[Topic, bytes, int], None]
 
 _LOOK = 1.0  # seconds between two looks of the watchdog
 _SHORTEST_LOOK = 0.05  # of real time
+_SHORTEST_OPEN = 5.0  # of real time, however fast the clock
 _SECOND_LOOK = 0.03  # seconds of real time in which what waits to be read is read first
 _CLOSE_PATIENCE = 2.0  # seconds of real time for the exchange's close frame
 _MOST_BYTES = 64 * 2**20
@@ -114,7 +115,9 @@ class Connection:
         """Connect, subscribe, read until it ends."""
         self._counters.connects += 1
         try:
-            async with asyncio.timeout(max(1.0, self._patience.open / self._clock.speed)):
+            async with asyncio.timeout(
+                max(_SHORTEST_OPEN, self._patience.open / self._clock.speed)
+            ):
                 self._socket = await self._session.ws_connect(
                     self.url, max_msg_size=_MOST_BYTES, decode_text=False, compress=0
                 )

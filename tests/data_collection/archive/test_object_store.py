@@ -17,9 +17,10 @@ import pytest
 from alphaqcm.data_collection.archive.object_store import (
     PART,
     ObjectStore,
-    conditional_puts,
     is_store_url,
 )
+from alphaqcm.data_collection.archive.objects.errors import store_error
+from alphaqcm.data_collection.archive.objects.lease import conditional_puts
 from alphaqcm.data_collection.errors import LeaseLost, StoreError, UsageError
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.file_digest import UNSEALED, Proof, proof_of, told_digest
@@ -278,6 +279,25 @@ def test_refused_credentials_are_told_with_the_variables_to_set(
         with pytest.raises(StoreError, match="AWS_SECRET_ACCESS_KEY") as told:
             action()
         assert "wrong" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"),
+    [
+        ("az://container/x", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("gs://bucket/x", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("s3://bucket/x", "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_missing_credentials_are_told_by_the_names_of_their_own_store(
+    url: str, variable: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    if url.startswith("az"):
+        with pytest.raises(StoreError, match=variable):
+            ObjectStore(url, root)
+    asked = OSError("PUT http://169.254.169.254/latest/api/token: no such host")
+    assert variable in str(store_error(url, asked))
 
 
 def test_a_data_root_is_a_url_or_a_path() -> None:

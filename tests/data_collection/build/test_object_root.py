@@ -16,9 +16,10 @@ import orjson
 import psutil
 import pytest
 
-from alphaqcm.data_collection.archive.lease import Lease
 from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.lease import Lease
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
+from alphaqcm.data_collection.simulation.sample.defect_parser import parse_trap
 from tests.conftest import PROJECT
 from tests.helpers.built_root import settings_of, walk
 from tests.helpers.layer_bytes import digests, layer_bytes
@@ -26,7 +27,22 @@ from tests.helpers.s3_servers import BUCKET, Fault, Request, S3Server, faulty, m
 
 pytestmark = pytest.mark.process
 
-SPEC = SampleSpec(symbols=universe(2), days=2, trades_per_day=2_000, compression=1)
+DISORDER = (
+    "unsorted-rows symbol=BTCUSDT type=klines interval=1m day=2024-02-28",
+    "unsorted-rows symbol=ETHUSDT type=metrics",
+    "duplicate-rows symbol=BTCUSDT type=aggTrades day=2024-02-28",
+    "interleaved-ids symbol=ETHUSDT type=aggTrades day=2024-02-29",
+    "missing-rows symbol=ETHUSDT type=klines interval=1m start=2024-02-28T10:10 "
+    "end=2024-02-28T12:20",
+    "missing-day symbol=BTCUSDT type=metrics day=2024-02-28",
+)
+SPEC = SampleSpec(
+    symbols=universe(2),
+    days=2,
+    trades_per_day=2_000,
+    compression=1,
+    traps=tuple(map(parse_trap, DISORDER)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +193,8 @@ def test_dask_with_kills_and_a_client_killed_and_started_again(
     # the workers keep nothing, also those that were killed
     assert list((tmp_path / "scratch").glob("alphaqcm-*")) == []
     assert list((tmp_path / "scratch").rglob("*.zip")) == []
+    ahead = run(server, source, "--dry-run")
+    assert "everything is current" in ahead.stdout
     again = run(server, source)
     assert "everything is current" in again.stdout + again.stderr
     assert "built 0 files, downloaded 0.0 MB" in again.stdout

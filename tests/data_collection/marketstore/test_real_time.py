@@ -191,7 +191,7 @@ def test_a_minute_that_never_came_is_asked_of_rest(
             missing = told[-1] - 60
             assert missing not in told
             store = tmp_path / "candles" / "usdt_futures_1m" / "BTCUSDT.parquet"
-            for _ in range(PATIENCE * 5):
+            for _ in range(60):
                 if store.exists():
                     break
                 messages.get(timeout=PATIENCE)
@@ -232,8 +232,8 @@ def test_a_client_that_does_not_keep_up_is_let_go_and_others_stay(endpoint: Serv
         sockets[-1].recv()
 
     def burst() -> None:
-        for number in range(25_000):  # at once: more than is kept waiting for a client
-            endpoint.service.hub.publish("SLOW/1Min/OHLCV", {"Epoch": number})
+        for number in range(25_000):  # at once: more bytes than are kept waiting for a client
+            endpoint.service.hub.publish("SLOW/1Min/OHLCV", {"Epoch": number, "Pad": "x" * 1000})
         endpoint.service.hub.publish("OTHER/1Min/OHLCV", {"Epoch": 1})
 
     endpoint.call(burst)
@@ -245,3 +245,16 @@ def test_a_client_that_does_not_keep_up_is_let_go_and_others_stay(endpoint: Serv
             received += 1
     assert received < 25_000
     other.close()
+
+
+@pytest.mark.parametrize("size", [0, 50, 60, 61, 62, 63, 64, 65, 70, 200, 65_400, 65_500, 70_000])
+def test_messages_of_any_length_are_framed_right(endpoint: Served, size: int) -> None:
+    """Lengths around 126 bytes and 64 KiB, where a frame's head changes its form."""
+    socket = websocket.create_connection(endpoint.url.replace("http", "ws") + "/ws", timeout=60)
+    socket.send_binary(msgpack.dumps({"streams": ["LONG/1Min/OHLCV"]}))
+    socket.recv()
+    for length in range(size, size + 10):
+        data = {"Pad": "x" * length}
+        endpoint.call(endpoint.service.hub.publish, "LONG/1Min/OHLCV", data)
+        assert msgpack.loads(socket.recv())["data"] == data
+    socket.close()

@@ -8,6 +8,12 @@ from alphaqcm.data_collection.errors import StoreError
 
 _SECRET = re.compile(r"(?i)(signature|credential|token|key)=[^&\s\"]+")
 
+_VARIABLES = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+}
+
 
 def store_error(name: str, error: BaseException) -> StoreError:
     """The error of a request about `name`, the URL of an object or of a data root."""
@@ -20,6 +26,8 @@ def store_error(name: str, error: BaseException) -> StoreError:
             found="the store knows none of that name",
             next_step="make it, or correct --data-root; AWS_ENDPOINT_URL names another server",
         )
+    if "Account must be specified" in text:
+        text, kind = "no account in the environment", "UnauthenticatedError"
     if "169.254.169.254" in text or "metadata.google" in text:  # obstore's last resort
         text = "no credentials in the environment"
         kind = "UnauthenticatedError"
@@ -28,8 +36,8 @@ def store_error(name: str, error: BaseException) -> StoreError:
             name,
             expected="credentials that may read, write and list there",
             found=_reason(text) or (text if text.startswith("no ") else "refused"),
-            next_step="set or renew them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
-            "AWS_SESSION_TOKEN, AWS_REGION); the same command then goes on from here",
+            next_step=f"set or renew them ({_VARIABLES.get(name[:2], '')}); "
+            "the same command then goes on from here",
         )
     return StoreError(
         name,
