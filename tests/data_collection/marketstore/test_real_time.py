@@ -28,6 +28,8 @@ from alphaqcm.pipeline.domain.registry import Market
 from tests.helpers.marketstore_server import Served, served
 from tests.helpers.simulated_exchange import ask, exchange, plant, truth
 
+pytestmark = pytest.mark.slow
+
 SPEED = 60.0
 PATIENCE = 60  # seconds until a message must have come
 
