@@ -8,39 +8,36 @@ obstore, and once more here where the body broke off; obstore comes with the ext
 from __future__ import annotations
 
 import contextlib
-import fnmatch
-import os
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import xxhash
-
-from alphaqcm.data_collection.archive.sealed_stream import SealedStream
-from alphaqcm.data_collection.archive.store_errors import store_error
-from alphaqcm.data_collection.errors import StoreError, UsageError
-from alphaqcm.data_collection.extras import Extra, require_extra
-from alphaqcm.pipeline.errors import Conflict, DiskFull, LayerError, layer_error
-from alphaqcm.pipeline.storage.atomic_write import CommitHook, atomic_write
+from alphaqcm.data_collection.archive.objects.batch import ObjectBatch
+from alphaqcm.data_collection.archive.objects.copies import LocalCopies
+from alphaqcm.data_collection.archive.objects.errors import store_error
+from alphaqcm.data_collection.archive.objects.meta import (
+    SCHEMES,
+    matches,
+    open_raw,
+    stat_of,
+    update_mode,
+    version_of,
+)
+from alphaqcm.data_collection.archive.objects.sealed_stream import SealedStream
+from alphaqcm.pipeline.errors import Conflict, LayerError
+from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.file_store import Batch, FileStat, SealedFile, Written
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore as RawStore
+    pass
 
-SCHEMES = ("s3", "gs", "az")
 PART = 8 << 20
 """Bytes of a part of a large object."""
 
-_RETRIES = 8  # of a request, by obstore: pauses double from 0.1 s up to 15 s
-_GIVE_UP = 120.0  # seconds after which it tries no more
 _PARTS = 3  # of one upload at once
-_AT_ONCE = 8  # objects that are copied to the disk
 _BODIES = 5  # readings of a body that broke off
 _PAUSE = 0.2  # seconds before another of these; doubles
 T = TypeVar("T")
@@ -67,10 +64,10 @@ class ObjectStore:
     def __init__(self, url: str, root: Path) -> None:
         self.url = url.rstrip("/")
         self.root = root
-        self._raw = _open(self.url)
+        self._raw = open_raw(self.url)
         self._seen: dict[str, FileStat] | None = None  # see `as_listed`
         self._written: dict[Path, tuple[Written, FileStat | None]] = {}
-        self._brought: dict[Path, tuple[int, ...]] = {}  # versions of the copies on the disk
+        self._copies = LocalCopies(self)
         self.fence: Callable[[], None] = _open_gate
         """Called before everything is written; raises where that is not allowed any more."""
 
@@ -108,7 +105,7 @@ class ObjectStore:
             data = answer.bytes().to_bytes()
             if len(data) != answer.meta["size"]:
                 raise ConnectionError(f"{len(data):,} of {answer.meta['size']:,} bytes")
-            return data, _version(answer.meta)
+            return data, version_of(answer.meta)
 
         try:
             return self._patient(path, get)
@@ -163,7 +160,7 @@ class ObjectStore:
 
     def batch(self) -> Batch:
         """As in `FileStore`."""
-        return _ObjectBatch(self)
+        return ObjectBatch(self)
 
     @contextlib.contextmanager
     def sealed(self, path: Path, gate: CommitHook = contextlib.nullcontext) -> Iterator[SealedFile]:
@@ -206,7 +203,7 @@ class ObjectStore:
             if any(part.startswith(".") for part in parts):
                 continue
             name = "/".join(parts[:depth])
-            if len(parts) >= (depth or 1) and _matches(name, pattern):
+            if len(parts) >= (depth or 1) and matches(name, pattern):
                 found.add(folder / name)
         return sorted(found)
 
@@ -222,40 +219,19 @@ class ObjectStore:
 
         def ask() -> list[tuple[str, FileStat]]:
             pages = obstore.list(self._raw, prefix or None)
-            return [(str(one["path"]), _stat(one)) for page in pages for one in page]
+            return [(str(one["path"]), stat_of(one)) for page in pages for one in page]
 
         yield from self._patient(folder, ask)
 
     def bring(self, paths: Iterable[Path]) -> None:
         """As in `FileStore`."""
         found = ((path, self.stat(path)) for path in paths)
-        self._bring([(path, stat) for path, stat in found if stat is not None])
+        self._copies.bring([(path, stat) for path, stat in found if stat is not None])
 
     def bring_below(self, folder: Path, wanted: Callable[[Path], bool]) -> None:
         """As in `FileStore`."""
         every = ((self.root / key, stat) for key, stat in self.objects(folder))
-        self._bring([(path, stat) for path, stat in every if wanted(path)])
-
-    def _bring(self, files: Sequence[tuple[Path, FileStat]]) -> None:
-        missing = [(path, stat) for path, stat in files if self._brought.get(path) != stat.version]
-        if not missing:
-            return
-        self.root.mkdir(parents=True, exist_ok=True)
-        needed, free = sum(stat.size for _, stat in missing), shutil.disk_usage(self.root).free
-        if needed > free:
-            raise DiskFull(
-                self.root,
-                expected=f"{needed / 1e9:,.1f} GB for copies of what is read",
-                found=f"{free / 1e9:,.1f} GB free",
-                next_step="fewer symbols or days, or another --scratch (TMPDIR)",
-            )
-        with ThreadPoolExecutor(_AT_ONCE, "bring") as pool:
-            list(pool.map(lambda one: self._bring_one(*one), missing))
-
-    def _bring_one(self, path: Path, stat: FileStat) -> None:
-        with self.open(path) as stream, atomic_write(path) as temp, temp.open("wb") as local:
-            shutil.copyfileobj(stream, local, PART)
-        self._brought[path] = stat.version
+        self._copies.bring([(path, stat) for path, stat in every if wanted(path)])
 
     @contextlib.contextmanager
     def as_listed(self) -> Iterator[None]:
@@ -277,7 +253,7 @@ class ObjectStore:
         if self._seen is not None:
             return self._seen.get(self.key(path))
         try:
-            return self._patient(path, lambda: _stat(obstore.head(self._raw, self.key(path))))
+            return self._patient(path, lambda: stat_of(obstore.head(self._raw, self.key(path))))
         except FileNotFoundError:
             return None
 
@@ -291,12 +267,12 @@ class ObjectStore:
             self._patient(path, lambda: obstore.delete(self._raw, self.key(path)))
 
     def put_if(self, path: Path, data: bytes, version: str | None) -> str:
-        """As in `FileStore`; versions are those of `read_version`. See `conditional_puts`."""
+        """As in `FileStore`; versions are those of `read_version`. Not every store keeps to it."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         self._seen = None
-        mode: Any = "create" if version is None else _update(version)
+        mode: Any = "create" if version is None else update_mode(version)
         try:
             done = obstore.put(self._raw, self.key(path), data, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
@@ -308,7 +284,7 @@ class ObjectStore:
             ) from error
         except Exception as error:
             raise store_error(self.name(path), error) from error
-        return _version(done)
+        return version_of(done)
 
     def _patient(self, path: Path, ask: Callable[[], T]) -> T:
         """Ask; again where an answer began and broke off. Raises `FileNotFoundError`."""
@@ -332,75 +308,6 @@ class ObjectStore:
         raise AssertionError("unreachable")
 
 
-class _ObjectBatch:
-    """Objects that appear together: written to local files, put one after another.
-
-    The last one, which says what the others are, is put inside the hook of the commit.
-    """
-
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-        self._files: list[tuple[Path, Path]] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-        if isinstance(error, OSError) and self._files:
-            raise layer_error(self._files[-1][1], error) from error
-
-    def add(self, path: Path) -> Path:
-        """A local file in the working folder."""
-        try:
-            if self._folder is None:
-                self._store.root.mkdir(parents=True, exist_ok=True)
-                self._folder = tempfile.TemporaryDirectory(prefix=".put.", dir=self._store.root)
-            local = Path(self._folder.name) / f"{len(self._files)}{path.suffix}"
-            local.touch()
-        except OSError as error:
-            raise layer_error(path, error) from error
-        self._files.append((local, path))
-        return local
-
-    def commit(self, gate: CommitHook = contextlib.nullcontext) -> None:
-        """Put them all, the last one inside `gate`."""
-        for local, path in self._files[:-1]:
-            self._store.upload(path, local)
-        with gate():
-            for local, path in self._files[-1:]:
-                self._store.upload(path, local)
-
-
-def conditional_puts(store: ObjectStore) -> bool:
-    """Whether the store refuses a second create and a stale version: a lease needs both.
-
-    Tried with an object of its own, which is removed. Raises `StoreError` where nothing can be put.
-    """
-    path = store.root / "_tmp" / f"probe-{os.urandom(8).hex()}"
-    try:
-        first = store.put_if(path, b"1", None)
-        try:
-            store.put_if(path, b"2", None)
-        except Conflict:
-            pass
-        else:
-            return False
-        store.put_if(path, b"3", first)
-        try:
-            store.put_if(path, b"4", first)
-        except Conflict:
-            return True
-        return False
-    finally:
-        with contextlib.suppress(StoreError):
-            store.delete(path)
-
-
 @contextlib.contextmanager
 def _errors_of(name: str) -> Iterator[None]:
     """What obstore raises, as errors of ours."""
@@ -414,51 +321,3 @@ def _errors_of(name: str) -> Iterator[None]:
 
 def _open_gate() -> None:
     """No fence."""
-
-
-def _open(url: str) -> RawStore:
-    require_extra("obstore", Extra.S3)
-    from obstore.exceptions import BaseError
-    from obstore.store import from_url
-
-    scheme, _, rest = url.partition("://")
-    if scheme not in SCHEMES or not rest.split("/")[0]:
-        raise UsageError(
-            f"--data-root {url}",
-            expected="s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
-        )
-    # a server of one's own is often without TLS; naming it with http:// says that this is meant
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    options: Any = {"allow_http": True} if plain else {}
-    retry: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_GIVE_UP)}
-    try:
-        return from_url(url, client_options=options, retry_config=retry)
-    except (BaseError, ValueError) as error:
-        raise store_error(url, error) from error
-
-
-def _matches(name: str, pattern: str) -> bool:
-    if "**" in pattern:
-        first, last = pattern.split("**/")
-        return name.startswith(first) and fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], last)
-    pairs = zip(name.split("/"), pattern.split("/"), strict=True)
-    return all(fnmatch.fnmatchcase(part, wanted) for part, wanted in pairs)
-
-
-def _stat(meta: Mapping[str, Any]) -> FileStat:
-    changed = int(meta["last_modified"].timestamp() * 1e9)
-    tag = str(meta["e_tag"] or changed).strip('"')  # some listings leave the quotes out
-    size = int(meta["size"])
-    return FileStat(size, changed, (size, xxhash.xxh3_64_intdigest(tag.encode())))
-
-
-def _version(meta: Mapping[str, Any]) -> str:
-    """Tag and version in one text, as `_update` reads it."""
-    parts: Iterable[Any] = (meta["e_tag"], meta["version"])
-    return "|".join(str(part) if part is not None else "" for part in parts)
-
-
-def _update(version: str) -> dict[str, str]:
-    tag, _, number = version.rpartition("|")
-    told = {"e_tag": tag, "version": number}
-    return {name: value for name, value in told.items() if value}

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.lease import hold_store
 from alphaqcm.data_collection.archive.ledger import FileRecord, Ledger
-from alphaqcm.data_collection.archive.ledger_parts import LedgerParts
 from alphaqcm.data_collection.archive.object_store import ObjectStore, open_store
+from alphaqcm.data_collection.archive.objects.lease import hold_store
+from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.pipeline.storage.layout import Layout
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.lease import Lease, hold_store
 from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger
-from alphaqcm.data_collection.archive.ledger_parts import LedgerParts
 from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.lease import Lease, hold_store
+from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
 from alphaqcm.data_collection.errors import LeaseLost, RootBusy, StoreError
 from alphaqcm.pipeline.storage.file_store import LOCAL
 from tests.helpers.s3_servers import BUCKET, moto, rclone

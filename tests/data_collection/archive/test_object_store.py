@@ -17,10 +17,10 @@ import pytest
 from alphaqcm.data_collection.archive.object_store import (
     PART,
     ObjectStore,
-    conditional_puts,
     is_store_url,
 )
-from alphaqcm.data_collection.archive.store_errors import store_error
+from alphaqcm.data_collection.archive.objects.errors import store_error
+from alphaqcm.data_collection.archive.objects.lease import conditional_puts
 from alphaqcm.data_collection.errors import LeaseLost, StoreError, UsageError
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.file_digest import UNSEALED, Proof, proof_of, told_digest

@@ -20,7 +20,7 @@ from typing import Self
 
 import orjson
 
-from alphaqcm.data_collection.archive.object_store import ObjectStore, conditional_puts
+from alphaqcm.data_collection.archive.object_store import ObjectStore
 from alphaqcm.data_collection.errors import LeaseLost, RootBusy, StoreError
 from alphaqcm.pipeline.errors import Conflict
 from alphaqcm.pipeline.storage.layout import TEMP_NAME
@@ -156,6 +156,31 @@ class Lease:
             found="none" if holder is None else f"number {holder.token} of {holder.who}",
             next_step="nothing was published; run the same command again when that one is done",
         )
+
+
+def conditional_puts(store: ObjectStore) -> bool:
+    """Whether the store refuses a second create and a stale version: a lease needs both.
+
+    Tried with an object of its own, which is removed. Raises `StoreError` where nothing can be put.
+    """
+    path = store.root / "_tmp" / f"probe-{os.urandom(8).hex()}"
+    try:
+        first = store.put_if(path, b"1", None)
+        try:
+            store.put_if(path, b"2", None)
+        except Conflict:
+            pass
+        else:
+            return False
+        store.put_if(path, b"3", first)
+        try:
+            store.put_if(path, b"4", first)
+        except Conflict:
+            return True
+        return False
+    finally:
+        with contextlib.suppress(StoreError):
+            store.delete(path)
 
 
 @contextlib.contextmanager
