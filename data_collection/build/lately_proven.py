@@ -20,11 +20,13 @@ NAME = "proven.digests"
 def proven_lately(layout: Layout) -> Iterator[ProvenVersions]:
     """Within the block, large files that nobody touched since they were proven are not read again.
 
-    Only for whether they are current; see docs/integrity.md. When the block fails, nothing is kept:
-    the next run reads everything.
+    Only for whether they are current; `alphaqcm docs integrity` tells why. When the block fails,
+    nothing is kept: the next run reads everything.
     """
     today = datetime.now(UTC).date().toordinal()
-    proven = ProvenVersions(layout.temp / NAME, layout.base, today, time.time_ns())
+    proven = ProvenVersions(
+        layout.temp / NAME, layout.base, today, time.time_ns(), published=layout.base
+    )
     if layout.store is not LOCAL:
         yield proven
         return

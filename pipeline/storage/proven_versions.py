@@ -33,7 +33,8 @@ _SETTLED_NS = 2_000_000_000
 class ProvenVersions:
     """What is kept in `path` of files below `root`; `today` is the day's ordinal.
 
-    `now_ns` is the time in ns since 1970, when the looking begins.
+    `now_ns` is the time in ns since 1970, when the looking begins. Files of the folder `published`
+    itself are never kept: what is handed to users is read each time.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class ProvenVersions:
     today: int
     now_ns: int
     store: FileStore = LOCAL
+    published: Path | None = None
     _known: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # version, digest, day
     _changed: bool = False
 
@@ -73,6 +75,8 @@ class ProvenVersions:
     def add(self, path: Path, stat: FileStat, digest: str) -> None:
         """The file had the digest; `stat` is of before it was read."""
         if stat.size < LEAST_BYTES or max(stat.version[-2:]) > self.now_ns - _SETTLED_NS:
+            return
+        if path.parent == self.published:
             return
         name, version = self._name(path), _version(stat)
         if self._known.get(name, ("", "", 0))[:2] != (version, digest):

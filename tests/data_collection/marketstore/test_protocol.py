@@ -295,6 +295,7 @@ def _spoil(told: Any, chance: random.Random) -> None:
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cases", [5_000, pytest.param(100_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )

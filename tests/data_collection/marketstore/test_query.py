@@ -233,6 +233,7 @@ def test_aggregates_are_of_the_rows_asked_for(client: pymkts.Client) -> None:
         assert found[name].tolist() == [value]
 
 
+@pytest.mark.slow
 def test_the_wide_table_is_a_bucket(tmp_path: Path) -> None:
     root = root_of_a_day(tmp_path)
     table = pq.read_table(root / "final_dataset_all.parquet")
@@ -306,6 +307,7 @@ def test_other_markets_have_a_prefix(tmp_path: Path) -> None:
             assert reply.first().array["Volume"].tolist() == [7.5]
 
 
+@pytest.mark.slow
 def test_a_hundred_clients_at_once(endpoint: Served) -> None:
     expected = endpoint.client().query(pymkts.Params("BTCUSDT", "15Min", "OHLCV")).first().array
 

@@ -28,6 +28,8 @@ from alphaqcm.pipeline.domain.registry import Market
 from tests.helpers.marketstore_server import Served, served
 from tests.helpers.simulated_exchange import ask, exchange, plant, truth
 
+pytestmark = pytest.mark.slow
+
 SPEED = 60.0
 PATIENCE = 60  # seconds until a message must have come
 
@@ -191,7 +193,7 @@ def test_a_minute_that_never_came_is_asked_of_rest(
             missing = told[-1] - 60
             assert missing not in told
             store = tmp_path / "candles" / "usdt_futures_1m" / "BTCUSDT.parquet"
-            for _ in range(PATIENCE * 5):
+            for _ in range(60):
                 if store.exists():
                     break
                 messages.get(timeout=PATIENCE)

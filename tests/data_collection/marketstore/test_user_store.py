@@ -164,6 +164,7 @@ def test_a_read_only_endpoint_says_why(tmp_path: Path) -> None:
             assert allowed or "allow_remote_writes" in told[0]
 
 
+@pytest.mark.slow
 def test_readers_see_whole_writes_while_writers_write(own: Served) -> None:
     """Each write sets every row of the bucket to one number: a reader never sees two."""
     own.client().write(rows(*((n * 60, 0.0) for n in range(500))), "TEST/1Min/Tick")

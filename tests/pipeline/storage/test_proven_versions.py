@@ -156,6 +156,15 @@ def test_a_file_written_just_before_is_not_kept(large: Path) -> None:
     assert not opened(large).digest_of(large, stat)
 
 
+def test_what_is_published_is_read_each_time(large: Path) -> None:
+    proven = replace(opened(large), published=large.parent)
+    with trusting(proven):
+        assert examine(large).proof is Proof.WHOLE
+    stat = LOCAL.stat(large)
+    assert stat is not None
+    assert not proven.digest_of(large, stat)
+
+
 def test_a_small_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "layer" / "small.parquet"
     Artifact(path, FINGERPRINT).write(pl.DataFrame({"a": [1.5]}), {"rows": 1})
