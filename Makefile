@@ -41,11 +41,11 @@ demo-cluster: demo
 	@PATH="$(abspath $(BIN)):$$PATH" bash scripts/demo_cluster.sh
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
 
 # the tests that start no process and take no second
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not process and not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not process and not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -66,7 +66,7 @@ lock:
 	    --no-annotate --no-header --output-file constraints.txt
 
 soak: $(READY)
-	ALPHAQCM_SOAK=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	ALPHAQCM_SOAK=1 $(BIN)/python -m pytest -n 4 --dist worksteal
 
 # changes one place at a time and sees whether a test notices; hours on two cores with --count 2000
 mutants: $(READY)
