@@ -75,10 +75,12 @@ class Journal:
         with stream:
             inode = os.fstat(stream.fileno()).st_ino
             place = known if known.inode == inode else Place(known.snapshot)
-            if os.fstat(stream.fileno()).st_size < place.end:
+            size = os.fstat(stream.fileno()).st_size
+            if size < place.end:
                 raise DamagedJournal(f"less than {place.end} bytes")
-            stream.seek(place.end)
-            data = stream.read()
+            # in one call and no further: a line that is published and one that follows it, read one
+            # after the other, would look like a single damaged one
+            data = os.pread(stream.fileno(), size - place.end, place.end)
         lines = []
         at = 0
         for check, payload, length in _lines(data, place.check):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ JOURNAL_FROM = 500
 
 _JOURNAL_BYTES = 1 << 20  # from which on the state is written whole again
 _TRIES = 100  # of a reader without the lock, while others write
+_SURE = 2  # looks that find damage, and no change of size or time
+_PAUSE = 0.001  # seconds between two looks
 _POLL = 0.005  # seconds between two tries for the lock: it is held for about as long
 _PATIENCE = 30.0  # seconds of waiting for the lock after which somebody is told
 
@@ -114,15 +117,19 @@ class QueueFile:
 
     def read(self) -> QueueState | None:
         """The state, None when there is no file; raises `Damaged` and `LayerError`."""
+        known, same = self._seen, 0
         try:
             for left in reversed(range(_TRIES)):
-                before = self._signature()
+                before = self.signature()
                 try:
                     seen = self._look()
                 except Damaged:
-                    if not left or self._signature() == before:
+                    same = same + 1 if self.signature() == before else 0
+                    if not left or same == _SURE:
                         raise
-                    continue  # it was written whole meanwhile, and the journal began anew
+                    self._seen = known
+                    time.sleep(_PAUSE)  # somebody writes meanwhile, or it is damaged: look again
+                    continue
                 if seen is None or self._signature() == seen.signature:
                     break
         except OSError as error:

@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_used_ends_non_zero_and_is_told(place: Place, tmp_
     bad.write_bytes(bad.read_bytes()[:-100])
     (place.folder / "symbols.txt").write_text("BTCUSDT\n")
     code, log = place.run("A", "--skip-existing")
-    assert code == 1
+    assert code == 3
     assert "BTCUSDT-aggTrades-2024-02.zip" in log
 
 
