@@ -15,6 +15,7 @@ import pytest
 
 from alphaqcm.data_collection.simulation.exchange import KlinePush
 from tests.conftest import PROJECT
+from tests.data_collection.queue.test_storms import until
 from tests.helpers.live_directory import LiveDirectory
 from tests.helpers.simulated_exchange import exchange, plant
 
@@ -139,6 +140,7 @@ def test_the_screen_fits_80_columns_and_says_who_stopped(tmp_path: Path) -> None
             live.wait_warm()
             plant(server, "hole", symbol="BTCUSDT", start="+0", seconds=120)
             live.wait("a gap", lambda s: s["gaps"] >= 1)
+            until(lambda: "the exchange has no candle" in status(live.base).stdout)
             shown = status(live.base)
             assert shown.returncode == 0
             lines = shown.stdout.splitlines()
@@ -146,7 +148,6 @@ def test_the_screen_fits_80_columns_and_says_who_stopped(tmp_path: Path) -> None
             assert lines[0].startswith("running")
             for word in ("connections", "ready for", "latency", "gaps", "weight", "of 2,400"):
                 assert word in shown.stdout
-            assert "the exchange has no candle" in shown.stdout
             port = live.status["port"]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                 text = answer.read().decode()
