@@ -327,6 +327,7 @@ def test_a_source_that_shuts_us_out_stops_the_pool(tmp_path: Path, options: Fetc
         archive.fetch(files)
 
 
+@pytest.mark.slow
 def test_a_volley_of_throttled_answers_is_one_throttling(
     tmp_path: Path, options: FetchOptions
 ) -> None:

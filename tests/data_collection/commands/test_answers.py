@@ -22,6 +22,8 @@ from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.conftest import PROJECT
 from tests.helpers.queue_workers import plan
 
+pytestmark = pytest.mark.process
+
 SPEC = SampleSpec(symbols=("BTCUSDT",), days=2, trades_per_day=500, compression=1)
 SPAN = ("--start", str(SPEC.first), "--end", str(SPEC.last))
 Told = tuple[int, Any, str]
@@ -54,7 +56,6 @@ def asked(place: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Told]
     return run
 
 
-@pytest.mark.process
 def test_a_run_tells_files_tables_and_times(asked: Callable[..., Told]) -> None:
     code, told, text = asked("run", "--symbols", "BTCUSDT", *SPAN)
     assert (code, told["exit_code"], told["failed"], told["corrupt"]) == (0, 0, {}, [])
@@ -168,7 +169,6 @@ def test_log_lines_are_key_and_value_unless_asked_otherwise(log: Callable[[], li
     assert line.split(" ", 1)[1] == "worker=W1 event=done task='a b' rows=3"
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("way", ["", "--no-color", "NO_COLOR", "ALPHAQCM_NO_COLOR"])
 def test_colours_of_a_terminal_can_be_turned_off(way: str, tmp_path: Path) -> None:
     state = tmp_path / "state.json"

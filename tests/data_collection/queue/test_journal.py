@@ -97,6 +97,7 @@ def test_a_last_line_cut_anywhere_is_a_step_that_did_not_happen(queue: Queue) ->
     assert opened(queue.path).snapshot().last_token == before.last_token + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["the state", "its journal"])
 def test_no_flipped_bit_is_read_as_another_state(queue: Queue, which: str) -> None:
     sound = steps(queue, 2)[-1]
