@@ -32,6 +32,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 import polars as pl
+from bench_queue import Timed
 
 from alphaqcm.data_collection.build.run.task_graph import planned, run_tasks
 from alphaqcm.data_collection.build.settings import RunSettings
@@ -155,26 +156,6 @@ def cpu_of(*words: object) -> tuple[float, float]:
     return cpu, time.perf_counter() - began
 
 
-class LockHeld:
-    """Times how long the lock of a queue is held."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.held: list[float] = []
-        lock = queue._file._lock
-        acquire, release = lock.acquire, lock.release
-
-        def timed_acquire(*args: object, **named: object) -> object:
-            got = acquire(*args, **named)  # type: ignore[arg-type]
-            self.began = time.perf_counter()
-            return got
-
-        def timed_release(*args: object, **named: object) -> None:
-            self.held.append(time.perf_counter() - self.began)
-            release(*args, **named)  # type: ignore[arg-type]
-
-        lock.acquire, lock.release = timed_acquire, timed_release  # type: ignore[method-assign]
-
-
 def lock_held(job: Job, folder: Path) -> None:
     """Print what a claim and a completion cost where another worker writes in between."""
     settings = RunSettings(Market.UM, job.names, job.span, folder, types=types_of(Market.UM))
@@ -183,7 +164,7 @@ def lock_held(job: Job, folder: Path) -> None:
     ours, other = (Queue.open(folder / "held.json", options=options) for _ in range(2))
     ours.sync(tasks, {"bench": True})
     other.join()
-    timed = LockHeld(ours)
+    timed = Timed(ours)
     outcome = Outcome(TaskResult.DONE, 12, 44_640, 123_456_789, 0, "a/b/c/2024-02.parquet")
     claims, completions, cpu = [], [], []
     lives = [WorkerLife(ours.lock_dir, name, ours.options.host) for name in "AB"]

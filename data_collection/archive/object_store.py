@@ -187,6 +187,8 @@ class ObjectStore:
             except BaseException as error:
                 with contextlib.suppress(Exception):
                     upload.__exit__(type(error), error, error.__traceback__)
+                if isinstance(error, OSError):  # so obstore's writer tells what the store refused
+                    raise store_error(self.name(path), error) from error
                 raise
 
     def written(self, path: Path) -> Written | None:

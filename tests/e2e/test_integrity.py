@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -82,6 +83,10 @@ def test_a_damaged_file_whose_inputs_are_gone_is_refused(roots: FlippedRoots, ro
     assert done.returncode == 1, done.stdout
     assert KLINES in done.stdout + done.stderr
     assert "damaged on the disk" in done.stdout + done.stderr
+    state = json.loads((root / "_tmp" / "aggTrades_queue_state.json").read_bytes())
+    failed = [task for task in state["tasks"].values() if task["state"] == "failed"]
+    assert failed
+    assert {task["attempts"] for task in failed} == {1}  # it says the same the next time
 
 
 def test_a_build_heals_from_the_cache_when_the_source_has_lost_the_file(

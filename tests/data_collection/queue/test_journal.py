@@ -97,6 +97,24 @@ def test_a_last_line_cut_anywhere_is_a_step_that_did_not_happen(queue: Queue) ->
     assert opened(queue.path).snapshot().last_token == before.last_token + 1
 
 
+def test_what_holds_at_the_second_look_is_no_damage(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = steps(queue, 2)[-1]
+    path = journal_path(queue.path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + b"half written" + data[-28:])
+    pauses = []
+
+    def written_meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        path.write_bytes(data)
+
+    monkeypatch.setattr("alphaqcm.data_collection.queue.state_file.time.sleep", written_meanwhile)
+    assert opened(queue.path).snapshot() == sound
+    assert len(pauses) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["the state", "its journal"])
 def test_no_flipped_bit_is_read_as_another_state(queue: Queue, which: str) -> None:
