@@ -3,36 +3,21 @@
 # usage: scripts/demo.sh [DATA_ROOT]    (alphaqcm must be on the PATH; `make demo` sees to that)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/demo_parts.sh
 
 root="${1:-AlphaQCM_data/demo}"
 archive="$root/sample_archive"
-marker="$root/.made_by_demo"
-if [ -e "$root" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$root")" ]; then
-    echo "$root is not empty and was not made by an earlier demo: name another directory" >&2
-    exit 2
-fi
-rm -rf "$root"
-mkdir -p "$root"
-touch "$marker"
+fresh_folder "$root"
 
 echo "== a sample archive: 3 symbols, 3 days"
 alphaqcm sample "$archive" --symbols 3 --days 3 --seed 7
 
 echo "== served on loopback, as the archive is"
-alphaqcm mirror "$archive" --port 0 >"$root/mirror.log" 2>&1 &
-mirror=$!
-trap 'kill "$mirror" 2>/dev/null || true' EXIT
-for _ in $(seq 100); do
-    url="$(grep -o 'http://[^ ]*' "$root/mirror.log" | head -n 1 || true)"
-    [ -n "$url" ] && break
-    kill -0 "$mirror" 2>/dev/null || { cat "$root/mirror.log" >&2; exit 1; }
-    sleep 0.1
-done
-[ -n "$url" ] || { echo "the mirror did not start: see $root/mirror.log" >&2; exit 1; }
+started "$root/mirror.log" alphaqcm mirror "$archive" --port 0
 
 echo "== the run"
 alphaqcm run --symbols BTCUSDT,ETHUSDT,SOLUSDT --start 2024-02-27 --end 2024-02-29 \
-    --source "$url" --data-root "$root"
+    --source "$address" --data-root "$root"
 
 echo
 echo "== the head of $root/final_dataset_all.parquet, some of its columns"

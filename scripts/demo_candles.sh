@@ -3,28 +3,15 @@
 # usage: scripts/demo_candles.sh [DATA_ROOT]    (alphaqcm must be on the PATH; `make demo-candles`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/demo_parts.sh
 
 root="${1:-AlphaQCM_data/demo_candles}"
-marker="$root/.made_by_demo"
-if [ -e "$root" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$root")" ]; then
-    echo "$root is not empty and was not made by an earlier demo: name another directory" >&2
-    exit 2
-fi
-rm -rf "$root"
-mkdir -p "$root"
-touch "$marker"
+fresh_folder "$root"
 
 echo "== a simulated exchange, its clock 20 times as fast"
-alphaqcm exchange --port 0 --speed 20 --spot 4 --um 6 --trades-per-minute 1 >"$root/exchange.log" 2>&1 &
-exchange=$!
-trap 'kill "$exchange" 2>/dev/null || true' EXIT
-for _ in $(seq 300); do
-    url="$(grep -o 'http://[^ ]*' "$root/exchange.log" | head -n 1 || true)"
-    [ -n "$url" ] && break
-    kill -0 "$exchange" 2>/dev/null || { cat "$root/exchange.log" >&2; exit 1; }
-    sleep 0.1
-done
-[ -n "$url" ] || { echo "the exchange did not start: see $root/exchange.log" >&2; exit 1; }
+started "$root/exchange.log" \
+    alphaqcm exchange --port 0 --speed 20 --spot 4 --um 6 --trades-per-minute 1
+url="$address"
 export ALPHAQCM_TEST_CLOCK="$url"
 
 echo "== five-minute candles of two markets, 3 days"

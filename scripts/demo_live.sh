@@ -4,16 +4,10 @@
 # usage: scripts/demo_live.sh [BASE_DIR]    (alphaqcm must be on the PATH; `make demo-live`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/demo_parts.sh
 
 base="${1:-AlphaQCM_data/demo_live}"
-marker="$base/.made_by_demo"
-if [ -e "$base" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$base")" ]; then
-    echo "$base is not empty and was not made by an earlier demo: name another directory" >&2
-    exit 2
-fi
-rm -rf "$base"
-mkdir -p "$base"
-touch "$marker"
+fresh_folder "$base"
 
 echo "== a simulated exchange, its clock 20 times as fast, with a lost connection and a missing candle"
 cat >"$base/storm.yml" <<'YAML'
@@ -22,18 +16,9 @@ faults:
 - {kind: ws-drop, market: um, start: "+420"}
 - {kind: missing-close, symbol: ETHUSDT, start: "+600", seconds: 70}
 YAML
-alphaqcm exchange --port 0 --speed 20 --spot 1 --um 12 --trades-per-minute 6 \
-    --scenario "$base/storm.yml" >"$base/exchange.log" 2>&1 &
-exchange=$!
-live=
-trap 'kill $live "$exchange" 2>/dev/null || true; wait 2>/dev/null || true' EXIT
-for _ in $(seq 300); do
-    url="$(grep -o 'http://[^ ]*' "$base/exchange.log" | head -n 1 || true)"
-    [ -n "$url" ] && break
-    kill -0 "$exchange" 2>/dev/null || { cat "$base/exchange.log" >&2; exit 1; }
-    sleep 0.1
-done
-[ -n "$url" ] || { echo "the exchange did not start: see $base/exchange.log" >&2; exit 1; }
+started "$base/exchange.log" alphaqcm exchange --port 0 --speed 20 --spot 1 --um 12 \
+    --trades-per-minute 6 --scenario "$base/storm.yml"
+url="$address"
 export ALPHAQCM_TEST_CLOCK="$url"
 
 echo "== the client: candles of 1 minute, files in $base/usdt_perp_1m"
@@ -41,6 +26,7 @@ echo '{"interval": "1m", "trade_type": "usdt_perp", "num_candles": 300, "num_soc
     >"$base/config.json"
 alphaqcm bmac start "$base" --exchange "$url" >"$base/client.log" 2>&1 &
 live=$!
+pids=("$live" "${pids[@]}")  # ends first
 python scripts/examples/live_table.py "$base" --seconds "${DEMO_SECONDS:-60}"
 kill -0 "$live" 2>/dev/null || { cat "$base/client.log" >&2; exit 1; }
 

@@ -4,34 +4,10 @@
 # usage: scripts/demo_marketstore.sh [DATA_ROOT]    (alphaqcm must be on the PATH; `make demo-marketstore`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/demo_parts.sh
 
 root="${1:-AlphaQCM_data/demo_marketstore}"
-marker="$root/.made_by_demo"
-if [ -e "$root" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$root")" ]; then
-    echo "$root is not empty and was not made by an earlier demo: name another directory" >&2
-    exit 2
-fi
-rm -rf "$root"
-mkdir -p "$root"
-touch "$marker"
-pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
-
-# started LOG COMMAND…: runs it in the background; prints the address that it tells
-started() {
-    local log="$1" url=""
-    shift
-    "$@" >"$log" 2>&1 &
-    pids+=("$!")
-    for _ in $(seq 600); do
-        url="$(grep -o 'http://[^ ]*' "$log" | head -n 1 || true)"
-        [ -n "$url" ] && break
-        kill -0 "${pids[-1]}" 2>/dev/null || { cat "$log" >&2; exit 1; }
-        sleep 0.1
-    done
-    [ -n "$url" ] || { echo "no answer: see $log" >&2; exit 1; }
-    address="$url"
-}
+fresh_folder "$root"
 
 echo "== what is traded in four days, and what the archive has published of it"
 alphaqcm sample "$root/tape" --symbols BTCUSDT,ETHUSDT --days 4 --trades-per-day 4000
