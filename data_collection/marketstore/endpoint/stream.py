@@ -30,7 +30,8 @@ _MOST_PATTERNS: Final = 5000
 _LONGEST: Final = 1 << 20  # bytes of a client's message
 _BEHIND: Final = 8 << 20  # bytes that a slow client may be behind
 _MOST_CLIENTS: Final = 1000
-_REMEMBERED: Final = 50_000  # keys of which is remembered whether a client wants them
+_REMEMBERED: Final = 50_000  # keys of which is remembered who wants them
+_AT_ONCE: Final = 64  # frames in one write: few enough that a client has work while more come
 _BINARY: Final = 0x82  # a whole binary message
 _HEARTBEAT: Final = 30.0  # seconds between two pings
 
@@ -56,7 +57,6 @@ class _Client:
     transport: asyncio.Transport
     keys: frozenset[str] = frozenset()
     globs: tuple[Glob, ...] = ()
-    known: dict[str, bool] = field(default_factory=dict)
     waiting: list[bytes] = field(default_factory=list)  # frames of this turn of the event loop
     size: int = 0  # their bytes
 
@@ -68,6 +68,8 @@ class _Client:
             asyncio.get_running_loop().call_soon(self.flush)
         self.waiting.append(frame)
         self.size += len(frame)
+        if len(self.waiting) >= _AT_ONCE:
+            self.flush()
         return True
 
     def flush(self) -> None:
@@ -77,14 +79,13 @@ class _Client:
             self.transport.write(data)
 
     def wants(self, key: str) -> bool:
-        found = self.known.get(key)
-        if found is None:
-            if len(self.known) > _REMEMBERED:
-                self.known.clear()
-            parts = key.split("/")
-            found = key in self.keys or any(all(map(matches, glob, parts)) for glob in self.globs)
-            self.known[key] = found
-        return found
+        if key in self.keys:
+            return True
+        symbol, timeframe, group = key.split("/")
+        return any(  # the timeframe first, which tells most keys apart
+            matches(glob[1], timeframe) and matches(glob[2], group) and matches(glob[0], symbol)
+            for glob in self.globs
+        )
 
 
 class StreamHub:
@@ -92,22 +93,34 @@ class StreamHub:
 
     def __init__(self) -> None:
         self._clients: set[_Client] = set()
+        self._wanting: dict[str, tuple[_Client, ...]] = {}  # until a client comes, asks or leaves
 
     def wants(self, key: str) -> bool:
         """Whether some client has subscribed to a key."""
-        return any(client.wants(key) for client in self._clients)
+        return bool(self._clients_of(key))
+
+    def _clients_of(self, key: str) -> tuple[_Client, ...]:
+        found = self._wanting.get(key)
+        if found is None:
+            if len(self._wanting) > _REMEMBERED:
+                self._wanting.clear()
+            found = tuple(client for client in self._clients if client.wants(key))
+            self._wanting[key] = found
+        return found
+
+    def _let_go(self, client: _Client) -> None:
+        self._clients.discard(client)
+        self._wanting.clear()
 
     def publish(self, key: str, data: Mapping[str, Any]) -> None:
         """Send one message to every client that wants the key; a client too slow is let go."""
         frame: bytes | None = None
-        for client in list(self._clients):
-            if not client.wants(key):
-                continue
+        for client in self._clients_of(key):
             if frame is None:
                 frame = _frame(_ENCODER.encode({"key": key, "data": data}))
             if not client.send(frame):
                 _LOG.warning("a stream client is %d bytes behind: let go", _BEHIND)
-                self._clients.discard(client)
+                self._let_go(client)
                 client.transport.abort()
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
@@ -125,13 +138,14 @@ class StreamHub:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                     break
                 told = _subscribe(client, message.data)
+                self._wanting.clear()
                 if told:
                     client.flush()
                     await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=told.encode())
                     break
                 client.send(_frame(message.data))  # the echo says that it is subscribed
         finally:
-            self._clients.discard(client)
+            self._let_go(client)
         return socket
 
     async def close(self) -> None:
@@ -140,7 +154,7 @@ class StreamHub:
             client.flush()
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(client.socket.close(code=WSCloseCode.GOING_AWAY), 1.0)
-        self._clients.clear()
+            self._let_go(client)
 
 
 def _subscribe(client: _Client, data: bytes | str) -> str:
@@ -155,7 +169,6 @@ def _subscribe(client: _Client, data: bytes | str) -> str:
         return "expected keys such as BTCUSDT/1Min/OHLCV or */1Min/OHLCV"
     client.keys = frozenset("/".join(one) for one in wanted if "*" not in "".join(one))
     client.globs = tuple(one for one in wanted if "*" in "".join(one))
-    client.known.clear()
     return ""
 
 

@@ -9,8 +9,6 @@ from typing import Any, Final
 from alphaqcm.data_collection.marketstore.bucket_key import TIMEFRAMES, BucketKey
 from alphaqcm.data_collection.marketstore.buckets.candles import (
     COLUMNS,
-    OHLCV,
-    OHLCV_EXT,
     CandleSource,
 )
 from alphaqcm.data_collection.marketstore.buckets.model import Wanted
@@ -25,7 +23,7 @@ from alphaqcm.pipeline.errors import PipelineError
 _LONGER: Final = {
     name: WindowGrid.of("1m", interval) for name, interval in TIMEFRAMES.items() if name != "1Min"
 }
-_NAMES: Final = [column.name for column in COLUMNS[OHLCV_EXT]]
+_NAMES: Final = {group: [column.name for column in COLUMNS[group]] for group in COLUMNS}
 
 
 @lru_cache(16)
@@ -55,12 +53,14 @@ class BarStream:
         if self._sink is not None:
             self._sink.closed(minute)
         symbol = self._source.prefix + minute.symbol
-        for group in (OHLCV, OHLCV_EXT):
+        ended = _ended(minute.begin_us + MINUTE_US)
+        for group, names in _NAMES.items():
             key = f"{symbol}/1Min/{group}"
             if self._hub.wants(key):
                 row = (minute.begin_us // 1_000_000, *minute.values, 1)
-                self._publish(key, group, dict(zip(_NAMES, row, strict=True)))
-            for timeframe, start in _ended(minute.begin_us + MINUTE_US):
+                # the columns of OHLCV are the first ones of OHLCV_EXT
+                self._hub.publish(key, dict(zip(names, row, strict=False)))
+            for timeframe, start in ended:
                 if self._hub.wants(f"{symbol}/{timeframe}/{group}"):
                     self._due.put_nowait((BucketKey(symbol, timeframe, group), start))
 
@@ -74,7 +74,7 @@ class BarStream:
                 self._log.event("problem", part="bars", error=error)
                 continue
             if row:
-                self._publish(str(key), key.group, row)
+                self._hub.publish(str(key), row)
 
     def _read(self, key: BucketKey, start_us: int) -> dict[str, Any]:
         bucket = self._source.find(key)
@@ -83,7 +83,3 @@ class BarStream:
         names = [column.name for column in bucket.columns]
         rows = bucket.read(Wanted(start_us * 1000, start_us * 1000), names)
         return {name: values[0].item() for name, values in rows.items()} if rows[EPOCH].size else {}
-
-    def _publish(self, key: str, group: str, row: dict[str, Any]) -> None:
-        own = {column.name for column in COLUMNS[group]}
-        self._hub.publish(key, {name: value for name, value in row.items() if name in own})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import polars as pl
 
 from alphaqcm.data_collection.marketstore.buckets.minutes import MINUTE_TYPES, TIME
@@ -19,8 +19,7 @@ _KEPT_US: Final = 4 * 3_600_000_000
 Values = tuple[float | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Minute:
+class Minute(msgspec.Struct, frozen=True):  # a dataclass takes a microsecond longer to make
     """One closed minute; `values` in the order of VALUES."""
 
     market: Market
