@@ -3,11 +3,11 @@
 usage: python scripts/bench_marketstore_stream.py [--symbols 700] [--closes 2] [--speed 1]
 
 Exchange, endpoint with its feeder, stream client and this program are four processes on one
-machine. The peer is a WebSocket of the exchange itself, read here: what the endpoint adds is the
-time from a close frame on that socket to the callback of pymarketstore's StreamConn for the same
-candle, on the machine's monotonic clock. All candles close
-at once, so that the client's own pace counts: what it needs for as many messages that wait for it
-is measured too. With fewer cores than processes, part of it is waiting for a core.
+machine. All candles close at once. The peer is a WebSocket of the exchange itself, read here, for
+every 50th symbol, so that it takes no core from the others: a minute counts as closed when its
+first frame of all came to that socket, and the time to the callback of pymarketstore's StreamConn
+is that of each of the symbols, on the machine's monotonic clock. It includes what the stand-in
+needs to send to all, and the client's own pace, which is measured too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import requests
 from aiohttp import web
 
 BAR_MS = 20.0  # at most, at the 99th percentile
-STREAMS = 190  # on one connection of the peer
+WATCHED = 50  # one of so many symbols is on the peer's socket too
 CONFIG = """
 listen_port: 0
 bgworkers:
@@ -104,16 +104,20 @@ def measure(url: str, rpc: str, symbols: list[str], closes: int, stamps: Path) -
     for line in stamps.read_text().splitlines():
         symbol, epoch, moment = line.split()
         ours[symbol, int(epoch)] = float(moment)
-    both = sorted((ours[key] - peer[key]) * 1e3 for key in peer if key in ours)
-    lost = len(peer) - len(both)
-    spread = spread_of_closes(peer)
-    print(f"{len(symbols)} symbols, {len(both):,} closes; they took {spread * 1e3:.0f} ms to come")
-    print(f"the client alone, {len(symbols)} messages {client_alone(len(symbols)) * 1e3:.1f} ms")
-    for minute in sorted({epoch for _, epoch in peer}):
-        own = [ours[key] - peer[key] for key in peer if key in ours and key[1] == minute]
-        half, most = statistics.median(own) * 1e3, max(own) * 1e3
+    minutes: dict[int, float] = {}  # when the first frame came
+    for (_, epoch), moment in peer.items():
+        minutes[epoch] = min(moment, minutes.get(epoch, moment))
+    print(f"{len(symbols)} symbols; the client alone, as many messages that wait for it: ", end="")
+    print(f"{client_alone(len(symbols)) * 1e3:.1f} ms")
+    both: list[float] = []
+    for minute, closed in sorted(minutes.items()):
+        own = [(at - closed) * 1e3 for (_, epoch), at in ours.items() if epoch == minute]
         clock = time.strftime("%H:%M", time.gmtime(minute + 60))
+        half, most = statistics.median(own), max(own)
         print(f"the close at {clock}: half within {half:.1f} ms, all within {most:.1f} ms")
+        both += own
+    both.sort()
+    lost = len(symbols) * len(minutes) - len(both)
     for name, at in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("most", 1.0)):
         print(
             f"close to callback, {name:5} {both[min(len(both) - 1, int(at * len(both)))]:8.1f} ms"
@@ -124,27 +128,27 @@ def measure(url: str, rpc: str, symbols: list[str], closes: int, stamps: Path) -
     return 0 if good else 1
 
 
-def spread_of_closes(peer: dict[tuple[str, int], float]) -> float:
-    """Seconds from a minute's first close to its last, at the peer."""
-    minutes: dict[int, list[float]] = {}
-    for (_, epoch), moment in peer.items():
-        minutes.setdefault(epoch, []).append(moment)
-    return statistics.median(max(one) - min(one) for one in minutes.values())
-
-
 def listen(rpc: str, stamps: Path) -> None:
     """Write down when the callback was called for each candle, in a process of its own."""
     stream = pymkts.Client(rpc).client.stream()
-    with stamps.open("w", buffering=1) as file:
+    heard: list[tuple[float, dict[str, Any]]] = []
 
-        @stream.on(r".*")
-        def closed(_stream: Any, message: dict[str, Any]) -> None:
-            now = time.monotonic()
-            symbol = message["key"].partition("/")[0]
-            file.write(f"{symbol} {message['data']['Epoch']} {now!r}\n")
+    @stream.on(r".*")
+    def closed(_stream: Any, message: dict[str, Any]) -> None:
+        heard.append((time.monotonic(), message))
 
-        with contextlib.suppress(TypeError):  # how the client meets the end of the connection
-            stream.run(["*/1Min/OHLCV"])
+    def write() -> None:
+        with stamps.open("w", buffering=1) as file:
+            while True:
+                time.sleep(0.5)
+                while heard:
+                    now, message = heard.pop()
+                    symbol = message["key"].partition("/")[0]
+                    file.write(f"{symbol} {message['data']['Epoch']} {now!r}\n")
+
+    threading.Thread(target=write, daemon=True).start()
+    with contextlib.suppress(TypeError):  # how the client meets the end of the connection
+        stream.run(["*/1Min/OHLCV"])
 
 
 def client_alone(count: int) -> float:
@@ -214,28 +218,17 @@ async def watch(
     async def read(part: list[str]) -> None:
         names = [f"{symbol.lower()}@kline_1m" for symbol in part]
         async with aiohttp.ClientSession() as session, session.ws_connect(base) as socket:
-            for start in range(0, len(names), 50):
-                words = {
-                    "method": "SUBSCRIBE",
-                    "params": names[start : start + 50],
-                    "id": start + 1,
-                }
-                await socket.send_json(words)
-                await asyncio.sleep(0.3)
+            await socket.send_json({"method": "SUBSCRIBE", "params": names, "id": 1})
             async for message in socket:
                 raw.append((time.monotonic(), message.data))
                 if len(raw) == 1:  # read when the burst is over: it is not what is measured
                     asyncio.get_running_loop().call_later(1.0, decode)
 
-    reading = [
-        asyncio.create_task(read(symbols[at : at + STREAMS]))
-        for at in range(0, len(symbols), STREAMS)
-    ]
+    reading = asyncio.create_task(read(symbols[::WATCHED]))
     await done.wait()
     first, *_ = sorted(seen)
     last = max(seen)
-    for task in reading:
-        task.cancel()
+    reading.cancel()
     # the first minute may have closed while streams were being subscribed, the last is under way
     for key in [key for key in peer if key[1] in (first, last)]:
         del peer[key]

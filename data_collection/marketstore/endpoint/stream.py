@@ -81,10 +81,13 @@ class _Client:
     def wants(self, key: str) -> bool:
         if key in self.keys:
             return True
-        symbol, timeframe, group = key.split("/")
-        return any(  # the timeframe first, which tells most keys apart
-            matches(glob[1], timeframe) and matches(glob[2], group) and matches(glob[0], symbol)
-            for glob in self.globs
+        parts = key.split("/")
+        return any(all(map(matches, glob, parts)) for glob in self.globs)
+
+    def wants_some(self, timeframe: str, group: str) -> bool:
+        end = f"/{timeframe}/{group}"
+        return any(key.endswith(end) for key in self.keys) or any(
+            matches(glob[1], timeframe) and matches(glob[2], group) for glob in self.globs
         )
 
 
@@ -93,11 +96,21 @@ class StreamHub:
 
     def __init__(self) -> None:
         self._clients: set[_Client] = set()
-        self._wanting: dict[str, tuple[_Client, ...]] = {}  # until a client comes, asks or leaves
+        # both until a client comes, asks or leaves
+        self._wanting: dict[str, tuple[_Client, ...]] = {}
+        self._some: dict[tuple[str, str], bool] = {}
 
     def wants(self, key: str) -> bool:
         """Whether some client has subscribed to a key."""
         return bool(self._clients_of(key))
+
+    def wants_some(self, timeframe: str, group: str) -> bool:
+        """Whether some client may have subscribed to a key of a timeframe and group."""
+        found = self._some.get((timeframe, group))
+        if found is None:
+            found = any(client.wants_some(timeframe, group) for client in self._clients)
+            self._some[timeframe, group] = found
+        return found
 
     def _clients_of(self, key: str) -> tuple[_Client, ...]:
         found = self._wanting.get(key)
@@ -110,7 +123,11 @@ class StreamHub:
 
     def _let_go(self, client: _Client) -> None:
         self._clients.discard(client)
+        self._forget()
+
+    def _forget(self) -> None:
         self._wanting.clear()
+        self._some.clear()
 
     def publish(self, key: str, data: Mapping[str, Any]) -> None:
         """Send one message to every client that wants the key; a client too slow is let go."""
@@ -138,7 +155,7 @@ class StreamHub:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                     break
                 told = _subscribe(client, message.data)
-                self._wanting.clear()
+                self._forget()
                 if told:
                     client.flush()
                     await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=told.encode())

@@ -61,7 +61,9 @@ class BarStream:
                 # the columns of OHLCV are the first ones of OHLCV_EXT
                 self._hub.publish(key, dict(zip(names, row, strict=False)))
             for timeframe, start in ended:
-                if self._hub.wants(f"{symbol}/{timeframe}/{group}"):
+                if self._hub.wants_some(timeframe, group) and self._hub.wants(
+                    f"{symbol}/{timeframe}/{group}"
+                ):
                     self._due.put_nowait((BucketKey(symbol, timeframe, group), start))
 
     async def run(self) -> None:
