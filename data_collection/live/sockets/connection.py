@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
-from alphaqcm.data_collection.live.sockets.frames import ANSWER, Topic, topic_of
+from alphaqcm.data_collection.live.sockets.frames import ANSWER, Topic, rows_of, topic_of
 from alphaqcm.data_collection.live.sockets.limiter import RateLimiter
 from alphaqcm.data_collection.live.sockets.routes import MESSAGES_A_SECOND, NAMES_A_MESSAGE
 
@@ -151,24 +151,40 @@ class Connection:
             self.last_frame = self._clock.elapsed()
             counters.frames += 1
             counters.frame_bytes += len(raw)
-            topic = topic_of(raw)
-            try:
-                if topic is Topic.ANSWER:
-                    self._answered(raw)
-                    continue
-                if topic is Topic.SHUTDOWN:
-                    self.leaving.set()
-                    continue
-                if not self._heard_data:
-                    self._heard_data = True
-                    self._check_live()
-                if topic is Topic.KLINE:
-                    if self._kline_mark not in raw:
-                        continue  # the pulse
-                    self.last_kline = self.last_frame
-                self._hear(topic, raw, now_ns)
-            except msgspec.MsgspecError:
-                counters.unreadable += 1
+            if raw.startswith(b"["):
+                self._take_rows(raw, now_ns)
+            else:
+                self._take(raw, now_ns)
+
+    def _take_rows(self, raw: bytes, now_ns: int) -> None:
+        """An array: each row by itself, so that an odd one costs no other."""
+        try:
+            rows = rows_of(raw)
+        except msgspec.MsgspecError:
+            self._counters.unreadable += 1
+            return
+        for row in rows:
+            self._take(row, now_ns)
+
+    def _take(self, raw: bytes, now_ns: int) -> None:
+        topic = topic_of(raw)
+        try:
+            if topic is Topic.ANSWER:
+                self._answered(raw)
+                return
+            if topic is Topic.SHUTDOWN:
+                self.leaving.set()
+                return
+            if not self._heard_data:
+                self._heard_data = True
+                self._check_live()
+            if topic is Topic.KLINE:
+                if self._kline_mark not in raw:
+                    return  # the pulse
+                self.last_kline = self.last_frame
+            self._hear(topic, raw, now_ns)
+        except msgspec.MsgspecError:
+            self._counters.unreadable += 1
 
     def _answered(self, raw: bytes) -> None:
         answer = ANSWER.decode(raw)

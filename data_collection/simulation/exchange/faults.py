@@ -36,6 +36,7 @@ class FaultKind(StrEnum):
     DUPLICATE = "duplicate"
     OUT_OF_ORDER = "out-of-order"
     ID_GAP = "id-gap"
+    MERGED_ARRAYS = "merged-arrays"
     HOLE = "hole"
     DELIST = "delist"
     NEW_LISTING = "new-listing"
@@ -145,6 +146,11 @@ FAULTS: Mapping[FaultKind, FaultFact] = {
     FaultKind.ID_GAP: FaultFact(
         _SOCKET, "aggTrade frames are left out; REST has the trades",
         f"{_EQUAL}; the missing ids fetched with fromId",
+    ),
+    FaultKind.MERGED_ARRAYS: FaultFact(
+        _SOCKET, "the streams that carry rows of um and cm, forced orders and contracts, give them "
+        "in arrays, one for all of `seconds_after` (default 10), with a row that is no event",
+        f"{_EQUAL}; every row of the own market taken, none of the other's",
     ),
     FaultKind.HOLE: FaultFact(
         _TRUTH, "no candle and no trade in [start, start + seconds): REST and truth as well",
