@@ -29,7 +29,8 @@ import orjson
 import requests
 
 from alphaqcm.data_collection.archive.archive import Archive, FetchOptions
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState, RemoteFile
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.plan import wanted_files
 from alphaqcm.data_collection.archive.sources import HttpSource
 from alphaqcm.data_collection.archive.verify import zip_defect

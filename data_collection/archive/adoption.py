@@ -15,7 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.checksum import sha256_of

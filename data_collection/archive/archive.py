@@ -29,7 +29,8 @@ from alphaqcm.data_collection.archive.download import (
 from alphaqcm.data_collection.archive.fetch_options import FetchOptions
 from alphaqcm.data_collection.archive.fetch_pool import bring_all
 from alphaqcm.data_collection.archive.file_notes import FileNotes
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState, RemoteFile
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.listing import DirectoryLister, Lister, Listing, S3Lister
 from alphaqcm.data_collection.archive.plan import Action, Plan, known_gaps, make_plan
 from alphaqcm.data_collection.archive.sources import DirectorySource, HttpSource, Source

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alphaqcm.data_collection.archive.archive import Archive, Fetched
 from alphaqcm.data_collection.archive.download import PART_SUFFIX
-from alphaqcm.data_collection.archive.ledger import FileRecord, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, RemoteFile
 from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile
 from alphaqcm.pipeline.errors import BadName

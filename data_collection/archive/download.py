@@ -17,7 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.disk_budget import DiskBudget
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState, RemoteFile
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.transport import Downloader, PartFile, Wanted
 from alphaqcm.data_collection.archive.transport.retry_policy import RetryPolicy, Stopped
 from alphaqcm.data_collection.archive.verify import is_object_of, read_checksum, zip_defect

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
-from alphaqcm.data_collection.archive.ledger import FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileState
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.period import Period
 from alphaqcm.pipeline.domain.time import utc_text

@@ -13,15 +13,25 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
-from datetime import date
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import orjson
 from filelock import FileLock, Timeout
 
+from alphaqcm.data_collection.archive.file_record import (
+    COLUMNS,
+    FileRecord,
+    FileState,
+    has_digests,
+    prepare,
+    proven,
+    proves_itself,
+    record_of,
+    records_of,
+    row_of,
+)
 from alphaqcm.data_collection.errors import CacheError
 from alphaqcm.pipeline.domain.archive_file import Series
 from alphaqcm.pipeline.domain.registry import Partition
@@ -35,74 +45,11 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
-class FileState(StrEnum):
-    """What is known of an archive file."""
-
-    OK = "ok"  # in the cache, and verified where the source publishes a checksum
-    ABSENT = "absent"  # not at the source, when last seen
-    CORRUPT = "corrupt"  # at the source, but its bytes cannot be trusted
-    HOLE = "hole"  # a day without rows in any file of the archive
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """What the listing says of a file; ETags without quotes, empty where there is none."""
-
-    size: int  # bytes of the ZIP
-    etag: str
-    last_modified: str  # ISO 8601, UTC
-    checksum_etag: str = ""  # of its .CHECKSUM; empty where none is listed
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """What the ledger knows of one archive file; empty or None where it does not."""
-
-    key: str
-    state: FileState
-    size: int | None = None  # bytes
-    sha256: str = ""
-    published: str = ""  # SHA-256 in the source's .CHECKSUM; empty: no published checksum
-    etag: str = ""
-    last_modified: str = ""
-    checksum_etag: str = ""
-    rows: int | None = None
-    first: str = ""  # ISO 8601 UTC, first row
-    last: str = ""  # ISO 8601 UTC, last row
-    missing_days: str = ""  # ISO dates of the period without any row, comma separated
-    seen_at: str = ""  # ISO 8601 UTC
-    source: str = ""
-    reason: str = ""
-
-    @property
-    def listed(self) -> RemoteFile:
-        """The listing's words at the time of the record."""
-        return RemoteFile(self.size or 0, self.etag, self.last_modified, self.checksum_etag)
-
-    @property
-    def days_missing(self) -> tuple[date, ...]:
-        """Days of the period without any row in the file."""
-        return tuple(date.fromisoformat(day) for day in self.missing_days.split(",") if day)
-
-
-_COLUMNS = tuple(field.name for field in fields(FileRecord))
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    key TEXT PRIMARY KEY, state TEXT NOT NULL, size INTEGER, sha256 TEXT NOT NULL,
-    published TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL,
-    checksum_etag TEXT NOT NULL, rows INTEGER, first TEXT NOT NULL, last TEXT NOT NULL,
-    missing_days TEXT NOT NULL, seen_at TEXT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS listings (
-    source TEXT NOT NULL, prefix TEXT NOT NULL, seen_at REAL NOT NULL, entries BLOB NOT NULL,
-    PRIMARY KEY (source, prefix)
-) WITHOUT ROWID;
-"""
 _PUT = (
-    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+    f"INSERT OR REPLACE INTO files ({', '.join(COLUMNS)}, digest) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 )
-_GET = f"SELECT {', '.join(_COLUMNS)} FROM files "  # noqa: S608
+_GET = f"SELECT {', '.join(COLUMNS)}, digest FROM files "  # noqa: S608
 
 
 class Ledger:
@@ -120,6 +67,12 @@ class Ledger:
         with self._errors():
             if reading and not (os.access(cache, os.W_OK) and _is_writable(self.path)):
                 self._base = _open_unwritable(self.path)
+                if not has_digests(self._base):
+                    memory = sqlite3.connect(":memory:", check_same_thread=False)
+                    self._base.backup(memory)
+                    self._base.close()
+                    self._base = memory
+                    prepare(memory)
                 return
             cache.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(
@@ -135,10 +88,10 @@ class Ledger:
         # SQLite does not wait where two processes turn a new store to WAL at once: it fails
         with FileLock(f"{self.path}.lock", timeout=self._patience, poll_interval=0.002):
             self._base.execute("PRAGMA journal_mode = WAL")
+            prepare(self._base)
         # a killed process loses nothing; a power cut may lose the last records, and the files
         # they told of are then proven again against their published checksums
         self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.executescript(_SCHEMA)
 
     def __enter__(self) -> Self:
         return self
@@ -187,7 +140,8 @@ class Ledger:
                 found=getattr(error, "strerror", None) or str(error),
                 next_step="check the permissions of the data root; what is there is not harmed",
             )
-        damaged = _code(error) in _DAMAGED
+        # an error without a code: text that cannot be decoded, keys out of order
+        damaged = _code(error) in (0, *_DAMAGED)
         return CacheError(
             self.path,
             expected="a whole ledger",
@@ -202,14 +156,14 @@ class Ledger:
         """The record of one file."""
         with self._lock, self._errors():
             row = self._base.execute(_GET + "WHERE key = ?", (key,)).fetchone()
-        return _record(row) if row else None
+        return record_of(row) if row else None
 
     def get_many(self, keys: Sequence[str]) -> dict[str, FileRecord]:
         """The records of those files that have one."""
         query = _GET + "WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
         with self._lock, self._errors():
             rows = self._base.execute(query, (orjson.dumps(list(keys)).decode(),)).fetchall()
-        return {row[0]: _record(row) for row in rows}
+        return {record.key: record for record in records_of(rows)}
 
     def select(self, *, state: FileState | None = None, prefix: str = "") -> Iterator[FileRecord]:
         """Records by key, of one state, below one key prefix; read in pieces, not at once."""
@@ -220,9 +174,11 @@ class Ledger:
             words = [after, beyond, *([] if state is None else [state.value])]
             with self._lock, self._errors():
                 rows = self._base.execute(f"{query} ORDER BY key LIMIT {_PIECE}", words).fetchall()
-            yield from (_record(row) for row in rows)
+            yield from records_of(rows)
             if len(rows) < _PIECE:
                 return
+            if rows[-1][0] <= after:
+                raise self._trouble(sqlite3.DatabaseError("keys out of order"))
             after = rows[-1][0]
 
     def of_series(self, series: Series) -> Iterator[FileRecord]:
@@ -232,7 +188,7 @@ class Ledger:
 
     def put(self, records: Iterable[FileRecord]) -> None:
         """Write records, all or none."""
-        rows = [astuple(record) for record in records]
+        rows = [row_of(record) for record in records]
         with self._lock, self._errors(), self._transaction():
             self._base.executemany(_PUT, rows)
 
@@ -252,16 +208,19 @@ class Ledger:
 
     def note_many(self, changes: Mapping[str, Mapping[str, str | int | None]]) -> None:
         """The same for many files, all or none, by key."""
-        unknown = {name for fields_of in changes.values() for name in fields_of} - set(_COLUMNS)
+        unknown = {name for fields_of in changes.values() for name in fields_of} - set(COLUMNS)
         if unknown:
             raise ValueError(f"no such fields: {unknown}")
         query = _GET + "WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608
         keys = orjson.dumps(list(changes)).decode()
         with self._lock, self._errors(), self._transaction():
             rows = self._base.execute(query, (keys,)).fetchall()
-            known = {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in rows}
-            noted = [{**known.get(key, _blank(key)), **told} for key, told in changes.items()]
-            self._base.executemany(_PUT, [[one[name] for name in _COLUMNS] for one in noted])
+            known = {record.key: record for record in records_of(rows)}
+            noted = [
+                replace(known.get(key, FileRecord(key, FileState.OK)), **told)  # type: ignore[arg-type]
+                for key, told in changes.items()
+            ]
+            self._base.executemany(_PUT, map(row_of, noted))
 
     def verified_bytes(self) -> int:
         """Bytes of all verified files in the cache."""
@@ -278,17 +237,19 @@ class Ledger:
 
     def listing(self, source: str, prefix: str) -> tuple[float, bytes] | None:
         """When a prefix was listed (epoch seconds), and what was found."""
-        query = "SELECT seen_at, entries FROM listings WHERE source = ? AND prefix = ?"
+        query = "SELECT * FROM listings WHERE source = ? AND prefix = ?"
         with self._lock, self._errors():
             row = self._base.execute(query, (source, prefix)).fetchone()
-        return (float(row[0]), bytes(row[1])) if row else None
+        if row is None or not proves_itself(row):
+            return None
+        return float(row[2]), bytes(row[3])
 
     def put_listing(self, source: str, prefix: str, seen_at: float, entries: bytes) -> None:
         """Keep a listing."""
         with self._lock, self._errors(), closing(self._base.cursor()) as cursor:
             cursor.execute(
-                "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?)",
-                (source, prefix, seen_at, entries),
+                "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?)",
+                proven((source, prefix, float(seen_at), entries)),
             )
 
 
@@ -328,13 +289,3 @@ def _open_unwritable(path: Path) -> sqlite3.Connection:
             "command open the ledger where it can write",
         ) from error
     return base
-
-
-def _record(row: tuple[str | int | None, ...]) -> FileRecord:
-    key, state, *rest = row
-    return FileRecord(str(key), FileState(str(state)), *rest)  # type: ignore[arg-type]
-
-
-def _blank(key: str) -> dict[str, str | int | None]:
-    blank = FileRecord(key, FileState.OK)
-    return {name: getattr(blank, name) for name in _COLUMNS}

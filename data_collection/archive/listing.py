@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 import orjson
 
-from alphaqcm.data_collection.archive.ledger import Ledger, RemoteFile
+from alphaqcm.data_collection.archive.file_record import RemoteFile
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.listing_page import (
     ListingEntry,
     Page,

@@ -8,18 +8,21 @@ obstore, and once more here where the body broke off; obstore comes with the ext
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from alphaqcm.data_collection.archive.objects.batch import ObjectBatch
 from alphaqcm.data_collection.archive.objects.copies import LocalCopies
 from alphaqcm.data_collection.archive.objects.errors import store_error
 from alphaqcm.data_collection.archive.objects.meta import (
+    ASKING,
     SCHEMES,
+    SENDING,
     matches,
     open_raw,
     stat_of,
@@ -27,17 +30,11 @@ from alphaqcm.data_collection.archive.objects.meta import (
     version_of,
 )
 from alphaqcm.data_collection.archive.objects.sealed_stream import SealedStream
+from alphaqcm.data_collection.archive.objects.streamed_upload import PART, StreamedUpload
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.file_store import Batch, FileStat, SealedFile, Written
 
-if TYPE_CHECKING:
-    pass
-
-PART = 8 << 20
-"""Bytes of a part of a large object."""
-
-_PARTS = 3  # of one upload at once
 _BODIES = 5  # readings of a body that broke off
 _PAUSE = 0.2  # seconds before another of these; doubles
 T = TypeVar("T")
@@ -64,7 +61,9 @@ class ObjectStore:
     def __init__(self, url: str, root: Path) -> None:
         self.url = url.rstrip("/")
         self.root = root
-        self._raw = open_raw(self.url)
+        self._raw = open_raw(self.url, ASKING)
+        self.sending = open_raw(self.url, SENDING)
+        """obstore's store for large objects."""
         self._seen: dict[str, FileStat] | None = None  # see `as_listed`
         self._written: dict[Path, tuple[Written, FileStat | None]] = {}
         self._copies = LocalCopies(self)
@@ -112,20 +111,30 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
+    def sha256(self, path: Path) -> str | None:
+        """Of the whole object as the store gives it, None where there is none; keeps nothing."""
+
+        def get() -> str:
+            found = hashlib.sha256()
+            for piece in self._pieces(path):
+                found.update(piece)
+            return found.hexdigest()
+
+        try:
+            return self._patient(path, get)
+        except FileNotFoundError:
+            return None
+
     def open(self, path: Path) -> BinaryIO:
         """As in `FileStore`: by way of a local file, as not every server sends parts of an object.
 
         The file has no name and is gone when it is closed.
         """
-        import obstore
 
         def get() -> BinaryIO:
-            answer = obstore.get(self._raw, self.key(path))
             stream = tempfile.TemporaryFile(dir=self.root)  # noqa: SIM115 - the caller closes it
-            for piece in answer.stream(min_chunk_size=PART):
+            for piece in self._pieces(path):
                 stream.write(piece)
-            if stream.tell() != answer.meta["size"]:
-                raise ConnectionError(f"{stream.tell():,} of {answer.meta['size']:,} bytes")
             stream.seek(0)
             return stream
 
@@ -140,6 +149,18 @@ class ObjectStore:
                 next_step="run the same command again: it is made anew",
             ) from error
 
+    def _pieces(self, path: Path) -> Iterator[Any]:
+        """The bytes of an object as they come; raises `ConnectionError` where some are missing."""
+        import obstore
+
+        answer = obstore.get(self._raw, self.key(path))
+        size = 0
+        for piece in answer.stream(min_chunk_size=PART):
+            size += len(piece)
+            yield piece
+        if size != answer.meta["size"]:
+            raise ConnectionError(f"{size:,} of {answer.meta['size']:,} bytes")
+
     def replace(self, path: Path, data: bytes) -> None:
         """As in `FileStore`."""
         self.upload(path, data)
@@ -149,7 +170,15 @@ class ObjectStore:
         import obstore
 
         def put() -> None:
-            obstore.put(self._raw, self.key(path), data, chunk_size=PART)
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            raw = self.sending if size > PART else self._raw
+            try:
+                obstore.put(raw, self.key(path), data, chunk_size=PART)
+            except FileNotFoundError as error:
+                if "NoSuchUpload" not in str(error):
+                    raise
+                # its end was asked for twice, as the first answer was lost: sent once more
+                raise ConnectionError(str(error)) from error
 
         self._seen = None
         self.fence()
@@ -168,28 +197,16 @@ class ObjectStore:
 
         An exception in the block aborts the upload: no object, and no parts that cost.
         """
-        import obstore
-
         self._seen = None
         self.fence()
-        upload = obstore.open_writer(
-            self._raw, self.key(path), buffer_size=PART, max_concurrency=_PARTS
-        )
-        with _errors_of(self.name(path)):
-            try:
-                written = SealedStream(upload)
-                yield written
-                with gate():
-                    told = written.send_footer()
-                    self.fence()  # the object appears with the next line
-                    upload.close()
-                    self._written[path] = told, self.stat(path)
-            except BaseException as error:
-                with contextlib.suppress(Exception):
-                    upload.__exit__(type(error), error, error.__traceback__)
-                if isinstance(error, OSError):  # so obstore's writer tells what the store refused
-                    raise store_error(self.name(path), error) from error
-                raise
+        with StreamedUpload(self, path) as upload:
+            written = SealedStream(upload)
+            yield written
+            with gate():
+                told = written.send_footer()
+                self.fence()  # the object appears with the next line
+                upload.finish(told)
+                self._written[path] = told, self.stat(path)
 
     def written(self, path: Path) -> Written | None:
         """As in `FileStore`: where the object is still the one that was sent."""
@@ -308,17 +325,6 @@ class ObjectStore:
             time.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable")
-
-
-@contextlib.contextmanager
-def _errors_of(name: str) -> Iterator[None]:
-    """What obstore raises, as errors of ours."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except BaseError as error:
-        raise store_error(name, error) from error
 
 
 def _open_gate() -> None:

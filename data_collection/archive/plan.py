@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState, RemoteFile
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.period import Period

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.ledger import FileRecord, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.object_store import ObjectStore, open_store
 from alphaqcm.data_collection.archive.objects.lease import hold_store
 from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts

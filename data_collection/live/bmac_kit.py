@@ -31,12 +31,8 @@ from alphaqcm.data_collection.exchange.timing import (
     next_run_time,
     now_time,
 )
-from alphaqcm.data_collection.live.ready_wait import (
-    latest_ready,
-    ready_name,
-    ready_symbols,
-    stamp_of,
-)
+from alphaqcm.data_collection.live.files.ready_names import latest_ready, ready_name, stamp_of
+from alphaqcm.data_collection.live.ready_wait import ready_symbols, run_time_us
 from alphaqcm.pipeline.errors import BadName, layer_error
 
 if TYPE_CHECKING:
@@ -78,7 +74,7 @@ class CandleFileReader:
 
     def format_ready_file_path(self, symbol: str, run_time: datetime) -> str:
         """The file that says that the candles up to `run_time` are there."""
-        return os.path.join(self.base_dir, ready_name(symbol, run_time))  # noqa: PTH118
+        return os.path.join(self.base_dir, ready_name(symbol, run_time_us(run_time)))  # noqa: PTH118
 
     def format_data_file_path(self, symbol: str) -> str:
         """The file with the candles."""
@@ -168,7 +164,7 @@ class BmacSingleSymbolCalculator:
                 expected=f"{reader.format_ready_file_path(min(late), run_time)} within "
                 f"{self.bmac_expire_sec} s",
                 found=", ".join(f"{one}: {there.get(one, 'no ready file')}" for one in sorted(late))
-                + f" where {stamp_of(run_time)} is wanted",
+                + f" where {stamp_of(run_time_us(run_time))} is wanted",
                 next_step="see how the live client does: alphaqcm bmac status",
             )
 
@@ -219,7 +215,7 @@ class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
                 rows[symbol] = self._row(symbol, run_time)
         there = latest_ready(Path(self.candle_reader.base_dir))
         for symbol in quiet:
-            if there.get(symbol, "") >= stamp_of(run_time):
+            if there.get(symbol, "") >= stamp_of(run_time_us(run_time)):
                 rows[symbol] = self._row(symbol, run_time)
         found = [symbol for symbol in sorted(rows) if len(rows[symbol])]
         table = pd.concat([rows[symbol] for symbol in found]) if found else pd.DataFrame()

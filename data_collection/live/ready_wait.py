@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from pathlib import Path
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.exchange.timing import DEFAULT_TZ
+from alphaqcm.data_collection.live.files.ready_names import latest_ready, stamp_of
 
-READY = ".ready"
-_STAMP = "%Y%m%d_%H%M%S"
-_STAMP_SIZE = len("20240131_080000")
 _POLL = 0.02  # seconds between two looks
 _LOOK_AGAIN_MS = 1_000  # the kernel may drop what it tells when much happens at once
 _GATHER_MS, _STEP_MS = 20, 5  # what happens together is told together
 
 
-def stamp_of(run_time: datetime) -> str:
-    """The run time as names of ready files tell it: Hong Kong time; naive ones are taken so."""
+def run_time_us(run_time: datetime) -> int:
+    """A run time in µs since the epoch; naive ones are Hong Kong time."""
     aware = run_time if run_time.tzinfo else run_time.replace(tzinfo=DEFAULT_TZ)
-    return aware.astimezone(DEFAULT_TZ).strftime(_STAMP)
-
-
-def ready_name(symbol: str, run_time: datetime) -> str:
-    """Name of the file that says that the candles of `symbol` are there up to `run_time`."""
-    return f"{symbol}_{stamp_of(run_time)}{READY}"
-
-
-def latest_ready(folder: Path) -> dict[str, str]:
-    """Of each symbol in `folder` the stamp of its ready file, of several the last."""
-    found: dict[str, str] = {}
-    try:
-        names = os.listdir(folder)  # one call for 700 symbols  # noqa: PTH208
-    except FileNotFoundError:
-        return found
-    for name in names:
-        stem = name.removesuffix(READY)
-        symbol, stamp = stem[: -_STAMP_SIZE - 1], stem[-_STAMP_SIZE:]
-        if stem != name and symbol and stamp > found.get(symbol, ""):
-            found[symbol] = stamp
-    return found
+    return int(aware.timestamp()) * 1_000_000
 
 
 async def ready_symbols(
@@ -54,7 +31,7 @@ async def ready_symbols(
     A ready file of a later run time says the same of an earlier one. `expire_at` is in seconds
     since the epoch.
     """
-    waiting, wanted = dict.fromkeys(symbols), stamp_of(run_time)
+    waiting, wanted = dict.fromkeys(symbols), stamp_of(run_time_us(run_time))
     async with contextlib.aclosing(_looks(folder, expire_at, clock)) as looks:
         async for _ in looks:
             there = latest_ready(folder)

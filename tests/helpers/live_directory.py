@@ -17,7 +17,7 @@ from typing import Any, Self
 import pandas as pd
 import polars as pl
 
-from alphaqcm.data_collection.live.files.layout import parse_ready_name
+from alphaqcm.data_collection.live.files.ready_names import parse_ready_name
 from alphaqcm.data_collection.simulation.exchange import Exchange
 from tests.helpers.simulated_exchange import environment, truth
 

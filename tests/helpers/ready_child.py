@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from alphaqcm.data_collection.live.config import SaveType
-from alphaqcm.data_collection.live.files.layout import parse_ready_name
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles, Step
+from alphaqcm.data_collection.live.files.ready_names import parse_ready_name
 from alphaqcm.data_collection.live.files.tables import CandleRows, read_candles
 
 STEP = 60_000

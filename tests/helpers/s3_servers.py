@@ -94,17 +94,26 @@ class Request:
     def is_list(self) -> bool:
         return self.method == "GET" and "list-type=2" in self.path
 
+    @property
+    def is_completion(self) -> bool:
+        """Whether it ends an upload in parts."""
+        return self.method == "POST" and "uploadId=" in self.path
+
 
 @dataclass
 class Fault:
     """What becomes of a request: nothing, an error, a body that breaks off, a pause."""
 
     status: int = 0
+    code: str = "SlowDown"  # goes with the status
     cut: int | None = None  # bytes of the body after which the connection is reset
     delay: float = 0.0  # seconds
+    done: bool = False  # status and delay meet the answer: the server did what was asked
+    dribble: float = 0.0  # seconds of pause between ten pieces of the body
     edit: Callable[[bytes], bytes] | None = None  # changes the body: a listing that is old
 
 
+FINE = Fault()
 Choose = Callable[[Request], Fault]
 
 
@@ -131,11 +140,9 @@ def faulty(server: S3Server, choose: Choose) -> Iterator[tuple[S3Server, Counted
                 counted.requests += 1
                 counted.by_kind[kind] = number = counted.by_kind.get(kind, 0) + 1
                 fault = choose(Request(self.command, self.path, number))
-                counted.faults += fault != Fault()
+                counted.faults += fault != FINE
             body = self._body()
-            time.sleep(fault.delay)
-            if fault.status:
-                self._answer(fault.status, b"<Error><Code>SlowDown</Code></Error>", {})
+            if not fault.done and self._broken(fault):
                 return
             one = HTTPConnection("127.0.0.1", server.port, timeout=30)
             headers = {name: value for name, value in self.headers.items() if name != "Expect"}
@@ -145,11 +152,21 @@ def faulty(server: S3Server, choose: Choose) -> Iterator[tuple[S3Server, Counted
             data = answer.read()
             length = answer.getheader("Content-Length")
             one.close()
+            if fault.done and self._broken(fault):
+                return
             if fault.edit is not None:
                 data = fault.edit(data)
             kept = ("transfer-encoding", "connection", "content-length")
             told = {k: v for k, v in answer.getheaders() if k.lower() not in kept}
-            self._answer(answer.status, data, told, fault.cut, length)
+            self._answer(answer.status, data, told, fault, length)
+
+        def _broken(self, fault: Fault) -> bool:
+            """Whether an error was answered, after the fault's pause."""
+            time.sleep(fault.delay)
+            if fault.status:
+                body = f"<Error><Code>{fault.code}</Code></Error>"
+                self._answer(fault.status, body.encode(), {})
+            return bool(fault.status)
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -159,7 +176,7 @@ def faulty(server: S3Server, choose: Choose) -> Iterator[tuple[S3Server, Counted
             status: int,
             data: bytes,
             headers: dict[str, str],
-            cut: int | None = None,
+            fault: Fault = FINE,
             length: str | None = None,
         ) -> None:
             self.send_response_only(status)
@@ -170,8 +187,8 @@ def faulty(server: S3Server, choose: Choose) -> Iterator[tuple[S3Server, Counted
             self.end_headers()
             if self.command == "HEAD":
                 return
-            if cut is not None and cut < len(data):
-                self.wfile.write(data[:cut])
+            if fault.cut is not None and fault.cut < len(data):
+                self.wfile.write(data[: fault.cut])
                 self.wfile.flush()
                 # linger 0: the peer sees a reset, not an end
                 linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
@@ -179,7 +196,11 @@ def faulty(server: S3Server, choose: Choose) -> Iterator[tuple[S3Server, Counted
                 self.connection.close()
                 self.close_connection = True
                 return
-            self.wfile.write(data)
+            step = len(data) // 10 + 1 if fault.dribble else len(data) or 1
+            for start in range(0, len(data), step):
+                time.sleep(fault.dribble)
+                self.wfile.write(data[start : start + step])
+                self.wfile.flush()
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on  # noqa: N815
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.pipeline.errors import LayerError
 from alphaqcm.pipeline.storage.file_store import FileStore
 

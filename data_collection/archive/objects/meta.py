@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,25 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "gs", "az")
 _RETRIES = 8  # of a request, by obstore: pauses double from 0.1 s up to 15 s
-_GIVE_UP = 120.0  # seconds after which it tries no more
+_WHOLE = 6 * 3600.0  # seconds for a request with its body: a table over a slow line is hours
 
 
-def open_raw(url: str) -> RawStore:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited for a store, in seconds."""
+
+    silence: float  # without a byte of an answer, after which a request is made again
+    give_up: (
+        float  # after which it is not made again; below 900, when S3 takes its signature as old
+    )
+
+
+ASKING = Patience(30.0, 120.0)
+SENDING = Patience(240.0, 480.0)
+"""For the end of a large object: the store joins its parts meanwhile, and may not say a word."""
+
+
+def open_raw(url: str, patience: Patience) -> RawStore:
     """Open the store of a URL; raises `UsageError`, `StoreError`."""
     require_extra("obstore", Extra.S3)
     from obstore.exceptions import BaseError
@@ -37,8 +53,12 @@ def open_raw(url: str) -> RawStore:
         )
     # a server of one's own is often without TLS; naming it with http:// says that this is meant
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    options: Any = {"allow_http": True} if plain else {}
-    retry: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_GIVE_UP)}
+    options: Any = {
+        "timeout": timedelta(seconds=_WHOLE),
+        "read_timeout": timedelta(seconds=patience.silence),
+        **({"allow_http": True} if plain else {}),
+    }
+    retry: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=patience.give_up)}
     try:
         return from_url(url, client_options=options, retry_config=retry)
     except (BaseError, ValueError) as error:

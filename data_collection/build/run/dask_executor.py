@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from alphaqcm.data_collection.archive.ledger import FileRecord
+from alphaqcm.data_collection.archive.file_record import FileRecord
 from alphaqcm.data_collection.build.run.dask_cluster import (
     CPU,
     DOWNLOAD,

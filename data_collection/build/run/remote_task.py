@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from alphaqcm.data_collection.archive.ledger import FileRecord
+from alphaqcm.data_collection.archive.file_record import FileRecord
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.perform import LISTING_AGE, PerformTask, no_gate
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TextIO
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.commands.output import answer_stream, to_json, wants_text
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.storage.layout import Layout

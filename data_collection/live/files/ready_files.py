@@ -20,7 +20,8 @@ from enum import Enum
 from pathlib import Path
 
 from alphaqcm.data_collection.live.config import SaveType
-from alphaqcm.data_collection.live.files.layout import SUFFIXES, parse_ready_name, ready_name
+from alphaqcm.data_collection.live.files.layout import SUFFIXES
+from alphaqcm.data_collection.live.files.ready_names import parse_ready_name, ready_name
 from alphaqcm.data_collection.live.files.tables import CandleRows, read_candles, write_candles
 
 

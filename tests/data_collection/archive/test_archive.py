@@ -15,7 +15,7 @@ from alphaqcm.data_collection.archive.archive import (
     Missing,
     MissingState,
 )
-from alphaqcm.data_collection.archive.ledger import FileState
+from alphaqcm.data_collection.archive.file_record import FileState
 from alphaqcm.data_collection.errors import BadListing, SourceError, UsageError
 from alphaqcm.data_collection.simulation.mirror import KeyTree, Mirror, TreeEntry
 from alphaqcm.pipeline.domain.archive_file import Series

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.pipeline.errors import DiskFull
 from tests.data_collection.queue.test_state_file import fill, small_disk
 

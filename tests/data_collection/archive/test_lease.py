@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.archive.object_store import ObjectStore
 from alphaqcm.data_collection.archive.objects.lease import Lease, hold_store
 from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from alphaqcm.data_collection.archive.archive import Archive
-from alphaqcm.data_collection.archive.ledger import FileRecord, FileState, RemoteFile
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState, RemoteFile
 from alphaqcm.data_collection.archive.plan import (
     Action,
     decide,

@@ -16,7 +16,7 @@ from alphaqcm.data_collection.archive.archive import (
     Missing,
     MissingState,
 )
-from alphaqcm.data_collection.archive.ledger import FileState
+from alphaqcm.data_collection.archive.file_record import FileState
 from alphaqcm.data_collection.errors import CacheFull, Refused, SourceError, Unreachable
 from alphaqcm.data_collection.simulation.mirror import Fault, FaultKind, FaultPlan, Mirror
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series

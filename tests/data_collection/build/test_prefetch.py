@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileState
+from alphaqcm.data_collection.archive.ledger import Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.queue.shared_queue import Queue
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive.ledger import FILE_NAME, FileRecord, FileState, Ledger
+from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
+from alphaqcm.data_collection.archive.ledger import FILE_NAME, Ledger
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from alphaqcm.pipeline.storage.layout import Layout

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from alphaqcm.data_collection.errors import CandlesLate, UsageError
-from alphaqcm.data_collection.live.ready_wait import latest_ready
+from alphaqcm.data_collection.live.files.ready_names import latest_ready
 from alphaqcm.pipeline.errors import LayerError
 from bmac_kit import (
     BmacAllMarketCalculator,

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from alphaqcm.data_collection.live.config import SaveType
-from alphaqcm.data_collection.live.files.layout import parse_ready_name, ready_name
 from alphaqcm.data_collection.live.files.ready_files import ReadyFiles, Step
+from alphaqcm.data_collection.live.files.ready_names import parse_ready_name, ready_name
 from alphaqcm.data_collection.live.files.tables import CandleRows, read_candles
 from tests.conftest import PROJECT
 from tests.helpers.ready_child import FIRST, NAMES, STEP, read, rows, write
