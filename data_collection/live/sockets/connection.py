@@ -16,6 +16,7 @@ import orjson
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
 from alphaqcm.data_collection.live.sockets.frames import ANSWER, Topic, rows_of, topic_of
+from alphaqcm.data_collection.live.sockets.kline_watch import KlineWatch
 from alphaqcm.data_collection.live.sockets.limiter import RateLimiter
 from alphaqcm.data_collection.live.sockets.routes import MESSAGES_A_SECOND, NAMES_A_MESSAGE
 
@@ -38,6 +39,7 @@ class End(StrEnum):
     SILENT = "no frame for 30 s"
     WRONG_ROUTE = "acknowledged, and no frame in 20 s"
     DEAF = "no candle over a close"
+    NO_CANDLES = "frames come, and no candles"
     REPLACED = "replaced"
 
 
@@ -47,6 +49,7 @@ class Patience:
 
     silence: float = 30.0
     first_frame: float = 20.0
+    first_candle: float = 20.0
     open: float = 10.0
 
 
@@ -64,6 +67,7 @@ class Counters:
 class Connection:
     """Opened and read by `run`, which returns why it ended. `wanted` is kept subscribed.
 
+    `trades` tells how many trades a second the symbols have whose candles are among `wanted`.
     `live` is set once everything wanted is acknowledged and a first frame of data has come.
     """
 
@@ -77,17 +81,18 @@ class Connection:
         counters: Counters,
         kline_mark: bytes,
         patience: Patience | None = None,
+        trades: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.url = url
         self.live = asyncio.Event()
         self.leaving = asyncio.Event()  # the exchange said that it will end the connection
         self.live_since = 0.0
-        self.last_kline = 0.0
         self.last_frame = 0.0
         self._session, self._clock, self._hear = session, clock, hear
         self._wanted, self._counters = wanted, counters
         self._kline_mark = kline_mark
-        self._patience = patience or Patience()
+        self._patience = patience = patience or Patience()
+        self.klines = KlineWatch(patience.first_candle, patience.silence, trades)
         self._sent: dict[str, None] = {}
         self._asked: dict[int, int] = {}  # commands without an answer: number of streams by id
         self._acked_at: float | None = None
@@ -181,7 +186,7 @@ class Connection:
             if topic is Topic.KLINE:
                 if self._kline_mark not in raw:
                     return  # the pulse
-                self.last_kline = self.last_frame
+                self.klines.heard(self.last_frame)
             self._hear(topic, raw, now_ns)
         except msgspec.MsgspecError:
             self._counters.unreadable += 1
@@ -258,7 +263,9 @@ class Connection:
             and now - self._acked_at >= self._patience.first_frame
         ):
             return End.WRONG_ROUTE
-        return End.SILENT if now - self.last_frame >= self._patience.silence else None
+        if now - self.last_frame >= self._patience.silence:
+            return End.SILENT
+        return End.NO_CANDLES if self.klines.missing(now, self._acked_at) else None
 
     async def _abort(self) -> None:
         """End the transport: a peer that is gone answers no close frame."""

@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     WS_RESET = "ws-reset"
     WS_SHUTDOWN = "ws-shutdown"
     ACK_NO_DATA = "ack-no-data"
+    STREAM_STOP = "stream-stop"
     LATE_CLOSE = "late-close"
     MISSING_CLOSE = "missing-close"
     MISSING_MINUTE = "missing-minute"
@@ -126,6 +127,10 @@ FAULTS: Mapping[FaultKind, FaultFact] = {
     FaultKind.ACK_NO_DATA: FaultFact(
         _SOCKET, "acknowledges subscriptions and sends nothing of them",
         f"{_EQUAL}; noticed 20 s after the ACK; one alert",
+    ),
+    FaultKind.STREAM_STOP: FaultFact(
+        _SOCKET, "streams stop on the connections that are open; other streams and new ones go on",
+        f"{_EQUAL}; candles that came all the time are missed after 30 s; one alert",
     ),
     FaultKind.LATE_CLOSE: FaultFact(
         _SOCKET, "closing frames come `seconds_after` (default 60) late",

