@@ -17,7 +17,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
 )
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
 
-_LOOK_BACK_MS = 600_000
+_LOOK_BACK_MS = MINUTE_MS  # for the close before; symbols that were quiet ask the venue
 _SUMS = ("open", "high", "low", "close", "volume", "amount", "count", "buy_volume", "buy_amount",
          "first_id", "last_id")  # fmt: skip
 
