@@ -43,9 +43,9 @@ demo-cluster: demo
 test: $(READY)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
 
-# the tests that start no process and take no second
+# the tests that start no process and take no second; one a core, as they do not wait
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not process and not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not soak and not process and not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -175,6 +175,7 @@ class LiveClient:
                 config.num_socket_listeners, self._life,
             ),
             self.socket_session, self.clock, self._hear, self._restored, self.alerts.tell,
+            self.keeper.trades_a_second,
         )  # fmt: skip
         self.boundaries = Boundaries(self)
         self.clock_watch = ClockWatch(self.client, self.market, self.alerts.tell, self._woke)

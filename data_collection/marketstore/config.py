@@ -57,8 +57,6 @@ class RealTime:
     streams: tuple[StreamType, ...] = (StreamType.KLINE,)
     update_freq: float = 60.0  # seconds between two writes of trades and books
     buffer_size: int = 10_000  # trades or books of a symbol that wait to be written
-    max_retries: int = 0  # connections in a row that fail before it gives up; 0: it does not
-    retry_delay: float = 1.0  # seconds before the second of them; doubles, with jitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +241,12 @@ def _realtime(own: ConfigMap) -> RealTime:
     streams = own.texts("stream_type") or [StreamType.KLINE]
     if wrong := [one for one in streams if one not in tuple(StreamType)]:
         raise own.wrong("stream_type", ", ".join(StreamType), wrong[0])
+    # connections are opened again for ever, with the receiver's own pauses: told here, used nowhere
+    own.whole("max_retries", 0, 0, 1_000_000)
+    own.seconds("retry_delay", 1.0)
     return RealTime(
         own.flag("enabled", default=False),
         tuple(dict.fromkeys(StreamType(one) for one in streams)),
         own.seconds("update_freq", 60.0),
         own.whole("buffer_size", 10_000, 1, 10_000_000),
-        own.whole("max_retries", 0, 0, 1_000_000),
-        own.seconds("retry_delay", 1.0),
     )

@@ -50,24 +50,29 @@ def run(root: Path, source: Path, end: date = END) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(
-    "name",
+    "damaged",
     [
-        KLINES,
-        "_tmp/months/um/metrics/SOLUSDT/2024-02.parquet",
-        "_tmp/symbol_tables/BTCUSDT.parquet",
-        "binance_fundingRate/BTCUSDT_fundingRate.csv",
-        "crypto_hourly_basic/SOL_USDT:USDT_hourly.csv",
-        TABLE,
-        "final_dataset_all.manifest.json",
+        {
+            KLINES: "month/klines:1m/BTCUSDT/2024-02",
+            "_tmp/months/um/metrics/SOLUSDT/2024-02.parquet": "month/metrics/SOLUSDT/2024",
+            "_tmp/symbol_tables/BTCUSDT.parquet": "factors/BTCUSDT",
+            "binance_fundingRate/BTCUSDT_fundingRate.csv": "hourly/fundingRate/BTCUSDT",
+            "crypto_hourly_basic/SOL_USDT:USDT_hourly.csv": "factors/SOLUSDT",
+        },
+        {TABLE: "it or its manifest"},
+        {"final_dataset_all.manifest.json": "it or its manifest"},
     ],
 )
-def test_a_run_makes_a_damaged_file_again_and_says_so(
-    roots: FlippedRoots, root: Path, name: str
+def test_a_run_makes_damaged_files_again_and_says_so(
+    roots: FlippedRoots, root: Path, damaged: dict[str, str]
 ) -> None:
-    flip(root / name)
+    for name in damaged:
+        flip(root / name)
     done = run(root, roots.source)
     assert done.returncode == 0, done.stderr
-    assert "damaged on the disk" in done.stdout
+    told = [line for line in done.stdout.splitlines() if "damaged on the disk" in line]
+    assert len(told) == len(damaged), done.stdout
+    assert all(any(word in line for line in told) for word in damaged.values()), told
     assert pl.read_parquet(root / TABLE).equals(roots.tables[END])
     assert alphaqcm("info", "--data-root", root).returncode == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
@@ -17,12 +17,15 @@ from alphaqcm.data_collection.live.events import (
     ControlKind,
 )
 from alphaqcm.data_collection.live.files.notes import Notes
+from alphaqcm.data_collection.live.files.tables import VALUES
 from alphaqcm.data_collection.live.sockets.frames import CLOSES, KLINE
 from alphaqcm.data_collection.live.watch.metrics import Metrics
 from alphaqcm.pipeline.domain.registry import Market
 
 AlertCall = Callable[[str, str, str], None]
 """Raises an alert: its kind, its text, what it is about."""
+
+_NEWEST, _TRADE_NUM = 5, VALUES.index("trade_num")
 
 
 @dataclass(slots=True)
@@ -142,6 +145,15 @@ class Keeper:
             for symbol in self.trading
             if symbol not in self.starting
         )
+
+    def trades_a_second(self, symbols: Iterable[str]) -> float:
+        """Trades of symbols in the quietest of each one's newest candles; 0 while unknown."""
+        total = 0.0
+        for symbol in self.trading.intersection(symbols) - self.starting:
+            series = self.books[symbol].series
+            last = range(max(0, len(series) - _NEWEST), len(series))
+            total += min((series.at(index)[0][_TRADE_NUM] for index in last), default=0.0)
+        return total / (self.interval_ms / 1000)
 
     def bars(self, symbol: str) -> Iterator[ClosedBar]:
         """The symbol's bars that are in place, in order of time."""

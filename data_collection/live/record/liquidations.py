@@ -32,10 +32,16 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 
 @dataclass(slots=True)
-class _Hour:
+class HourSums:
+    """The forced orders of one symbol in one hour."""
+
     long: float = 0.0
     short: float = 0.0
     orders: int = 0
+
+
+Orders = dict[str, HourSums]
+"""Sums by symbol."""
 
 
 @dataclass(slots=True)
@@ -43,11 +49,12 @@ class LiquidationHours:
     """Adds up forced orders; `contract` is the quote amount of one contract, where there is one."""
 
     root: Path
-    _hours: dict[tuple[str, int], _Hour] = field(default_factory=dict)
+    _hours: dict[tuple[str, int], HourSums] = field(default_factory=dict)
 
     def add(self, order: Liquidation, contract: float = 0.0) -> None:
         """One forced order; a long's liquidation sells."""
-        hour = self._hours.setdefault((order.symbol, order.time_us // _HOUR_US * _HOUR_US), _Hour())
+        key = (order.symbol, order.time_us // _HOUR_US * _HOUR_US)
+        hour = self._hours.setdefault(key, HourSums())
         price = order.average_price or order.price
         notional = order.quantity * (contract or price)
         hour.orders += 1
@@ -56,13 +63,16 @@ class LiquidationHours:
         else:
             hour.short += notional
 
-    def close(self, symbols: list[str], hour_us: int) -> int:
-        """Write the rows of an hour that is over, one for each symbol; how many. Raises OSError."""
+    def take(self, hour_us: int) -> Orders:
+        """The sums of an hour that is over, by symbol; older ones are forgotten."""
+        over = {key: self._hours.pop(key) for key in list(self._hours) if key[1] <= hour_us}
+        return {symbol: hour for (symbol, at), hour in over.items() if at == hour_us}
+
+    def write(self, symbols: list[str], hour_us: int, orders: Orders) -> int:
+        """Write the rows of an hour, one for each symbol; how many. Raises OSError."""
         for symbol in symbols:
-            hour = self._hours.pop((symbol, hour_us), _Hour())
+            hour = orders.get(symbol) or HourSums()
             append_hour(self.root, symbol, hour_us, hour.long, hour.short, hour.orders)
-        for key in [key for key in self._hours if key[1] <= hour_us]:
-            del self._hours[key]
         return len(symbols)
 
 

@@ -22,7 +22,7 @@ from alphaqcm.data_collection.live.events import (
     MarkPrice,
 )
 from alphaqcm.data_collection.live.record.compact import archive_file, compact, differences
-from alphaqcm.data_collection.live.record.day_parts import DayParts, Kind
+from alphaqcm.data_collection.live.record.day_parts import DayParts, Key, Kind
 from alphaqcm.data_collection.live.record.liquidations import LiquidationHours
 from alphaqcm.pipeline.domain.registry import Market, contract_usd
 from alphaqcm.pipeline.storage.layout import Layout
@@ -93,11 +93,11 @@ class Recorder:
         try:
             while True:
                 await asyncio.sleep(FLUSH_EVERY)
-                await asyncio.to_thread(self.flush)
+                await self._flush_beside()
                 now = self.clock.now()
                 if int(now // _HOUR) != hour:
                     if complete and self.liquidations and now // _HOUR == hour + 1:
-                        await asyncio.to_thread(self._close_hour, hour)
+                        await self._close_hour(hour * _HOUR * 1_000_000)
                     hour, complete = int(now // _HOUR), True
                 day = int((now - _SETTLED) // _DAY)
                 if day != compacted:
@@ -110,9 +110,29 @@ class Recorder:
     def flush(self) -> None:
         """Write what waits; where the disk is full it waits on, and that is told."""
         taken = self.parts.take()
+        self._written(taken, self._write(taken))
+
+    async def _flush_beside(self) -> None:
+        """As `flush`, while events go on.
+
+        Only writing is another thread's: a row that is added while rows are taken would be lost.
+        """
+        taken = self.parts.take()
+        writing = asyncio.create_task(asyncio.to_thread(self._write, taken))
+        try:
+            await asyncio.shield(writing)
+        finally:  # rows that are flushed at the end must not overtake these
+            self._written(taken, await writing)
+
+    def _write(self, taken: dict[Key, list[str]]) -> OSError | None:
         try:
             self.parts.write(taken)
         except OSError as error:
+            return error
+        return None
+
+    def _written(self, taken: dict[Key, list[str]], error: OSError | None) -> None:
+        if error is not None:
             self.parts.give_back(taken)
             self.alert("recorder", f"rows cannot be written: {error.strerror or error}")
         for kind, number in self.parts.rows.items():
@@ -168,10 +188,12 @@ class Recorder:
                     )
         return differ
 
-    def _close_hour(self, hour: int) -> None:
-        symbols = sorted(self.symbols())
+    async def _close_hour(self, hour_us: int) -> None:
+        symbols, orders = sorted(self.symbols()), self.hours.take(hour_us)
         try:
-            self.counts["hours"] += self.hours.close(symbols, hour * _HOUR * 1_000_000)
+            self.counts["hours"] += await asyncio.to_thread(
+                self.hours.write, symbols, hour_us, orders
+            )
         except OSError as error:
             self.alert("recorder", f"liquidations cannot be written: {error}")
 

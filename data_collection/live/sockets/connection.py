@@ -15,7 +15,8 @@ import msgspec
 import orjson
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
-from alphaqcm.data_collection.live.sockets.frames import ANSWER, Topic, topic_of
+from alphaqcm.data_collection.live.sockets.frames import ANSWER, Topic, rows_of, topic_of
+from alphaqcm.data_collection.live.sockets.kline_watch import KlineWatch
 from alphaqcm.data_collection.live.sockets.limiter import RateLimiter
 from alphaqcm.data_collection.live.sockets.routes import MESSAGES_A_SECOND, NAMES_A_MESSAGE
 
@@ -38,6 +39,7 @@ class End(StrEnum):
     SILENT = "no frame for 30 s"
     WRONG_ROUTE = "acknowledged, and no frame in 20 s"
     DEAF = "no candle over a close"
+    NO_CANDLES = "frames come, and no candles"
     REPLACED = "replaced"
 
 
@@ -47,6 +49,7 @@ class Patience:
 
     silence: float = 30.0
     first_frame: float = 20.0
+    first_candle: float = 20.0
     open: float = 10.0
 
 
@@ -64,6 +67,7 @@ class Counters:
 class Connection:
     """Opened and read by `run`, which returns why it ended. `wanted` is kept subscribed.
 
+    `trades` tells how many trades a second the symbols have whose candles are among `wanted`.
     `live` is set once everything wanted is acknowledged and a first frame of data has come.
     """
 
@@ -77,17 +81,18 @@ class Connection:
         counters: Counters,
         kline_mark: bytes,
         patience: Patience | None = None,
+        trades: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.url = url
         self.live = asyncio.Event()
         self.leaving = asyncio.Event()  # the exchange said that it will end the connection
         self.live_since = 0.0
-        self.last_kline = 0.0
         self.last_frame = 0.0
         self._session, self._clock, self._hear = session, clock, hear
         self._wanted, self._counters = wanted, counters
         self._kline_mark = kline_mark
-        self._patience = patience or Patience()
+        self._patience = patience = patience or Patience()
+        self.klines = KlineWatch(patience.first_candle, patience.silence, trades)
         self._sent: dict[str, None] = {}
         self._asked: dict[int, int] = {}  # commands without an answer: number of streams by id
         self._acked_at: float | None = None
@@ -151,24 +156,40 @@ class Connection:
             self.last_frame = self._clock.elapsed()
             counters.frames += 1
             counters.frame_bytes += len(raw)
-            topic = topic_of(raw)
-            try:
-                if topic is Topic.ANSWER:
-                    self._answered(raw)
-                    continue
-                if topic is Topic.SHUTDOWN:
-                    self.leaving.set()
-                    continue
-                if not self._heard_data:
-                    self._heard_data = True
-                    self._check_live()
-                if topic is Topic.KLINE:
-                    if self._kline_mark not in raw:
-                        continue  # the pulse
-                    self.last_kline = self.last_frame
-                self._hear(topic, raw, now_ns)
-            except msgspec.MsgspecError:
-                counters.unreadable += 1
+            if raw.startswith(b"["):
+                self._take_rows(raw, now_ns)
+            else:
+                self._take(raw, now_ns)
+
+    def _take_rows(self, raw: bytes, now_ns: int) -> None:
+        """An array: each row by itself, so that an odd one costs no other."""
+        try:
+            rows = rows_of(raw)
+        except msgspec.MsgspecError:
+            self._counters.unreadable += 1
+            return
+        for row in rows:
+            self._take(row, now_ns)
+
+    def _take(self, raw: bytes, now_ns: int) -> None:
+        topic = topic_of(raw)
+        try:
+            if topic is Topic.ANSWER:
+                self._answered(raw)
+                return
+            if topic is Topic.SHUTDOWN:
+                self.leaving.set()
+                return
+            if not self._heard_data:
+                self._heard_data = True
+                self._check_live()
+            if topic is Topic.KLINE:
+                if self._kline_mark not in raw:
+                    return  # the pulse
+                self.klines.heard(self.last_frame)
+            self._hear(topic, raw, now_ns)
+        except msgspec.MsgspecError:
+            self._counters.unreadable += 1
 
     def _answered(self, raw: bytes) -> None:
         answer = ANSWER.decode(raw)
@@ -242,7 +263,9 @@ class Connection:
             and now - self._acked_at >= self._patience.first_frame
         ):
             return End.WRONG_ROUTE
-        return End.SILENT if now - self.last_frame >= self._patience.silence else None
+        if now - self.last_frame >= self._patience.silence:
+            return End.SILENT
+        return End.NO_CANDLES if self.klines.missing(now, self._acked_at) else None
 
     async def _abort(self) -> None:
         """End the transport: a peer that is gone answers no close frame."""

@@ -34,11 +34,16 @@ _TOPICS = {
 
 
 def topic_of(raw: bytes) -> Topic:
-    """What a raw frame is about; arrays are told by their first event."""
+    """What a raw event is about."""
     at = raw.find(b'"e":"')
     if at < 0:
         return Topic.ANSWER if b'"id":' in raw else Topic.OTHER
     return _TOPICS.get(raw[at + 5 : raw.find(b'"', at + 5)], Topic.OTHER)
+
+
+def rows_of(raw: bytes) -> list[bytes]:
+    """The events of a frame that is an array; raises msgspec's error for a broken one."""
+    return [bytes(row) for row in _ARRAY.decode(raw)]
 
 
 class Kline(msgspec.Struct):
@@ -130,6 +135,7 @@ class Answer(msgspec.Struct):
     error: dict[str, object] | None = None
 
 
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 KLINE = msgspec.json.Decoder(KlineEvent, strict=False)
 TRADE = msgspec.json.Decoder(TradeEvent)
 MARK = msgspec.json.Decoder(MarkEvent, strict=False)

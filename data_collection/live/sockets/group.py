@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
@@ -24,6 +24,8 @@ from alphaqcm.data_collection.live.sockets.limiter import (
 )
 from alphaqcm.data_collection.live.sockets.routes import LIFE, SOCKETS
 from alphaqcm.pipeline.domain.registry import Market
+
+_DOUBLED = 5
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class GroupParts:
     restored: Callable[[Group], None]  # a new one is live after a break
     life: float = LIFE
     patience: Patience = field(default_factory=Patience)
+    trades: Callable[[Group], float] = lambda _: 0.0  # a second, of symbols with candles
 
 
 class Group:
@@ -75,6 +78,7 @@ class Group:
         self.wanted: dict[str, None] = {SOCKETS[parts.probe.market].pulse: None}
         self.connection: Connection | None = None
         self._parts = parts
+        self._candleless = 0  # connections in a row that gave frames and never a candle
 
     @property
     def live(self) -> bool:
@@ -121,7 +125,12 @@ class Group:
             parts.clock,
             parts.counters,
             parts.kline_mark,
-            parts.patience,
+            # the exchange itself may stand still: each time it is given longer
+            replace(
+                parts.patience,
+                first_candle=parts.patience.first_candle * 2 ** min(self._candleless, _DOUBLED),
+            ),
+            lambda: parts.trades(self),
         )
         return connection, asyncio.create_task(connection.run())
 
@@ -179,8 +188,15 @@ class Group:
     def _ended(self, connection: Connection, why: End) -> None:
         ends = self._parts.counters.ends
         ends[why] = ends.get(why, 0) + 1
+        route = connection.url.removeprefix(self._parts.base)
         if why is End.WRONG_ROUTE:
-            self._parts.probe.wrong(connection.url.removeprefix(self._parts.base))
+            self._parts.probe.wrong(route)
+        elif connection.klines.count:
+            self._candleless = 0
+        elif why is End.NO_CANDLES:
+            self._candleless += 1
+            if self._candleless % 2 == 0:  # a second one on the same route
+                self._parts.probe.wrong(route)
         self._parts.lost(self, why)
 
 

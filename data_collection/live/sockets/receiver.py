@@ -44,7 +44,10 @@ class ReceiverSettings:
 
 
 class Receiver:
-    """Subscribes streams of symbols, and tells when a group lost frames."""
+    """Subscribes streams of symbols, and tells when a group lost frames.
+
+    `trades` tells how many trades a second symbols have whose candles are subscribed.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Receiver:
         hear: Hear,
         restored: Callable[[Sequence[str]], None],
         alert: Callable[[str, str], None],
+        trades: Callable[[Iterable[str]], float] = lambda _: 0.0,
     ) -> None:
         self.settings = settings
         self.counters = Counters()
@@ -75,6 +79,7 @@ class Receiver:
             restored=lambda group: self._restored(self.symbols_of(group)),
             life=settings.life,
             patience=settings.patience,
+            trades=lambda group: trades(self.symbols_of(group)),
         )
 
     def prepare(self, expected_streams: int) -> None:
@@ -119,7 +124,7 @@ class Receiver:
             connection = group.connection
             if connection is None or not traded.intersection(self.symbols_of(group)):
                 continue
-            if connection.last_kline >= closed_at:
+            if connection.klines.last >= closed_at:
                 self._deaf.pop(group.number, None)
             elif connection.live_since < closed_at:
                 tries = self._deaf[group.number] = self._deaf.get(group.number, 0) + 1
@@ -128,6 +133,6 @@ class Receiver:
 
     def _lost(self, group: Group, why: End) -> None:
         text = f"connection {group.number}: {why}"
-        if why is End.WRONG_ROUTE:
+        if why in (End.WRONG_ROUTE, End.NO_CANDLES):
             text += f"; the route is {self.probe.route} now"
         self._alert(f"socket {why}", text)

@@ -30,12 +30,14 @@ class FaultKind(StrEnum):
     WS_RESET = "ws-reset"
     WS_SHUTDOWN = "ws-shutdown"
     ACK_NO_DATA = "ack-no-data"
+    STREAM_STOP = "stream-stop"
     LATE_CLOSE = "late-close"
     MISSING_CLOSE = "missing-close"
     MISSING_MINUTE = "missing-minute"
     DUPLICATE = "duplicate"
     OUT_OF_ORDER = "out-of-order"
     ID_GAP = "id-gap"
+    MERGED_ARRAYS = "merged-arrays"
     HOLE = "hole"
     DELIST = "delist"
     NEW_LISTING = "new-listing"
@@ -126,6 +128,10 @@ FAULTS: Mapping[FaultKind, FaultFact] = {
         _SOCKET, "acknowledges subscriptions and sends nothing of them",
         f"{_EQUAL}; noticed 20 s after the ACK; one alert",
     ),
+    FaultKind.STREAM_STOP: FaultFact(
+        _SOCKET, "streams stop on the connections that are open; other streams and new ones go on",
+        f"{_EQUAL}; candles that came all the time are missed after 30 s; one alert",
+    ),
     FaultKind.LATE_CLOSE: FaultFact(
         _SOCKET, "closing frames come `seconds_after` (default 60) late",
         f"{_EQUAL}; identical late frames accepted without a revision",
@@ -145,6 +151,11 @@ FAULTS: Mapping[FaultKind, FaultFact] = {
     FaultKind.ID_GAP: FaultFact(
         _SOCKET, "aggTrade frames are left out; REST has the trades",
         f"{_EQUAL}; the missing ids fetched with fromId",
+    ),
+    FaultKind.MERGED_ARRAYS: FaultFact(
+        _SOCKET, "the streams that carry rows of um and cm, forced orders and contracts, give them "
+        "in arrays, one for all of `seconds_after` (default 10), with a row that is no event",
+        f"{_EQUAL}; every row of the own market taken, none of the other's",
     ),
     FaultKind.HOLE: FaultFact(
         _TRUTH, "no candle and no trade in [start, start + seconds): REST and truth as well",

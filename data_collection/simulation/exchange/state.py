@@ -30,7 +30,7 @@ class KlinePush(StrEnum):
     """How often kline frames come."""
 
     FULL = "full"  # as the exchange does: every 250 ms (spot: 2 s)
-    CLOSES = "closes"  # one when the candle opens and one when it closes
+    CLOSES = "closes"  # on subscription, when a candle opens and when it closes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from alphaqcm.data_collection.exchange.clock import ExchangeClock
-from alphaqcm.data_collection.live.events import Liquidation
+from alphaqcm.data_collection.live.events import Liquidation, LiveTrade
+from alphaqcm.data_collection.live.record import recorder as recorder_module
 from alphaqcm.data_collection.live.record.compact import archive_file, compact
 from alphaqcm.data_collection.live.record.day_parts import DayParts, Kind, read_rows
 from alphaqcm.data_collection.live.record.liquidations import (
@@ -45,8 +46,8 @@ def test_a_longs_liquidation_sells_and_every_hour_is_a_sample(tmp_path: Path) ->
     hours.add(order("BTCUSDT", NOON + 6, "SELL", 10.0, 1.0))
     hours.add(order("BTCUSDT", NOON + 7, "BUY", 50.0, 1.0))
     hours.add(order("BTCUSDT", NOON + HOUR_US, "BUY", 7.0, 1.0))  # of the next hour
-    hours.close(["BTCUSDT", "ETHUSDT"], NOON)
-    hours.close(["BTCUSDT", "ETHUSDT"], NOON + HOUR_US)
+    for hour_us in (NOON, NOON + HOUR_US):
+        assert hours.write(["BTCUSDT", "ETHUSDT"], hour_us, hours.take(hour_us)) == 2
     assert path_of(tmp_path, "BTCUSDT").read_text().splitlines() == [
         "datetime,long_notional,short_notional,n_orders,zscore_168h,sampled",
         "2026-03-10 12:00:00+00:00,210.0,50.0,3,,1",
@@ -102,6 +103,39 @@ def test_an_hour_is_written_when_it_was_heard_from_its_beginning(tmp_path: Path)
     assert rows.row(0)[:4] == (datetime(2026, 3, 10, 13, tzinfo=UTC), 2.0, 0.0, 1)
     forced = tmp_path / "recorded" / "parts" / "um" / "forceOrder" / "BTCUSDT" / "2026-03-10.csv"
     assert len(read_rows(forced)) == 2
+
+
+def test_no_row_is_lost_that_comes_while_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads change places as often as they can, and rows are written all the time."""
+    monkeypatch.setattr(recorder_module, "FLUSH_EVERY", 0.0)
+    count = 100_000
+
+    async def record() -> Recorder:
+        one = Recorder(tmp_path, Market.UM, ExchangeClock(NOON / 1e6), lambda *_: None, list)
+        running = asyncio.create_task(one.run())
+        for number in range(count):
+            one.on_event(
+                LiveTrade(
+                    Market.UM, "BTCUSDT", number, number, number, NOON + number, 1.0, 1.0, False,
+                    "1.0", "1.0",
+                )
+            )  # fmt: skip
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return one
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        parts = asyncio.run(record()).parts
+    finally:
+        sys.setswitchinterval(before)
+    rows = read_rows(parts.path(Kind.AGG_TRADES, "BTCUSDT", NOON // DAY_US))
+    assert [int(row[0]) for row in rows] == list(range(count))
 
 
 def test_a_row_that_a_crash_cut_is_dropped_and_a_doubled_one_counts_once(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ from tests.helpers.simulated_exchange import exchange as generated
 
 pytestmark = pytest.mark.process
 
-KILLS = 10
 PARALLEL = 2
 CONFIG = """
 listen_port: 0
@@ -116,12 +115,15 @@ def test_archive_first_then_rest_equals_the_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_backfill_killed_ten_times_is_finished_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.soak)])
+def test_a_backfill_killed_again_and_again_is_finished_by_the_next(
+    tmp_path: Path, kills: int
+) -> None:
     with exchange() as server:
-        for number in range(KILLS):
+        for number in range(kills):
             with started(server, tmp_path, batch=12) as process:
                 rpc_of(process)
-                time.sleep(0.1 + 0.06 * number)
+                time.sleep(0.1 + 0.6 * number / kills)
                 process.kill()
         before = len(kline_pages(server))
         with started(server, tmp_path, batch=12) as process:
@@ -129,9 +131,9 @@ def test_a_backfill_killed_ten_times_is_finished_by_the_next(tmp_path: Path) -> 
             wait_done(process)
             assert_equals_truth(server, rpc)
         pages = kline_pages(server)
-        assert KILLS < before < len(pages)  # they were killed at work, and had not finished
+        assert kills < before < len(pages)  # they were killed at work, and had not finished
         # no page is asked for again but those that a kill cut off before they were kept
-        assert sum(pages.values()) - len(pages) <= KILLS * PARALLEL
+        assert sum(pages.values()) - len(pages) <= kills * PARALLEL
 
 
 @pytest.mark.parametrize("market", [Market.SPOT, Market.CM])

@@ -140,7 +140,7 @@ def test_every_value_of_the_document_is_read(tmp_path: Path) -> None:
     assert feeder.backfill.start_ms == 1_704_067_200_000
     assert feeder.backfill.end_ms == 1_704_412_800_000
     assert feeder.realtime.streams == (StreamType.KLINE,)
-    assert feeder.realtime.retry_delay == 5.0
+    assert feeder.realtime.update_freq == 1.0
     assert "secret" not in repr(config)
 
 

@@ -17,7 +17,7 @@ from alphaqcm.data_collection.simulation.exchange.tape.intervals import (
 )
 from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
 
-_LOOK_BACK_MS = 600_000
+_LOOK_BACK_MS = MINUTE_MS  # for the close before; symbols that were quiet ask the venue
 _SUMS = ("open", "high", "low", "close", "volume", "amount", "count", "buy_volume", "buy_amount",
          "first_id", "last_id")  # fmt: skip
 
@@ -115,8 +115,13 @@ class KlineRunner:
                 self._send(now_ms, closed=False)
 
     def push(self, now_ms: int) -> None:
-        """Send the candle as it stands, when it is time to."""
-        if not self._full or now_ms < self._next_push:
+        """Send the candle as it stands, when it is time to; to who has just come in any case."""
+        if not self._full:
+            if self.topic.joined:
+                self.topic.joined = False
+                self._send(now_ms, closed=False)
+            return
+        if now_ms < self._next_push:
             return
         every = self.stream.every_ms
         self._next_push = now_ms - now_ms % every + every

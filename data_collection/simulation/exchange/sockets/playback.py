@@ -84,7 +84,7 @@ class Pump:
             if self._hub.version != self._seen or self._hub.stale:
                 self._regroup()
             if self._traded:
-                self._play(self._flow.between(self._last_ms, now_ms), now_ms)
+                self._play(self._flow.between(self._last_ms, now_ms).of(self._traded), now_ms)
             for runner in self._runners.values():
                 runner.roll(now_ms, now_ms)
                 runner.push(now_ms)
@@ -143,8 +143,9 @@ class Pump:
                 listing = runner.listing
                 since[runner.since_ms][(listing.market, listing.symbol)].append(runner)
         for start_ms, runners_of in since.items():
-            for listing, rows in self._rows(self._flow.between(start_ms, self._last_ms)):
-                for runner in runners_of.get((listing.market, listing.symbol), ()):
+            batch = self._flow.between(start_ms, self._last_ms)
+            for listing, rows in self._rows(batch.of(runners_of)):
+                for runner in runners_of[(listing.market, listing.symbol)]:
                     runner.replay(rows)
             for group in runners_of.values():
                 for runner in group:
@@ -172,8 +173,6 @@ class Pump:
     def _play(self, batch: Batch, now_ms: int) -> None:
         for listing, rows in self._rows(batch):
             name = (listing.market, listing.symbol)
-            if name not in self._traded:
-                continue
             for runner in self._runners_of.get(name, ()):
                 for row in rows:
                     if row[0] >= runner.candle.end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.rest.trading import levels
 from alphaqcm.data_collection.simulation.exchange.sockets import frames
 from alphaqcm.data_collection.simulation.exchange.sockets.frames import MarkRow
@@ -19,6 +20,33 @@ from alphaqcm.data_collection.simulation.exchange.text import writer
 _DIFF_LEVELS = 6
 Name = tuple[Market, str]
 _EIGHT = writer(8)
+_NO_EVENT = b'{"e":"forceOrder","E":"soon"}'
+
+
+class MergedRows:
+    """What the streams of both futures markets carry: event by event, or in arrays by a fault."""
+
+    def __init__(self, state: ExchangeState, hub: Hub) -> None:
+        self._state, self._hub = state, hub
+        self._held: dict[Topic, tuple[float, list[bytes]]] = {}  # until when, and the rows
+
+    def tell(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        """Send a row, or hold it for its array."""
+        fault_plan = self._state.fault_plan
+        fault = fault_plan.has(FaultKind.MERGED_ARRAYS) and fault_plan.strike(
+            FaultKind.MERGED_ARRAYS, now_ms, market=topic.market, stream=topic.name
+        )
+        if not fault:
+            self._hub.emit(topic, payload)
+            return
+        wait = 10.0 if fault.seconds_after is None else fault.seconds_after
+        self._held.setdefault(topic, (now_ms + wait * 1000, []))[1].append(payload)
+
+    def release(self, now_ms: int) -> None:
+        """Send the arrays that are due."""
+        for topic in [topic for topic, (due_ms, _) in self._held.items() if due_ms <= now_ms]:
+            _, rows = self._held.pop(topic)
+            self._hub.emit(topic, b"[" + b",".join([_NO_EVENT, *rows]) + b"]")
 
 
 class SlowStreams:
@@ -32,6 +60,8 @@ class SlowStreams:
         self._contracts: list[Topic] = []
         self._statuses: dict[Name, str] = {}
         self._rates: dict[Name, tuple[int, str]] = {}
+        self._merged = MergedRows(state, hub)
+        self._second_ms = 0  # the last step in which a second ended
         self.last_price: dict[Name, int] = {}
 
     def regroup(self, topics: list[Topic]) -> None:
@@ -54,9 +84,11 @@ class SlowStreams:
         if now_ms // SECOND_MS == last_ms // SECOND_MS:
             return
         self._mark_prices(last_ms, now_ms)
+        since_ms, self._second_ms = self._second_ms or last_ms, now_ms
         if self._forced:
-            self._force_orders(last_ms, now_ms)
+            self._force_orders(since_ms, now_ms)
         self._contract_infos(now_ms)
+        self._merged.release(now_ms)
 
     def best(self, listing: Listing, price: int, now_ms: int) -> tuple[list[str], list[str]]:
         """The best bid and ask at a last price."""
@@ -140,7 +172,7 @@ class SlowStreams:
                    for g in self._state.venue.gaps):  # fmt: skip
                 continue
             for topic in merged:
-                self._hub.emit(topic, frames.force_order(row, now_ms, merged=True))
+                self._merged.tell(topic, frames.force_order(row, now_ms, merged=True), now_ms)
             mine = single.get((row.listing.market, row.listing.symbol))
             if mine is not None:
                 self._hub.emit(mine, frames.force_order(row, now_ms, merged=False))
@@ -178,4 +210,4 @@ class SlowStreams:
                 if known:
                     payload = frames.contract_info(one, status, now_ms)
                     for topic in self._contracts:
-                        self._hub.emit(topic, payload)
+                        self._merged.tell(topic, payload, now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from alphaqcm.data_collection.simulation.exchange.fault_plan import Fault
 from alphaqcm.data_collection.simulation.exchange.faults import FaultKind
 from alphaqcm.data_collection.simulation.exchange.sockets.streams import (
     Stream,
@@ -20,7 +21,8 @@ from alphaqcm.data_collection.simulation.exchange.tape.listing import Market
 class Topic:
     """One stream in one unit of time, and the connections to which its frames go.
 
-    `stream` is None as long as the exchange has none of that name.
+    `stream` is None as long as the exchange has none of that name; `joined` says that a connection
+    has come since the last frame.
     """
 
     market: Market
@@ -28,6 +30,7 @@ class Topic:
     unit: int
     stream: Stream | None
     wires: dict[Wire, None] = field(default_factory=dict)
+    joined: bool = False
 
 
 class Hub:
@@ -73,6 +76,7 @@ class Hub:
             topic = self._topics[key] = Topic(wire.market, name, wire.unit, stream)
             self.version += 1
         topic.wires[wire] = None
+        topic.joined = True
 
     def unsubscribe(self, wire: Wire, name: str) -> None:
         """Take back a subscription."""
@@ -105,9 +109,14 @@ class Hub:
         twice = swapped = False
         if fault_plan.has(FaultKind.DUPLICATE) or fault_plan.has(FaultKind.OUT_OF_ORDER):
             now = self._state.clock.now()
-            twice = self._bent(FaultKind.DUPLICATE, topic, now)
-            swapped = self._bent(FaultKind.OUT_OF_ORDER, topic, now)
+            twice = self._strikes(FaultKind.DUPLICATE, topic, now) is not None
+            swapped = self._strikes(FaultKind.OUT_OF_ORDER, topic, now) is not None
+        stopped = fault_plan.has(FaultKind.STREAM_STOP) and self._strikes(
+            FaultKind.STREAM_STOP, topic, self._state.clock.now()
+        )
         for wire in topic.wires:
+            if stopped and wire.opened_ms < stopped.start_ms:
+                continue
             if wire.combined:
                 if not combined:
                     name = topic.name.encode()
@@ -122,15 +131,12 @@ class Hub:
             if swapped and len(waiting) > 1:
                 waiting[-1], waiting[-2] = waiting[-2], waiting[-1]
 
-    def _bent(self, kind: FaultKind, topic: Topic, now: float) -> bool:
+    def _strikes(self, kind: FaultKind, topic: Topic, now: float) -> Fault | None:
         listing = topic.stream.listing if topic.stream else None
-        return (
-            self._state.fault_plan.strike(
-                kind,
-                now,
-                market=topic.market,
-                stream=topic.name,
-                symbol=listing.symbol if listing else "",
-            )
-            is not None
+        return self._state.fault_plan.strike(
+            kind,
+            now,
+            market=topic.market,
+            stream=topic.name,
+            symbol=listing.symbol if listing else "",
         )

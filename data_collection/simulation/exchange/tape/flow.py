@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
 
-from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing
+from alphaqcm.data_collection.simulation.exchange.tape.listing import Listing, Market
 from alphaqcm.data_collection.simulation.exchange.tape.process import TradeProcess
 from alphaqcm.data_collection.simulation.exchange.tape.protocol import Tape
 from alphaqcm.data_collection.simulation.exchange.tape.trades import Trades
@@ -25,6 +25,20 @@ class Batch:
     def none(cls) -> Batch:
         """Nothing happened."""
         return cls([], Trades.none())
+
+    def of(self, names: Container[tuple[Market, str]]) -> Batch:
+        """What concerns these markets and symbols."""
+        mine = [part for part in self.parts if (part[0].market, part[0].symbol) in names]
+        if len(mine) == len(self.parts):
+            return self
+        if not mine:
+            return Batch.none()
+        parts, at = [], 0
+        for listing, first, stop in mine:
+            parts.append((listing, at, at + stop - first))
+            at += stop - first
+        rows = np.concatenate([np.arange(first, stop) for _, first, stop in mine])
+        return Batch(parts, self.trades.take(rows))
 
 
 class Flow(Protocol):

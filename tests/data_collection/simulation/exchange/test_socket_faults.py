@@ -180,3 +180,14 @@ def test_ids_are_left_out_of_the_stream_and_rest_has_them(client: Client) -> Non
 def test_a_symbol_that_stops_trading_closes_its_last_candle(client: Client) -> None:
     fault = {"kind": "delist", "market": "um", "symbol": "BTCUSDT", "start": FIRST + 60_000}
     assert closes(run(client, PATH, fault, 300, 20)) == [0]
+
+
+def test_what_carries_both_futures_markets_can_come_in_arrays(client: Client) -> None:
+    fault = {"kind": "merged-arrays", "seconds_after": 3600}
+    frames = run(client, "/um-ws/market/ws/!forceOrder@arr", fault, 9000, 25)
+    assert len(frames) == 2
+    for odd, *rows in frames:
+        assert "o" not in odd
+        assert {row["st"] for row in rows} == {1, 2}
+        times = [row["E"] for row in rows]
+        assert times == sorted(times)

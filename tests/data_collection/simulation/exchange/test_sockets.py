@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from alphaqcm.data_collection.simulation.exchange import Market, UniverseSize
 from tests.data_collection.simulation.exchange.conftest import START_MS, Client, Start
 from tests.data_collection.simulation.exchange.frames import (
     Socket,
@@ -172,7 +173,7 @@ def test_a_bad_command_is_told_and_ends_nothing(client: Client, text: str) -> No
 def test_one_open_and_one_closing_frame_a_candle_where_closes_are_asked(start: Start) -> None:
     client = start(kline_push="closes")
     frames = frames_of(client, "/um-ws/market/ws/btcusdt@kline_1m", 180, 40)
-    assert [event["k"]["x"] for event in of(frames, "kline")] == [True, False] * 3
+    assert [event["k"]["x"] for event in of(frames, "kline")] == [False, *[True, False] * 3]
 
 
 @pytest.mark.slow
@@ -195,6 +196,18 @@ def test_merged_arrays_carry_both_futures_markets_told_apart_by_st(client: Clien
     assert "USD_" in markets[2]
     tickers = frames_of(client, "/um-ws/public/ws/!bookTicker", 60)
     assert {frame["st"] for frame in tickers} == {1, 2}
+
+
+@pytest.mark.slow
+def test_forced_orders_come_however_small_the_steps_are(start: Start) -> None:
+    client = start(size=UniverseSize(spot=1, um=400, cm=1))
+    path = "/um-ws/market/ws/!forceOrder@arr"
+    told = [frame["o"] for frame in frames_of(client, path, 30, 100) if frame["st"] == 1]
+    venue = client.exchange.state.venue
+    rows = venue.tape.liquidations(venue.listings(Market.UM), START_MS + 1000, START_MS + 30_000)
+    expected = {(row.listing.symbol, row.time_ms) for row in rows}
+    assert len(expected) > 3
+    assert expected <= {(order["s"], order["T"]) for order in told}
 
 
 def test_a_new_contract_is_told_to_all(client: Client) -> None:
