@@ -5,7 +5,8 @@
       RootBusy         another process holds the data root
       ProcessLost      a process of this command ended in the middle of its work
       ClusterError     a cluster that cannot be used, or that went away
-      StoreError       an object store that refuses, does not answer, or lacks what is needed
+      StoreError       an object store that does not answer, or lacks what is needed
+        StoreRefused     it does not take our credentials, or not any more
       SourceError      the archive, a mirror or a directory does not give what it should
         Unreachable      no answer after every retry
         BadListing       a listing that is no S3 listing
@@ -55,7 +56,11 @@ class ClusterError(CollectionError):
 
 
 class StoreError(CollectionError):
-    """An object store that refuses, does not answer, or lacks what is needed."""
+    """An object store that does not answer, or lacks what is needed."""
+
+
+class StoreRefused(StoreError):
+    """An object store does not take our credentials, or not any more: nothing can be done there."""
 
 
 class SourceError(CollectionError):

@@ -31,6 +31,7 @@ from alphaqcm.data_collection.archive.objects.meta import (
 )
 from alphaqcm.data_collection.archive.objects.sealed_stream import SealedStream
 from alphaqcm.data_collection.archive.objects.streamed_upload import PART, StreamedUpload
+from alphaqcm.data_collection.errors import StoreRefused
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 from alphaqcm.pipeline.storage.file_store import Batch, FileStat, SealedFile, Written
@@ -307,7 +308,7 @@ class ObjectStore:
 
     def _patient(self, path: Path, ask: Callable[[], T]) -> T:
         """Ask; again where an answer began and broke off. Raises `FileNotFoundError`."""
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+        from obstore.exceptions import BaseError
 
         pause = _PAUSE
         for left in reversed(range(_BODIES)):
@@ -317,11 +318,11 @@ class ObjectStore:
                 if "NoSuchBucket" in str(error):
                     raise store_error(self.url, error) from error
                 raise
-            except (PermissionDeniedError, UnauthenticatedError) as error:
-                raise store_error(self.name(path), error) from error
             except (BaseError, OSError, TimeoutError) as error:
-                if not left or "NoSuchBucket" in str(error):
-                    raise store_error(self.name(path), error) from error
+                told = store_error(self.name(path), error)
+                lasting = isinstance(told, StoreRefused) or "NoSuchBucket" in str(error)
+                if not left or lasting:
+                    raise told from error
             time.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable")

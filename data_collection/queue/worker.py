@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from alphaqcm.data_collection.errors import LeaseLost, QueueError, Refused
+from alphaqcm.data_collection.errors import LeaseLost, QueueError, Refused, StoreRefused
 from alphaqcm.data_collection.process.event_log import Log
 from alphaqcm.data_collection.process.stop_signals import StopSignals
 from alphaqcm.data_collection.queue.liveness import BEAT_EVERY, WorkerLife
@@ -50,7 +50,7 @@ program: it is written down at the task as well, and ends the worker."""
 FINAL_ERRORS = (RawError, TableError, BadName, DamagedFile, Refused)
 """Errors that say the same next time: the task is not tried again by itself."""
 
-STOP_ERRORS = (DiskFull, QueueError)
+STOP_ERRORS = (DiskFull, QueueError, StoreRefused)
 """Errors under which no task can be done: the worker hands its task back and ends."""
 
 _LOOK_EVERY = 0.05  # seconds between two looks at the state while there is nothing to do

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile, Series
 from alphaqcm.pipeline.domain.registry import DataType, Market
-from alphaqcm.pipeline.reading.aggtrades import AggMinutes
+from alphaqcm.pipeline.reading.aggtrades import AggMinutes, aggregate_file
+from tests.helpers.zips import write_zip
 
 MINUTE_US = 60_000_000
 SUMS = (
@@ -323,3 +325,10 @@ def mutate(text: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         text = rng.choice(MUTATIONS)(text, rng)
     return text
+
+
+def check(folder: Path, file: ArchiveFile, text: bytes) -> AggMinutes:
+    """Read `text` as `file` and hold it against the exact reading."""
+    result = aggregate_file(write_zip(folder, file, text), file)
+    assert not differences(result, expect(text, file))
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from alphaqcm.data_collection.errors import StoreError
+from alphaqcm.data_collection.errors import StoreError, StoreRefused
 
 _SECRET = re.compile(r"(?i)(signature|credential|token|key)=[^&\s\"]+")
 
@@ -32,7 +32,7 @@ def store_error(name: str, error: BaseException) -> StoreError:
         text = "no credentials in the environment"
         kind = "UnauthenticatedError"
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "ExpiredToken" in text:
-        return StoreError(
+        return StoreRefused(
             name,
             expected="credentials that may read, write and list there",
             found=_reason(text) or (text if text.startswith("no ") else "refused"),

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from alphaqcm._version import __version__
 from alphaqcm.data_collection._bootstrap import ONE_THREAD
+from alphaqcm.data_collection.build.run.versions import listed, own_versions
 from alphaqcm.data_collection.errors import ClusterError, UsageError
 from alphaqcm.data_collection.extras import Extra, require_extra
 
@@ -206,40 +207,21 @@ def _check_workers(client: Client, address: str, told: Mapping[str, Any]) -> Non
 
 
 def _check_versions(client: Client, address: str) -> None:
-    """The workers must run this very code: bytes depend on it."""
-    ours = _versions()
+    """Refuse a cluster with workers of other versions; one that joins later refuses its tasks."""
+    ours = own_versions()
     try:
-        theirs = client.run(_versions)
+        theirs = client.run(own_versions)
     except Exception as error:  # noqa: BLE001 - whatever a foreign worker's import raises
         theirs = {"its workers": f"{type(error).__name__}: {error}"}
     for worker, found in theirs.items():
         if found != ours:
             raise ClusterError(
                 f"worker {worker} of {address}",
-                expected=_text(ours),
-                found=_text(found),
+                expected=listed(ours),
+                found=listed(found),
                 next_step="install the same versions there: pip install -c constraints.txt "
                 f"'alphaqcm-data[dask]=={__version__}'",
             )
-
-
-def _versions() -> dict[str, str]:
-    """What must be the same everywhere; runs on the workers too."""
-    import distributed
-    import numba
-    import numpy
-    import polars
-    import pyarrow
-
-    modules = (distributed, numba, numpy, polars, pyarrow)
-    found = {module.__name__: str(module.__version__) for module in modules}
-    return {"alphaqcm": __version__, **found}
-
-
-def _text(versions: object) -> str:
-    if not isinstance(versions, Mapping):
-        return str(versions)
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _has_memory(found: int, who: str, instead: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from alphaqcm.data_collection.archive.file_record import FileRecord
+from alphaqcm.data_collection.build.run.versions import Versions, differing, own_versions
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.stages.perform import LISTING_AGE, PerformTask, no_gate
 from alphaqcm.data_collection.build.stages.task_runner import TaskRunner, open_task_runner
@@ -47,15 +48,20 @@ class RemoteTask:
     """Does tasks of a run in whatever process it is carried to.
 
     `scratch` is the folder for passing files there. `share`: what a process may take of the
-    connections and the rate to the source is one part of so many.
+    connections and the rate to the source is one part of so many. `versions` are those of who sent
+    it: workers may join a cluster at any time, and one of other versions would write other bytes.
     """
 
     perform: PerformTask
     scratch: Path | None = None
     share: int = 1
+    versions: Versions = field(default_factory=own_versions, hash=False)
 
     def __call__(self, task: Planned) -> Done:
         """Do one task; raises `TaskFailed`, and what is a fault of the program."""
+        other = differing(own_versions(), self.versions)
+        if other:
+            return Done(stop=other)
         try:
             seat = _SEATS.of(self)
         except PipelineError as error:  # no folder for passing files, no source that can be opened

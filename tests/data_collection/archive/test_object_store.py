@@ -21,7 +21,7 @@ from alphaqcm.data_collection.archive.object_store import (
 )
 from alphaqcm.data_collection.archive.objects.errors import store_error
 from alphaqcm.data_collection.archive.objects.lease import conditional_puts
-from alphaqcm.data_collection.errors import LeaseLost, StoreError, UsageError
+from alphaqcm.data_collection.errors import LeaseLost, StoreError, StoreRefused, UsageError
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.file_digest import UNSEALED, Proof, proof_of, told_digest
 from alphaqcm.pipeline.storage.file_store import LOCAL, FileStore
@@ -279,6 +279,18 @@ def test_refused_credentials_are_told_with_the_variables_to_set(
         with pytest.raises(StoreError, match="AWS_SECRET_ACCESS_KEY") as told:
             action()
         assert "wrong" not in str(told.value)
+
+
+@pytest.mark.parametrize("status", [400, 403])  # S3 answers the first, others the second
+def test_credentials_that_ended_are_told_at_once(
+    with_conditions: S3Server, root: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    fault = Fault(status=status, code="ExpiredToken")
+    with faulty(with_conditions, lambda _: fault) as (server, counted):
+        store = opened(server, root, monkeypatch)
+        with pytest.raises(StoreRefused, match=r"found ExpiredToken; .*AWS_SESSION_TOKEN"):
+            store.read(root / "x")
+        assert counted.requests == 1  # asking again is of no use
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from alphaqcm._version import __version__
 from alphaqcm.data_collection.build.run.dask_executor import resources_of
 from alphaqcm.data_collection.queue.state import Planned
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from tests.conftest import PROJECT
 from tests.helpers.built_root import settings_of, walk
-from tests.helpers.command import alphaqcm
+from tests.helpers.command import alphaqcm, copy_packages
 from tests.helpers.layer_bytes import layer_bytes
 
 pytestmark = pytest.mark.process
@@ -82,6 +83,13 @@ def busy_children(client: psutil.Process) -> list[psutil.Process]:
     return children if len(children) > 2 else []
 
 
+def wait_for_month(root: Path, client: subprocess.Popen[str]) -> None:
+    """Until the run has made a month file."""
+    while not any((root / "_tmp" / "months" / "um").glob("*/*/*.parquet")):
+        assert client.poll() is None, client.communicate()[0]
+        time.sleep(0.05)
+
+
 def kill_children(client: psutil.Process, count: int, seed: int) -> int:
     """SIGKILL `count` processes below the run, one now and then; gives how many it were."""
     chosen, killed = random.Random(seed), 0
@@ -124,11 +132,7 @@ def test_a_killed_client_goes_on_with_the_same_command(
 ) -> None:
     root = tmp_path / "root"
     with started(words(source, root)) as client:
-        month_files = (root / "_tmp" / "months" / "um").glob("*/*/*.parquet")
-        while next(iter(month_files), None) is None:
-            assert client.poll() is None, client.communicate()[0]
-            time.sleep(0.05)
-            month_files = (root / "_tmp" / "months" / "um").glob("*/*/*.parquet")
+        wait_for_month(root, client)
         children = psutil.Process(client.pid).children(recursive=True)
         client.send_signal(signal.SIGKILL)
         client.wait()
@@ -164,9 +168,10 @@ def test_a_scheduler_that_is_not_there_is_told_and_so_is_one_without_tls(
 
 
 @contextmanager
-def dask_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def dask_process(*arguments: str, cwd: Path = PROJECT) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
+    environment = {**os.environ, "PYTHONPATH": str(cwd)}
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment)
     try:
         yield child
     finally:
@@ -174,30 +179,66 @@ def dask_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         child.communicate(timeout=30)
 
 
-def test_a_worker_that_tells_no_resources_is_refused_then_one_that_does_is_used(
-    source: Path, tmp_path: Path, expected: dict[str, str]
-) -> None:
-    file, root = tmp_path / "scheduler.json", tmp_path / "root"
-    own = ("--host", "127.0.0.1", "--no-dashboard")
-    with dask_process(
-        "dask_scheduler", "--port", "0", "--scheduler-file", str(file), *own
-    ) as scheduler:
+OWN = ("--host", "127.0.0.1", "--no-dashboard")
+RESOURCES = ("--resources", "download=1 cpu=1 memory=2e9")
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler."""
+    file = tmp_path / "scheduler.json"
+    options = ("--port", "0", "--scheduler-file", str(file), *OWN)
+    with dask_process("dask_scheduler", *options) as scheduler:
         while not file.exists():
             assert scheduler.poll() is None, scheduler.communicate()[1]
             time.sleep(0.05)
-        address = json.loads(file.read_text())["address"]
-        worker = (
-            "dask_worker", address, "--nthreads", "1", "--memory-limit", "2GB",
-            "--local-directory", str(tmp_path / "scratch"), *own,
-        )  # fmt: skip
-        with dask_process(*worker):
-            refused = alphaqcm(*words(source, root, "--scheduler", address))
-        assert refused.returncode == 1
-        assert "next: dask worker tcp://127.0.0.1" in refused.stderr
-        with dask_process(*worker, "--resources", "download=1 cpu=1 memory=2e9"):
-            done = alphaqcm(*words(source, root, "--scheduler", address))
+        yield json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def worker(address: str, tmp_path: Path) -> tuple[str, ...]:
+    """What starts a worker of it, one that tells no resources."""
+    return (
+        "dask_worker", address, "--nthreads", "1", "--memory-limit", "2GB",
+        "--local-directory", str(tmp_path / "scratch"), *OWN,
+    )  # fmt: skip
+
+
+def test_a_worker_that_tells_no_resources_is_refused_then_one_that_does_is_used(
+    source: Path, tmp_path: Path, expected: dict[str, str], address: str, worker: tuple[str, ...]
+) -> None:
+    root = tmp_path / "root"
+    with dask_process(*worker):
+        refused = alphaqcm(*words(source, root, "--scheduler", address))
+    assert refused.returncode == 1
+    assert "next: dask worker tcp://127.0.0.1" in refused.stderr
+    with dask_process(*worker, *RESOURCES):
+        done = alphaqcm(*words(source, root, "--scheduler", address))
     assert done.returncode == 0, done.stderr
     same(layer_bytes(root), expected)
+
+
+def test_a_worker_of_another_version_that_joins_a_run_does_nothing_and_ends_it(
+    source: Path, tmp_path: Path, expected: dict[str, str], address: str, worker: tuple[str, ...]
+) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    copy_packages(other)
+    (other / "alphaqcm" / "_version.py").write_text('__version__ = "0.1.99"\n')
+    run = words(source, root, "--scheduler", address)
+    with dask_process(*worker, *RESOURCES, "--no-nanny") as ours, started(run) as client:
+        wait_for_month(root, client)
+        ours.kill()  # what is left is for the one that comes
+        with dask_process(*worker, *RESOURCES, "--no-nanny", cwd=other):
+            text, _ = client.communicate(timeout=120)
+            early = alphaqcm(*run)
+    for code, told in ((client.returncode, text), (early.returncode, early.stderr)):
+        assert code == 1, told
+        assert "alphaqcm 0.1.99" in told
+        assert f"alphaqcm {__version__}" in told
+        assert "Traceback" not in told
+    found = layer_bytes(root)
+    assert {name for name in found if found[name] != expected.get(name)} == set()
+    assert "final_dataset_all.parquet" not in found
 
 
 def test_three_large_months_do_not_fit_on_one_small_worker() -> None:

@@ -200,6 +200,42 @@ def test_dask_with_kills_and_a_client_killed_and_started_again(
     assert "built 0 files, downloaded 0.0 MB" in again.stdout
 
 
+def test_credentials_that_end_in_the_middle_leave_what_is_done_and_new_ones_go_on(
+    server: S3Server,
+    source: Path,
+    expected: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def until_two_months(request: Request) -> Fault:
+        if request.method == "PUT" and request.path.endswith("/2024-02.parquet"):
+            made.append(request.path)
+        return Fault(status=403, code="ExpiredToken") if len(made) > 2 else Fault()
+
+    with faulty(server, until_two_months) as (proxy, counted):
+        stopped = run(proxy, source, "--workers", 2)
+    assert stopped.returncode == 1
+    assert "ExpiredToken" in stopped.stderr
+    assert "AWS_SESSION_TOKEN" in stopped.stderr
+    assert "the same command then goes on from here" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    # each worker stops at its first refusal; the rest is the client's, which ends then
+    assert counted.faults < 20
+    store = store_of(server, tmp_path / "work", monkeypatch)
+    found = digests((key, data) for key, data in stored(store).items() if key in expected)
+    assert len(found) >= 2
+    assert {name for name in found if found[name] != expected[name]} == set()
+    assert store.stat(store.root / "final_dataset_all.parquet") is None
+    lease = store.root / "_tmp" / "lease.json"
+    told = orjson.loads(store.read(lease) or b"")
+    store.replace(lease, orjson.dumps({**told, "until": 1.0}))  # over
+    done = run(server, source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    same(stored(store), expected)
+
+
 def test_a_client_whose_lease_was_taken_publishes_nothing(
     server: S3Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,95 +1,30 @@
-"""The report's page: static HTML that stands alone, and what a real browser makes of it."""
+"""The report's page: static HTML that stands alone."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from matplotlib.image import imread
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
-from alphaqcm.data_collection.reporting.quality.colours import DIFFERENT, bands
+from alphaqcm.data_collection.reporting.quality.colours import bands
 from alphaqcm.data_collection.reporting.quality.model import (
-    ColumnRow,
     Coverage,
-    Distribution,
-    Provenance,
     Reconciled,
     Report,
-    TableSummary,
 )
 from alphaqcm.data_collection.reporting.quality.page import (
     AT_ONCE,
-    LEGENDS,
     SECTIONS,
     SHOWN,
     render,
 )
-from alphaqcm.pipeline.checks.finding import Finding, Severity, TimeRange
-from alphaqcm.pipeline.domain.time import epoch_us
-from tests.conftest import need_tool
-
-SYMBOLS = ("BTCUSDT", "币安人生USDT", "<b>ODD&USDT")
-DAY = TimeRange(epoch_us(date(2024, 2, 9)), epoch_us(date(2024, 2, 10)))
-KEY = "data/futures/um/daily/klines/币安人生USDT/1m/币安人生USDT-1m-2024-02-09.zip"
-
-
-def finding(check: str, severity: Severity, symbol: str = SYMBOLS[1]) -> Finding:
-    return Finding(severity, check, "klines:1m", symbol, DAY, "bars", "5 h missing", (KEY,))
-
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    """A report with something in every section, and names that HTML must escape."""
-    groups = {"base bar": 0.0, "derived": 0.25}
-    return Report(
-        created_at="2024-03-01T00:00:00+00:00",
-        market="um",
-        start="2024-01-01",
-        end="2024-02-29",
-        symbols=SYMBOLS,
-        findings=(
-            finding("missing-bars", Severity.ERROR),
-            finding("price-jump", Severity.WARNING, SYMBOLS[2]),
-            finding("exchange-outage", Severity.INFO, "*"),
-        ),
-        coverage=(
-            Coverage(
-                "klines:1m",
-                ("2024-01", "2024-02"),
-                {name: (1.0, 0.5 if i else None) for i, name in enumerate(SYMBOLS)},
-            ),
-        ),
-        reconciled={name: Reconciled(100, 60, 30, 8, 2, ("2024-02",)) for name in SYMBOLS},
-        provenance=Provenance(
-            "alphaqcm check", {"polars": "2"}, OFFICIAL_SOURCE, 7, "ab", {"metrics": 7}
-        ),
-        table=TableSummary(
-            path="final_dataset_all.parquet",
-            rows=4320,
-            columns=(ColumnRow("close", "base bar", 1, 0, 1.5, 2.5, "2024-01-01 00:00", ""),),
-            null_shares={group: dict.fromkeys(SYMBOLS, share) for group, share in groups.items()},
-            symbols=dict.fromkeys(SYMBOLS, (1440, "2024-01-01 00:00", "2024-02-29 23:00")),
-            distributions=(
-                Distribution("returns_1h", "fraction", 9, {"50%": 0.1}, (0.0, 0.5, 1.0), (4, 5)),
-            ),
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def html(report: Report) -> str:
-    return render(report)
+from alphaqcm.pipeline.checks.finding import Finding, Severity
+from tests.helpers.quality_report import DAY, KEY, SYMBOLS, finding
 
 
 class Tags(HTMLParser):
@@ -294,140 +229,6 @@ def test_the_report_is_json(report: Report) -> None:
     assert [Finding.from_dict(one) for one in told["findings"]] == list(report.findings)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real chromium without a window; skips where none is installed."""
-    path = need_tool("chromium")
-    words = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=words)
-        yield running
-        running.close()
-
-
-def opened(browser: Browser, html: str, folder: Path, width: int, *, script: bool) -> Page:
-    file = folder / "report.html"
-    file.write_text(html, encoding="utf-8")
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, java_script_enabled=script, offline=True
-    )
-    page = context.new_page()
-    page.goto(file.as_uri())
-    return page
-
-
-def test_a_browser_shows_every_section_without_a_word_on_the_console(
-    browser: Browser, html: str, tmp_path: Path
-) -> None:
-    page = opened(browser, html, tmp_path, 1280, script=True)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: said.append(request.url))
-    page.reload()
-    for section in SECTIONS:
-        box = page.locator(f"#{section}").bounding_box()
-        assert box is not None
-        assert box["height"] > 50
-    for drawing in page.locator("svg[role=img]").all():
-        box = drawing.bounding_box()
-        assert box is not None
-        assert min(box["width"], box["height"]) > 60
-    assert said == []
-
-
-@pytest.mark.parametrize("width", [1280, 360])
-def test_the_page_is_accessible(browser: Browser, html: str, tmp_path: Path, width: int) -> None:
-    page = opened(browser, html, tmp_path, width, script=True)
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    result = Axe().run(page)
-    assert result.violations_count == 0, result.generate_report()
-
-
-def test_the_accessibility_check_finds_a_planted_fault(
-    browser: Browser, html: str, tmp_path: Path
-) -> None:
-    page = opened(browser, html.replace('<html lang="en">', "<html>"), tmp_path, 1280, script=True)
-    faults = Axe().run(page).response["violations"]
-    assert [fault["id"] for fault in faults] == ["html-has-lang"]
-
-
-def color_of_cell(page: Page, part: str, row: int, column: int, size: tuple[int, int]) -> str:
-    """The colour that the browser shows in the middle of a map's cell; `size` is rows, columns."""
-    box = page.locator(f"#{part} svg image").bounding_box()
-    assert box is not None
-    pixels = imread(io.BytesIO(page.screenshot(full_page=True)))
-    y = box["y"] + box["height"] * (row + 0.4) / size[0]
-    x = box["x"] + box["width"] * (column + 0.4) / size[1]
-    red, green, blue = (round(float(part) * 255) for part in pixels[int(y), int(x)][:3])
-    return f"rgb({red}, {green}, {blue})"
-
-
-@pytest.mark.parametrize(
-    ("part", "cell", "size", "meaning"),
-    [
-        ("coverage", (0, 0), (3, 2), "complete"),
-        ("coverage", (1, 1), (3, 2), "50 to 90 %"),
-        ("nulls", (0, 0), (3, 2), "no nulls"),
-        ("nulls", (0, 1), (3, 2), "10 to 50 %"),
-    ],
-)
-def test_a_cell_has_the_colour_that_the_legend_gives_its_share(
-    browser: Browser,
-    html: str,
-    tmp_path: Path,
-    part: str,
-    cell: tuple[int, int],
-    size: tuple[int, int],
-    meaning: str,
-) -> None:
-    page = opened(browser, html, tmp_path, 1280, script=True)
-    swatch = page.locator(f"#{part} .legend li", has_text=meaning).locator(".swatch")
-    color = swatch.evaluate("one => getComputedStyle(one).backgroundColor")
-    assert color_of_cell(page, part, *cell, size) == color
-
-
-def test_one_hour_of_many_that_differs_is_seen(
-    browser: Browser, report: Report, tmp_path: Path
-) -> None:
-    one = replace(report, reconciled={"XUSDT": Reconciled(43_800, 43_799, 0, 1)})
-    page = opened(browser, render(one), tmp_path, 1280, script=True)
-    bar = page.locator(f'#reconciliation svg path[style*="{DIFFERENT.color}"]').bounding_box()
-    assert bar is not None
-    assert bar["width"] > 1
-
-
-def test_legends_are_whole_on_a_phone(browser: Browser, html: str, tmp_path: Path) -> None:
-    page = opened(browser, html, tmp_path, 360, script=True)
-    boxes = [one.bounding_box() for one in page.locator(".legend li").all()]
-    assert len(boxes) == sum(map(len, LEGENDS.values()))
-    assert all(box is not None and box["x"] + box["width"] <= 360 for box in boxes)
-
-
-def test_nothing_is_wider_than_a_phone(browser: Browser, html: str, tmp_path: Path) -> None:
-    page = opened(browser, html, tmp_path, 360, script=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-def lines_seen(page: Page) -> list[str]:
-    """The checks whose lines are to be seen among the findings."""
-    cells = page.locator("#findings td[data-label=Check]").all()
-    return [cell.inner_text() for cell in cells if cell.is_visible()]
-
-
-def test_without_script_the_findings_of_one_check_can_be_seen_alone(
-    browser: Browser, html: str, tmp_path: Path
-) -> None:
-    page = opened(browser, html, tmp_path, 1280, script=False)
-    assert lines_seen(page) == ["missing-bars", "price-jump", "exchange-outage"]
-    page.locator("#check-price-jump").check()
-    assert lines_seen(page) == ["price-jump"]
-    page.locator("#severity-info").check()
-    assert lines_seen(page) == []
-    page.get_by_label("all").last.check()
-    assert lines_seen(page) == ["exchange-outage"]
-
-
 def test_findings_are_counted_by_check_and_by_severity(report: Report) -> None:
     more = [finding("price-jump", Severity.WARNING, name) for name in "ABC"]
     html = render(replace(report, findings=(*more, *report.findings)))
@@ -440,46 +241,3 @@ def test_findings_are_counted_by_check_and_by_severity(report: Report) -> None:
         "check-missing-bars": "1",
         "check-exchange-outage": "1",
     }
-
-
-@pytest.mark.parametrize("width", [1280, 1600])
-def test_drawings_over_the_whole_time_are_as_wide_as_the_tables(
-    browser: Browser, html: str, tmp_path: Path, width: int
-) -> None:
-    page = opened(browser, html, tmp_path, width, script=True)
-    table = page.locator("#findings table").first.bounding_box()
-    for name in ("outages", "reconciliation", "distributions"):
-        drawing = page.locator(f"#{name} svg[role=img]").bounding_box()
-        assert drawing is not None
-        assert table is not None
-        assert drawing["width"] == pytest.approx(table["width"], abs=1)
-
-
-def test_without_script_all_tables_open(browser: Browser, html: str, tmp_path: Path) -> None:
-    page = opened(browser, html, tmp_path, 1280, script=False)
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert all(table.is_visible() for table in page.locator("table").all())
-    assert page.locator("table").count() == html.count("<table")
-
-
-def test_the_page_can_be_printed(browser: Browser, html: str, tmp_path: Path) -> None:
-    page = opened(browser, html, tmp_path, 1280, script=True)
-    assert page.pdf(format="A4").startswith(b"%PDF")
-    page.emulate_media(media="print")
-    assert not page.locator("nav").is_visible()
-    assert page.locator("#findings table").is_visible()
-
-
-def test_a_page_with_long_numbers_fits_on_paper(
-    browser: Browser, report: Report, tmp_path: Path
-) -> None:
-    assert report.table is not None
-    levels = {f"{level}%": -0.000123456 for level in (0, 1, 25, 50, 75, 99, 100)}
-    factor = Distribution(
-        "a_factor_with_a_name", "log return per hour", 9, levels, (0.0, 1.0), (4,)
-    )
-    table = replace(report.table, distributions=(factor,))
-    page = opened(browser, render(replace(report, table=table)), tmp_path, 700, script=True)
-    page.emulate_media(media="print")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 700
