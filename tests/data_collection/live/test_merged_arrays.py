@@ -26,10 +26,16 @@ class Listener:
 
     def __init__(self, server: Exchange, folder: Path, market: Market, trade_type: str) -> None:
         self.server, self.market = server, market
+        self.followed = [
+            one.symbol
+            for one in server.state.venue.listings(Venue(market))
+            if one.contract_type == "PERPETUAL" and one.symbol.endswith(("USDT", "_PERP"))
+        ]
         self.parts = DayParts(folder / f"{market}_root", market)
         self.live = LiveDirectory(
             server, folder / market, "--record", str(self.parts.root),
             trade_type=trade_type, num_candles=5, num_socket_listeners=1, streams=["forceOrder"],
+            keep_symbols=self.followed,
         )  # fmt: skip
 
     def rows(self) -> list[Row]:
@@ -50,6 +56,7 @@ class Listener:
         """Every forced order of the own market in (begin, end], and no other; how many."""
         own = self.server.state.venue.listings(Venue(self.market))
         followed = set(self.live.symbols())
+        assert followed <= set(self.followed)
         expected = []
         for row in self.server.state.venue.tape.liquidations(own, begin_ms, end_ms + 1):
             scales, symbol = scales_of(row.listing), row.listing.symbol
