@@ -35,10 +35,11 @@ WORDS = f'{{"digest":"{UNSEALED}"}}'.encode()
 FOOTER = WORDS + len(WORDS).to_bytes(4, "little") + b"PAR1"  # as a parquet ends
 
 Open = Callable[[Choose], ObjectStore]
-only_one = pytest.mark.parametrize("server", ["moto"], indirect=True)  # the patience is ours
+on_moto = pytest.mark.parametrize("server", ["moto"], indirect=True)
+on_rclone = pytest.mark.parametrize("server", ["rclone"], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["moto", "rclone"])
+@pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[S3Server]:
@@ -88,7 +89,15 @@ def publish(store: ObjectStore, path: Path) -> bytes:
     return store.read(path) or b""
 
 
-@pytest.mark.parametrize("fault", [Fault(status=500, done=True), Fault(delay=1.5, done=True)])
+@pytest.mark.parametrize(
+    ("server", "fault"),
+    [
+        ("moto", Fault(status=500, done=True)),
+        ("rclone", Fault(status=500, done=True)),
+        ("rclone", Fault(delay=1.5, done=True)),
+    ],
+    indirect=["server"],
+)
 def test_an_object_whose_end_was_done_is_there_although_the_answer_was_lost(
     through: Open, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
@@ -106,6 +115,7 @@ def test_an_object_whose_end_was_done_is_there_although_the_answer_was_lost(
     assert store.read(store.root / "plain") == BODY
 
 
+@on_rclone
 def test_an_object_whose_end_was_refused_is_not_taken_for_another_of_its_size(
     through: Open,
 ) -> None:
@@ -121,7 +131,7 @@ def test_an_object_whose_end_was_refused_is_not_taken_for_another_of_its_size(
     assert store.stat(store.root / "new") is None
 
 
-@only_one
+@on_moto
 def test_the_store_may_take_its_time_to_join_the_parts(through: Open) -> None:
     choose = AtTheEnd(Fault(delay=1.5, done=True))
     store = through(choose)
@@ -129,7 +139,7 @@ def test_the_store_may_take_its_time_to_join_the_parts(through: Open) -> None:
     assert choose.ends == 1  # nobody asked again meanwhile
 
 
-@only_one
+@on_moto
 def test_a_body_may_come_slowly_as_long_as_it_comes(through: Open) -> None:
     asked = []
 
