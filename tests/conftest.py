@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from alphaqcm.data_collection.process.compiled import is_compiled
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 REAL = Path(os.environ.get("ALPHAQCM_REAL_FILES") or SHARED / "real")
 SOAK = os.environ.get("ALPHAQCM_SOAK") == "1"
+COMPILE = """
+from pathlib import Path
+from alphaqcm.data_collection.build.run.compile_ahead import compile_all
+compile_all(Path("."), Path("made"), print)
+"""
 
 
 def need_tool(name: str) -> str:
@@ -24,6 +34,15 @@ def need_tool(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile once before several processes run tests: each would compile for itself."""
+    if not getattr(session.config.option, "numprocesses", None) or is_compiled():
+        return
+    with TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", COMPILE], cwd=folder, check=True)
 
 
 _CHILDREN = pytest.StashKey[int]()
