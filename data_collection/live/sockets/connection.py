@@ -263,9 +263,11 @@ class Connection:
             and now - self._acked_at >= self._patience.first_frame
         ):
             return End.WRONG_ROUTE
-        if now - self.last_frame >= self._patience.silence:
+        missing, quiet = self.klines.missing(now, self._acked_at), now - self.last_frame
+        if quiet >= self._patience.silence:
             return End.SILENT
-        return End.NO_CANDLES if self.klines.missing(now, self._acked_at) else None
+        # where no frame at all comes, it is the silence that counts
+        return End.NO_CANDLES if missing and quiet < self._patience.silence / 2 else None
 
     async def _abort(self) -> None:
         """End the transport: a peer that is gone answers no close frame."""
