@@ -84,7 +84,8 @@ def test_broken_silent_and_replaced_connections_lose_nothing(tmp_path: Path) -> 
                     lambda s, n=before: s["connects"] >= n + 2 and s["connections_live"] == 2,
                 )
             ends = live.status["ends"]
-            assert ends.pop("no frame for 30 s") == 2
+            # a half-open one is found by its silence, or by a close that comes before
+            assert ends.pop("no frame for 30 s", 0) + ends.pop("no candle over a close", 0) == 2
             assert ends == {"connection lost": 4}
 
             klines = sum(n for p, n in stats(server)["pages"].items() if "klines" in p)
