@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.object_store import is_store_url, open_store
+from alphaqcm.data_collection.archive.objects.object_store import is_store_url, open_store
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.scratch import scratch_folder
 from alphaqcm.data_collection.serving.layer_reader import LayerReader

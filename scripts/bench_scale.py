@@ -28,7 +28,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.build.run.dask_cluster import Cluster
 from alphaqcm.data_collection.build.run.dask_executor import ClusterOptions, DaskExecutor
 from alphaqcm.data_collection.build.run.remote_task import Done

@@ -12,8 +12,8 @@ sys.path.insert(0, str(PROJECT))
 from alphaqcm.data_collection.commands.catalogue import COMMANDS
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.exit_codes import MEANING
+from alphaqcm.data_collection.commands.grammar.parser import help_text
 from alphaqcm.data_collection.commands.options import COMMON, Kind, Option
-from alphaqcm.data_collection.commands.parser import help_text
 
 PAGE = PROJECT / "docs" / "commands.md"
 HEAD = """# Commands

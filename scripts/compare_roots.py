@@ -17,7 +17,7 @@ import orjson
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from alphaqcm.data_collection.archive.object_store import ObjectStore, is_store_url
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore, is_store_url
 
 WORKING = ("_tmp/months/", "_tmp/symbol_tables/")
 TOLD = ("created_at_utc", "created_at", "digest", "source")

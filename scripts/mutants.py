@@ -61,7 +61,11 @@ AREAS = {
         ("tests/data_collection/build",),
     ),
     "download": Area(
-        ("data_collection/archive/*.py", "data_collection/archive/transport/*.py"),
+        (
+            "data_collection/archive/*.py",
+            "data_collection/archive/objects/*.py",
+            "data_collection/archive/transport/*.py",
+        ),
         ("tests/data_collection/archive",),
     ),
     "queue": Area(("data_collection/queue/*.py",), ("tests/data_collection/queue",)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from alphaqcm.data_collection.archive.object_store import open_store
+from alphaqcm.data_collection.archive.objects.object_store import open_store
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.data_collection.build.settings_json import read_settings
 from alphaqcm.data_collection.errors import UsageError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from alphaqcm.data_collection.archive.file_record import FileRecord
 from alphaqcm.data_collection.archive.ledger import Ledger
-from alphaqcm.data_collection.archive.object_store import ObjectStore, open_store
 from alphaqcm.data_collection.archive.objects.lease import hold_store
 from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore, open_store
 from alphaqcm.data_collection.build.settings import RunSettings
 from alphaqcm.pipeline.storage.layout import Layout
 

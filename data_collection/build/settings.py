@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alphaqcm.data_collection.archive.object_store import open_store
+from alphaqcm.data_collection.archive.objects.object_store import open_store
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.pipeline.domain.date_range import DateRange
 from alphaqcm.pipeline.domain.registry import (

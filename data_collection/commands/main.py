@@ -17,9 +17,9 @@ from alphaqcm.data_collection._bootstrap import use_one_thread
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.parser import build_parser, parse
 from alphaqcm.data_collection.commands.object_roots import passing_folder
 from alphaqcm.data_collection.commands.output import Answer, JsonSink, tell_settings, told
-from alphaqcm.data_collection.commands.parser import build_parser, parse
 from alphaqcm.data_collection.errors import Banned, UsageError
 from alphaqcm.data_collection.process.terminal_text import printable
 from alphaqcm.pipeline.errors import BadName, PipelineError

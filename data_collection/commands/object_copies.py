@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from alphaqcm.data_collection.archive.ledger import Ledger
-from alphaqcm.data_collection.archive.object_store import ObjectStore
 from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.commands.output import tell
 from alphaqcm.data_collection.errors import StoreError
 from alphaqcm.pipeline.errors import Conflict

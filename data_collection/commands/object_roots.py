@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 from alphaqcm.data_collection.commands.command import Command
-from alphaqcm.data_collection.commands.values import StoreUrl
+from alphaqcm.data_collection.commands.grammar.values import StoreUrl
 from alphaqcm.data_collection.errors import UsageError
 
 _WRITING = ("run", "update")
@@ -33,7 +33,7 @@ def passing_folder(command: Command, arguments: argparse.Namespace) -> Iterator[
             next_step="those that do: " + ", ".join((*_WRITING, *_COPIED)),
         )
     # what follows imports libraries, which a command on a disk may not need
-    from alphaqcm.data_collection.archive.object_store import open_store
+    from alphaqcm.data_collection.archive.objects.object_store import open_store
     from alphaqcm.data_collection.commands.object_copies import copied
     from alphaqcm.data_collection.process.scratch import scratch_folder
 

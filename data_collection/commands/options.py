@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from alphaqcm.data_collection.commands import values
+from alphaqcm.data_collection.commands.grammar import values
 
 PREFIX = "ALPHAQCM_"
 DEFAULT_ROOT = Path("AlphaQCM_data")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from alphaqcm.data_collection.commands.command import Command
-from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN, show
+from alphaqcm.data_collection.commands.grammar.configuration import DEFAULT_ORIGIN, show
 from alphaqcm.pipeline.errors import layer_error
 
 STANDARD = "-"

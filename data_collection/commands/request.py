@@ -18,8 +18,8 @@ from alphaqcm.data_collection.archive.selection import Selection
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.build.last_run import last_source
 from alphaqcm.data_collection.build.settings import RunSettings
+from alphaqcm.data_collection.commands.grammar.places import source_layout
 from alphaqcm.data_collection.commands.output import tell
-from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.date_range import DateRange

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alphaqcm.data_collection.commands import values
 from alphaqcm.data_collection.commands.build.declarations import (
     AGGTRADES_WORKER,
     MONITOR_COMMAND,
@@ -20,6 +19,7 @@ from alphaqcm.data_collection.commands.build.declarations import (
 )
 from alphaqcm.data_collection.commands.command import Command
 from alphaqcm.data_collection.commands.data.declarations import FETCH_COMMAND
+from alphaqcm.data_collection.commands.grammar import values
 from alphaqcm.data_collection.commands.main import run_command
 from alphaqcm.data_collection.commands.options import (
     DATA_ROOT,

@@ -1,1 +1,1 @@
-"""What a data root in an object store needs: errors, batches, copies, lease, ledger."""
+"""A data root in an object store: the store, errors, batches, copies, uploads, lease, ledger."""

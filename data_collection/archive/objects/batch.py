@@ -11,7 +11,7 @@ from alphaqcm.pipeline.errors import layer_error
 from alphaqcm.pipeline.storage.atomic_write import CommitHook
 
 if TYPE_CHECKING:
-    from alphaqcm.data_collection.archive.object_store import ObjectStore
+    from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 
 
 class ObjectBatch:

@@ -14,7 +14,7 @@ from alphaqcm.pipeline.storage.atomic_write import atomic_write
 from alphaqcm.pipeline.storage.file_store import FileStat
 
 if TYPE_CHECKING:
-    from alphaqcm.data_collection.archive.object_store import ObjectStore
+    from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 
 _AT_ONCE = 8  # objects
 _PIECE = 8 << 20  # bytes

@@ -20,7 +20,7 @@ from typing import Self
 
 import orjson
 
-from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.errors import LeaseLost, RootBusy, StoreError
 from alphaqcm.pipeline.errors import Conflict
 from alphaqcm.pipeline.storage.layout import TEMP_NAME

@@ -15,7 +15,7 @@ from alphaqcm.data_collection.errors import StoreError
 from alphaqcm.pipeline.storage.file_store import Written
 
 if TYPE_CHECKING:
-    from alphaqcm.data_collection.archive.object_store import ObjectStore
+    from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 
 PART = 8 << 20
 """Bytes of a part of a large object."""

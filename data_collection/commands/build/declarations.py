@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from alphaqcm.data_collection.commands import values
 from alphaqcm.data_collection.commands.command import Command
+from alphaqcm.data_collection.commands.grammar import values
 from alphaqcm.data_collection.commands.options import (
     ACCEPT_CORRUPT,
     ANY_DAYS,

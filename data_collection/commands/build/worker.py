@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alphaqcm.data_collection.build.run.worker_session import Session
 from alphaqcm.data_collection.build.settings import RunSettings
-from alphaqcm.data_collection.commands.places import places_of
+from alphaqcm.data_collection.commands.grammar.places import places_of
 from alphaqcm.data_collection.commands.request import named_types, run_settings
 from alphaqcm.data_collection.errors import UsageError
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from alphaqcm.data_collection.commands.build.declarations import WORKER_COMMAND
 from alphaqcm.data_collection.commands.build.worker import worker_settings
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.parser import to_words
+from alphaqcm.data_collection.commands.grammar.places import places_of
 from alphaqcm.data_collection.commands.output import Answer
-from alphaqcm.data_collection.commands.parser import to_words
-from alphaqcm.data_collection.commands.places import places_of
 from alphaqcm.data_collection.errors import CollectionError
 from alphaqcm.pipeline.errors import layer_error
 

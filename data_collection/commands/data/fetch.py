@@ -10,8 +10,8 @@ from alphaqcm.data_collection.archive.archive import Fetched, Missing
 from alphaqcm.data_collection.archive.fetching import fetch_with_progress
 from alphaqcm.data_collection.archive.selection import find_files
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.places import source_layout
 from alphaqcm.data_collection.commands.output import Answer, tell
-from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source, read_selection
 from alphaqcm.data_collection.process.root_lock import hold_root
 from alphaqcm.pipeline.domain.archive_file import ArchiveFile

@@ -9,8 +9,8 @@ from alphaqcm.data_collection.archive.adoption import adopt_cache
 from alphaqcm.data_collection.archive.cache_audit import AuditFinding, Problem, audit, repair
 from alphaqcm.data_collection.build.repair import damaged_by_market, heal
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.places import source_layout
 from alphaqcm.data_collection.commands.output import Answer, tell
-from alphaqcm.data_collection.commands.places import source_layout
 from alphaqcm.data_collection.commands.request import fetch_options, open_source
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.data_collection.process.root_lock import hold_root, require_folder

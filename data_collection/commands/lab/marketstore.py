@@ -9,7 +9,7 @@ import signal
 
 from alphaqcm.data_collection.archive.sources import OFFICIAL_SOURCE
 from alphaqcm.data_collection.build.last_run import last_source
-from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN
+from alphaqcm.data_collection.commands.grammar.configuration import DEFAULT_ORIGIN
 from alphaqcm.data_collection.commands.output import tell
 from alphaqcm.data_collection.commands.request import source_word
 from alphaqcm.data_collection.errors import UsageError

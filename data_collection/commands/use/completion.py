@@ -9,9 +9,9 @@ import shtab
 
 from alphaqcm.data_collection.commands.catalogue import COMMANDS
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.parser import add_options
+from alphaqcm.data_collection.commands.grammar.values import path
 from alphaqcm.data_collection.commands.options import Option
-from alphaqcm.data_collection.commands.parser import add_options
-from alphaqcm.data_collection.commands.values import path
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ import argparse
 import os
 
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
-from alphaqcm.data_collection.commands.configuration import resolve
 from alphaqcm.data_collection.commands.exit_codes import ExitCode
+from alphaqcm.data_collection.commands.grammar.configuration import resolve
 from alphaqcm.data_collection.commands.output import Answer, wants_text
 
 

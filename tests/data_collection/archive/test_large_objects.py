@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alphaqcm.data_collection.archive import object_store
-from alphaqcm.data_collection.archive.object_store import ObjectStore
-from alphaqcm.data_collection.archive.objects import meta
+from alphaqcm.data_collection.archive.objects import meta, object_store
 from alphaqcm.data_collection.archive.objects.meta import Patience
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.archive.objects.sealed_stream import SealedStream
 from alphaqcm.data_collection.archive.objects.streamed_upload import PART
 from alphaqcm.data_collection.errors import StoreError

@@ -10,9 +10,9 @@ import pytest
 
 from alphaqcm.data_collection.archive.file_record import FileRecord, FileState
 from alphaqcm.data_collection.archive.ledger import Ledger
-from alphaqcm.data_collection.archive.object_store import ObjectStore
 from alphaqcm.data_collection.archive.objects.lease import Lease, hold_store
 from alphaqcm.data_collection.archive.objects.ledger_parts import LedgerParts
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.errors import LeaseLost, RootBusy, StoreError
 from alphaqcm.pipeline.storage.file_store import LOCAL
 from tests.helpers.s3_servers import BUCKET, moto, rclone

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alphaqcm.data_collection.archive.object_store import (
+from alphaqcm.data_collection.archive.objects.errors import store_error
+from alphaqcm.data_collection.archive.objects.lease import conditional_puts
+from alphaqcm.data_collection.archive.objects.object_store import (
     PART,
     ObjectStore,
     is_store_url,
 )
-from alphaqcm.data_collection.archive.objects.errors import store_error
-from alphaqcm.data_collection.archive.objects.lease import conditional_puts
 from alphaqcm.data_collection.errors import LeaseLost, StoreError, StoreRefused, UsageError
 from alphaqcm.pipeline.errors import Conflict, LayerError
 from alphaqcm.pipeline.storage.file_digest import UNSEALED, Proof, proof_of, told_digest

@@ -16,8 +16,8 @@ import orjson
 import psutil
 import pytest
 
-from alphaqcm.data_collection.archive.object_store import ObjectStore
 from alphaqcm.data_collection.archive.objects.lease import Lease
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.simulation.sample import SampleSpec, universe, write_sample
 from alphaqcm.data_collection.simulation.sample.defect_parser import parse_trap
 from tests.conftest import PROJECT

@@ -14,10 +14,10 @@ import pytest
 
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
 from alphaqcm.data_collection.commands.command import Command
-from alphaqcm.data_collection.commands.configuration import resolve
+from alphaqcm.data_collection.commands.grammar.configuration import resolve
+from alphaqcm.data_collection.commands.grammar.parser import parse
 from alphaqcm.data_collection.commands.main import main, run_command
 from alphaqcm.data_collection.commands.options import Kind, Option
-from alphaqcm.data_collection.commands.parser import parse
 from alphaqcm.data_collection.commands.script_actions import SCRIPTS
 from alphaqcm.data_collection.errors import UsageError
 from tests.conftest import PROJECT, SOAK

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import alphaqcm
-from alphaqcm.data_collection.archive.object_store import ObjectStore
+from alphaqcm.data_collection.archive.objects.object_store import ObjectStore
 from alphaqcm.data_collection.commands.main import main
 from alphaqcm.data_collection.simulation.sample import SampleSpec, write_sample
 from tests.helpers.built_root import settings_of, walk

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from alphaqcm.data_collection.commands.catalogue import COMMANDS, known_keys
+from alphaqcm.data_collection.commands.grammar.parser import parse
 from alphaqcm.data_collection.commands.main import main
-from alphaqcm.data_collection.commands.parser import parse
 from alphaqcm.data_collection.commands.universe import chosen_symbols
 from alphaqcm.data_collection.errors import UsageError
 from alphaqcm.pipeline.domain.registry import Market

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alphaqcm.data_collection.commands.grammar.values import yes_or_no
 from alphaqcm.data_collection.commands.options import Kind, Option
-from alphaqcm.data_collection.commands.values import yes_or_no
 from alphaqcm.data_collection.errors import UsageError
 
 FILE_NAME = "alphaqcm.toml"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from alphaqcm.data_collection.commands.command import Command
-from alphaqcm.data_collection.commands.configuration import Setting, resolve
+from alphaqcm.data_collection.commands.grammar.configuration import Setting, resolve
+from alphaqcm.data_collection.commands.grammar.values import DATA_SUFFIXES, RELATIVE_DAY, day, path
 from alphaqcm.data_collection.commands.options import Kind, Option
-from alphaqcm.data_collection.commands.values import DATA_SUFFIXES, RELATIVE_DAY, day, path
 
 _CONFIGURED = "Defaults can be set by ALPHAQCM_* variables and in alphaqcm.toml: alphaqcm config."
 

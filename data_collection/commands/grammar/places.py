@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alphaqcm.data_collection.build.last_run import has_settings, load_settings
-from alphaqcm.data_collection.commands.configuration import DEFAULT_ORIGIN
+from alphaqcm.data_collection.commands.grammar.configuration import DEFAULT_ORIGIN
 from alphaqcm.pipeline.domain.registry import DataType, Market
 from alphaqcm.pipeline.storage.layout import CACHE_NAME, TEMP_NAME, Layout
 
